@@ -1,0 +1,179 @@
+/*
+ * alloc.c - one gate for all memory.
+ *
+ * Each block is preceded by a header of 16 bytes which remembers its size and alignment, because
+ * the host's release function is told both, and so that live bytes can be counted. With an
+ * alignment above 16 the header still lies directly in front of what the caller gets, at the end of
+ * a gap as wide as the alignment:
+ *
+ *     alignment 16:   [header][ caller's bytes ...
+ *     alignment 64:   [ gap 48 ][header][ caller's bytes ...
+ */
+#define FR_ALLOW_MALLOC
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "base/status.h"
+
+#define HEADER_SIZE   16
+#define ALIGNMENT_MAX ((size_t)1 << 20)
+
+struct header {
+    uint64_t size;
+    uint32_t alignment;
+    uint32_t magic;
+};
+static_assert(sizeof(struct header) == HEADER_SIZE, "the caller's bytes must stay aligned");
+static_assert(_Alignof(max_align_t) <= HEADER_SIZE, "");
+
+/* In front of a live block, and of one that was given back: a double free is an abort, not a
+ * riddle. */
+#define MAGIC_LIVE 0x66726c76u
+#define MAGIC_DEAD 0x66726478u
+
+static void *default_allocate(void *ctx, size_t size, size_t alignment)
+{
+    (void)ctx;
+    if (alignment <= HEADER_SIZE) return malloc(size);
+    return aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));
+}
+
+static void default_release(void *ctx, void *memory, size_t size, size_t alignment)
+{
+    (void)ctx;
+    (void)size;
+    (void)alignment;
+    free(memory);
+}
+
+static const struct fr_allocator default_allocator = {
+        .size = sizeof(struct fr_allocator),
+        .allocate = default_allocate,
+        .release = default_release,
+};
+
+/* Constant once the library is in use. */
+static struct fr_allocator allocator = {
+        .size = sizeof(struct fr_allocator),
+        .allocate = default_allocate,
+        .release = default_release,
+};
+
+/* Statistics only: nothing is ordered by them, hence relaxed everywhere. */
+static _Atomic(uint64_t) live_bytes;
+static _Atomic(uint64_t) live_count;
+static _Atomic(uint64_t) call_count;
+
+/* The test's wish for this thread. */
+static _Thread_local uint64_t fail_countdown;
+static _Thread_local bool fail_forever;
+static _Thread_local bool fail_hit;
+
+fr_status fr_set_allocator(const struct fr_allocator *wanted)
+{
+    if (atomic_load_explicit(&live_count, memory_order_relaxed) != 0)
+        return FR_FAIL(FR_ERR_MISUSE, "fr_set_allocator: the library already holds memory");
+    if (wanted == NULL) wanted = &default_allocator;
+    if (wanted->size != sizeof(*wanted) || wanted->allocate == NULL || wanted->release == NULL)
+        return FR_FAIL(FR_ERR_MISUSE, "fr_set_allocator: size or a function is not set");
+    allocator = *wanted;
+    return FR_OK;
+}
+
+void fr_alloc_fail_at(uint64_t n, bool forever)
+{
+    fail_countdown = n;
+    fail_forever = forever;
+    fail_hit = false;
+}
+
+bool fr_alloc_fault_hit(void)
+{
+    return fail_hit;
+}
+
+static bool must_fail(void)
+{
+    if (FR_LIKELY(fail_countdown == 0)) return false;
+    if (fail_countdown > 1) {
+        fail_countdown--;
+        return false;
+    }
+    if (!fail_forever) fail_countdown = 0;
+    fail_hit = true;
+    return true;
+}
+
+static struct header *header_of(void *memory)
+{
+    return (struct header *)(void *)((char *)memory - HEADER_SIZE);
+}
+
+void *fr_alloc_aligned(size_t size, size_t alignment)
+{
+    FR_ASSERT((alignment & (alignment - 1)) == 0 && alignment <= ALIGNMENT_MAX);
+
+    size_t gap = alignment < HEADER_SIZE ? HEADER_SIZE : alignment;
+    if (size == 0) size = 1;
+    atomic_fetch_add_explicit(&call_count, 1, memory_order_relaxed);
+    if (FR_UNLIKELY(size > SIZE_MAX / 2) || must_fail()) return NULL;
+
+    char *raw = allocator.allocate(allocator.ctx, gap + size, gap);
+    if (raw == NULL) return NULL;
+
+    *header_of(raw + gap) =
+            (struct header){.size = size, .alignment = (uint32_t)gap, .magic = MAGIC_LIVE};
+    atomic_fetch_add_explicit(&live_bytes, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
+    return raw + gap;
+}
+
+void *fr_alloc(size_t size)
+{
+    return fr_alloc_aligned(size, HEADER_SIZE);
+}
+
+void *fr_alloc_zeroed(size_t count, size_t size)
+{
+    if (size != 0 && count > SIZE_MAX / size) return NULL;
+
+    void *memory = fr_alloc(count * size);
+    if (memory != NULL) memset(memory, 0, count * size);
+    return memory;
+}
+
+void *fr_realloc(void *memory, size_t size)
+{
+    if (memory == NULL) return fr_alloc(size);
+
+    struct header *header = header_of(memory);
+    FR_ASSERT(header->magic == MAGIC_LIVE);
+    void *moved = fr_alloc_aligned(size, header->alignment);
+    if (moved == NULL) return NULL;
+    memcpy(moved, memory, FR_MIN((size_t)header->size, size));
+    fr_free(memory);
+    return moved;
+}
+
+void fr_free(void *memory)
+{
+    if (memory == NULL) return;
+
+    struct header *header = header_of(memory);
+    FR_ASSERT(header->magic == MAGIC_LIVE);
+    size_t size = (size_t)header->size;
+    size_t gap = header->alignment;
+    header->magic = MAGIC_DEAD;
+    atomic_fetch_sub_explicit(&live_bytes, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
+    allocator.release(allocator.ctx, (char *)memory - gap, gap + size, gap);
+}
+
+void fr_alloc_stats_get(struct fr_alloc_stats *ret_stats)
+{
+    ret_stats->live_bytes = atomic_load_explicit(&live_bytes, memory_order_relaxed);
+    ret_stats->live_count = atomic_load_explicit(&live_count, memory_order_relaxed);
+    ret_stats->call_count = atomic_load_explicit(&call_count, memory_order_relaxed);
+}

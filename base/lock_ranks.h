@@ -1,0 +1,21 @@
+/*
+ * lock_ranks.h - every lock of the library, outermost first.
+ *
+ * A thread may take a lock only if its rank is above those of all the locks that it holds; debug
+ * builds assert it. A new lock gets a line here, and docs/locking.md says what it guards.
+ */
+#ifndef FR_BASE_LOCK_RANKS_H
+#define FR_BASE_LOCK_RANKS_H
+
+enum fr_lock_rank {
+    FR_RANK_NONE = 0, /* holds nothing */
+
+    /* Room is left between the folders: db and spfresh and lsm and wal come before io. */
+    FR_RANK_IO_POOL = 700,  /* io/io_pool: the queue of requests waiting for a worker */
+    FR_RANK_IO_QUEUE = 710, /* io/posix_queue: requests that workers have completed */
+    FR_RANK_SIM = 720,      /* io/sim: the whole simulated machine */
+
+    FR_RANK_LEAF = 1000, /* takes no other lock while it is held */
+};
+
+#endif

@@ -1,0 +1,51 @@
+#include "base/thread.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+
+static void *thread_main(void *arg)
+{
+    struct fr_thread *thread = arg;
+
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->run(thread->arg);
+    return NULL;
+}
+
+fr_status fr_thread_start(struct fr_thread *thread, const char *name, void (*run)(void *arg),
+        void *arg)
+{
+    sigset_t all, before;
+
+    thread->run = run;
+    thread->arg = arg;
+    snprintf(thread->name, sizeof(thread->name), "%s", name);
+    /* The mask is inherited: set it here, so that no signal can slip in at the thread's start. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&thread->os, NULL, thread_main, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    thread->started = rc == 0;
+    if (rc == 0) return FR_OK;
+    return fr_error_set(FR_ERR_NOMEM, rc, __FILE__, __LINE__, "cannot start the thread %s", name);
+}
+
+void fr_thread_join(struct fr_thread *thread)
+{
+    if (!thread->started) return;
+    FR_ASSERT(pthread_join(thread->os, NULL) == 0);
+    thread->started = false;
+}
+
+unsigned fr_thread_cpu_count(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : (unsigned)count;
+}

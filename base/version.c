@@ -1,0 +1,6 @@
+#include "freshet/version.h"
+
+const char *fr_version(void)
+{
+    return FR_VERSION;
+}

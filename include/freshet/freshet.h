@@ -1,0 +1,11 @@
+/* freshet.h - all of the public interface. */
+#ifndef FRESHET_FRESHET_H
+#define FRESHET_FRESHET_H
+
+#include "freshet/alloc.h"
+#include "freshet/api.h"
+#include "freshet/log.h"
+#include "freshet/status.h"
+#include "freshet/version.h"
+
+#endif
