@@ -26,6 +26,16 @@
         fr_taken_;                                                                                 \
     })
 
+/* Drop const for an interface that has one pointer for both directions. The only such place. */
+static inline void *fr_unconst(const void *p)
+{
+    union {
+        const void *in;
+        void *out;
+    } u = {.in = p};
+    return u.out;
+}
+
 #define FR_MIN(a, b)                                                                               \
     __extension__({                                                                                \
         __typeof__(a) fr_a_ = (a);                                                                 \

@@ -38,6 +38,9 @@ FR_NODISCARD fr_status fr_dir_open_in(struct fr_dir *parent, const char *name, u
 
 void fr_dir_close(struct fr_dir *dir);
 
+/* Make a directory, unless it is there, and make its name durable. */
+FR_NODISCARD fr_status fr_dir_make(struct fr_dir *parent, const char *name);
+
 /* As it was opened, for messages; valid as long as the directory. */
 const char *fr_dir_path(const struct fr_dir *dir);
 

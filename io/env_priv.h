@@ -31,6 +31,7 @@
 /* What a backend knows a directory, a file or a lock by: a descriptor, or a pointer of the sim's.
  */
 typedef intptr_t fr_handle;
+#define FR_HANDLE_NONE ((fr_handle)-1)
 
 /* What open has found out besides. alignment is 1 for a file that is not direct. */
 struct fr_open_result {
@@ -50,6 +51,9 @@ struct fr_backend_ops {
     uint64_t (*wall_us)(void *ctx);
     void (*sleep_us)(void *ctx, uint64_t duration_us);
 
+    /* Who we are, for the text of a lock file: "process 4711 (name)". */
+    void (*holder_text)(void *ctx, char *ret_text, size_t size);
+
     /* Directories. path is the host's; name is a checked single component. */
     int (*dir_open)(void *ctx, const char *path, fr_handle *ret_dir);
     int (*dir_open_in)(void *ctx, fr_handle parent, const char *name, fr_handle *ret_dir);
@@ -65,8 +69,12 @@ struct fr_backend_ops {
     int (*dir_list)(void *ctx, fr_handle dir, fr_name_fn fn, void *fn_ctx);
     int (*dir_space)(void *ctx, fr_handle dir, uint64_t *ret_free, uint64_t *ret_total);
 
-    /* An exclusive lock on an open file, tied to the handle; -EAGAIN if another handle has it. */
+    /*
+     * An exclusive lock on an open file, tied to the handle; -EAGAIN if another handle has it. The
+     * death of the process releases it, though not before the last write of a ring that holds it.
+     */
     int (*file_lock)(void *ctx, fr_handle file);
+    void (*file_unlock)(void *ctx, fr_handle file);
 
     /* Files. */
     int (*file_open)(void *ctx, fr_handle dir, const char *name, unsigned flags,
@@ -100,16 +108,17 @@ struct fr_queue_backend_ops {
     bool (*stage)(struct fr_queue_backend *queue, struct fr_io_request *request);
 
     /*
-     * Start what is staged. Answers how many hand-overs it took (system calls, for the statistics).
-     * An attempt that cannot be started comes back from reap with a negative errno.
+     * Start what is staged, without waiting for any of it. What cannot be started now is started,
+     * or answered with a negative errno, by reap.
      */
-    unsigned (*start)(struct fr_queue_backend *queue);
+    void (*start)(struct fr_queue_backend *queue);
 
     /*
-     * Collect finished attempts into a list linked by `next`, in their order of completion; block
-     * until there is at least one if wait is set. Starts what is staged on the way.
+     * Collect finished attempts into a list linked by `next`, in their order of completion, each
+     * with its result set. Starts what is staged first, and blocks until at least `least` attempts
+     * (no more than are staged or in flight) can be given; more come along if they are there.
      */
-    struct fr_io_request *(*reap)(struct fr_queue_backend *queue, bool wait);
+    struct fr_io_request *(*reap)(struct fr_queue_backend *queue, unsigned least);
 };
 
 /* The first member of each backend's own struct. */
@@ -160,7 +169,25 @@ struct fr_file {
 
 struct fr_dir_lock {
     struct fr_file *file;
+    bool held;
 };
+
+/*
+ * io_request.c: the life of one transfer, the same for blocking calls and for queues.
+ *
+ *     begin --> attempt --> advance --+--> finished
+ *                  ^                  |
+ *                  +--- not yet: -----+  short, interrupted, or the sync of a two-step DSYNC
+ *
+ * begin checks and sets up the bounce buffer; false: it is finished already, mostly with an error.
+ * refused asks again before an attempt whether the file was poisoned; true: finished so.
+ * advance takes the outcome of an attempt; true: finished, and status, os_error, done_size are set.
+ * fr_io_request_attempt makes one blocking attempt through the environment's own calls.
+ */
+bool fr_io_request_begin(struct fr_io_request *request);
+bool fr_io_request_refused(struct fr_io_request *request);
+bool fr_io_request_advance(struct fr_io_request *request, int64_t result);
+int64_t fr_io_request_attempt(const struct fr_io_request *request);
 
 /* Where the request's next attempt reads or writes: what is left of it, or of its bounce buffer. */
 struct fr_io_span {
@@ -171,9 +198,37 @@ struct fr_io_span {
 
 struct fr_io_span fr_io_attempt_span(const struct fr_io_request *request);
 
-/* An environment over a backend, which it closes at its end, also if this fails. */
+/* dir.c: whether a name is a single component, and a path for messages (fr_free it). */
+FR_NODISCARD fr_status fr_name_check(const char *name);
+FR_NODISCARD fr_status fr_path_join(const char *dir, const char *name, char **ret_path);
+
+/* An environment over a backend. Takes over ctx, which is closed with it, and also if this fails.
+ */
 FR_NODISCARD fr_status fr_env_new(const struct fr_backend_ops *ops, void *ctx,
         enum fr_env_kind kind, struct fr_env **ret_env);
+
+/*
+ * posix_backend.c: this machine by blocking calls; its queues are rings if use_uring is set, with
+ * the pool to fall back on. The reason is shown to people.
+ */
+FR_NODISCARD fr_status fr_posix_env_open(bool use_uring, unsigned pool_threads_max,
+        const char *reason, struct fr_env **ret_env);
+
+/* pool_queue.c: a queue served by a few threads that the environment's queues share. */
+struct fr_io_pool;
+FR_NODISCARD fr_status fr_io_pool_new(unsigned threads_max, struct fr_io_pool **ret_pool);
+void fr_io_pool_free(struct fr_io_pool *pool);
+FR_NODISCARD fr_status fr_pool_queue_open(struct fr_io_pool *pool,
+        const struct fr_io_queue_options *options, struct fr_queue_backend **ret_queue);
+
+/*
+ * uring_queue.c. The probe opens and closes a small ring: 0 or a negative errno, and a sentence
+ * about it for people in either case. Without liburing it answers -ENOSYS.
+ */
+int fr_uring_probe(char *ret_reason, size_t size);
+void fr_uring_fail_submits(int os_error, unsigned count); /* for tests, this thread's next ones */
+FR_NODISCARD fr_status fr_uring_queue_open(const struct fr_io_queue_options *options,
+        struct fr_queue_backend **ret_queue);
 
 static inline void fr_env_count(_Atomic(uint64_t) *counter, uint64_t by)
 {

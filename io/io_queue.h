@@ -51,12 +51,13 @@ struct fr_io_request {
 
     /* The queue's own. */
     struct fr_io_request *next;
-    void *bounce; /* aligned stand-in for data */
+    void *bounce; /* aligned stand-in for data, or NULL */
     size_t bounce_size;
-    int64_t result; /* of the latest attempt: bytes, or a negative errno */
-    enum fr_io_op attempt_op;
-    unsigned retries;
-    unsigned slot;
+    size_t moved;             /* bytes done so far, of data or of bounce */
+    int64_t result;           /* of the latest attempt: bytes, or a negative errno */
+    enum fr_io_op attempt_op; /* what to try next */
+    unsigned retries;         /* in a row, without progress */
+    void *backend;            /* the backend's */
 };
 
 struct fr_io_queue_options {
