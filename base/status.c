@@ -109,17 +109,20 @@ fr_status fr_error_set(fr_status status, int os_error, const char *file, int lin
         const char *format, ...)
 {
     va_list args;
+    char text[FR_ERROR_TEXT_MAX];
     int saved_errno = errno;
 
     FR_ASSERT(status < 0);
+    /* Aside first: the words may quote those of the failure that led to this one. */
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
     last_error.size = sizeof(last_error);
     last_error.status = status;
     last_error.os_error = os_error;
     last_error.source = source_path(file);
     last_error.line = line;
-    va_start(args, format);
-    vsnprintf(last_error.text, sizeof(last_error.text), format, args);
-    va_end(args);
+    memcpy(last_error.text, text, strlen(text) + 1);
     if (os_error != 0) append_os_text(&last_error);
     errno = saved_errno;
     return status;
