@@ -66,20 +66,26 @@ static struct fr_arena_block *add_block(struct fr_arena *arena, size_t size)
 /* The rare way: the current block has no room. */
 static void *alloc_from_new_block(struct fr_arena *arena, size_t size)
 {
+    size_t block_size = arena->block_size;
+    /* Also after a piece of its own: else an arena whose pieces are all larger than a quarter of
+     * its first block would go to the allocator for each of them, for ever. */
+    size_t next_size = FR_MIN(2 * block_size, FR_ARENA_BLOCK_MAX);
+
     if (size > SIZE_MAX / 2) return NULL;
-    if (size > arena->block_size / 4) {
+    if (size > block_size / 4) {
         /* On its own, so that the rest of the current block is not given up for it. */
         struct fr_arena_block *own = add_block(arena, BLOCK_HEADER + size);
         if (own == NULL) return NULL;
+        arena->block_size = next_size;
         arena->used_bytes += size;
         return (uint8_t *)own + BLOCK_HEADER;
     }
-    struct fr_arena_block *block = add_block(arena, arena->block_size);
+    struct fr_arena_block *block = add_block(arena, block_size);
     if (block == NULL) return NULL;
     arena->at = (uint8_t *)block + BLOCK_HEADER + size;
     arena->end = (uint8_t *)block + block->size;
     arena->used_bytes += size;
-    arena->block_size = FR_MIN(2 * arena->block_size, FR_ARENA_BLOCK_MAX);
+    arena->block_size = next_size;
     return (uint8_t *)block + BLOCK_HEADER;
 }
 
@@ -87,6 +93,8 @@ void *fr_arena_alloc(struct fr_arena *arena, size_t size, size_t alignment)
 {
     FR_ASSERT((alignment & (alignment - 1)) == 0 && alignment <= ALIGNMENT_MAX);
 
+    /* NULL means failure, so nothing must have an address as well. */
+    if (size == 0) size = 1;
     size_t gap = -(uintptr_t)arena->at & (alignment - 1);
     size_t room = (size_t)(arena->end - arena->at);
     if (FR_UNLIKELY(gap > room || size > room - gap)) return alloc_from_new_block(arena, size);

@@ -2,8 +2,8 @@
  * arena.h - many small allocations, freed all at once.
  *
  * Memory comes in blocks that double from the first size to FR_ARENA_BLOCK_MAX; what is larger than
- * a quarter of a block gets a block of its own. Pointers stay valid until the arena is reset or
- * deinitialised. One thread.
+ * a quarter of a block gets a block of its own, after which the next ones double as well. Pointers
+ * stay valid until the arena is reset or deinitialised. One thread.
  */
 #ifndef FR_BASE_ARENA_H
 #define FR_BASE_ARENA_H
@@ -34,7 +34,7 @@ void fr_arena_deinit(struct fr_arena *arena);
 /* Forget everything, keep the largest block for the next round. */
 void fr_arena_reset(struct fr_arena *arena);
 
-/* size bytes on a boundary (a power of two up to 64), or NULL. */
+/* size bytes (one at least) on a boundary (a power of two up to 64), or NULL. */
 void *fr_arena_alloc(struct fr_arena *arena, size_t size, size_t alignment);
 
 /* A copy of the bytes; its data is NULL if there was no memory. */
