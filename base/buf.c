@@ -44,7 +44,9 @@ fr_status fr_buf_reserve(struct fr_buf *buf, size_t size)
 uint8_t *fr_buf_extend(struct fr_buf *buf, size_t size)
 {
     if (buf->failed) return NULL;
-    if (size > buf->capacity - buf->size && !grow(buf, size)) {
+    /* NULL means failure, so even an empty buffer has memory before it hands out nothing. */
+    bool fits = buf->data != NULL && size <= buf->capacity - buf->size;
+    if (!fits && !grow(buf, size)) {
         buf->failed = true;
         return NULL;
     }
