@@ -17,8 +17,9 @@ struct fr_thread {
 
 /*
  * Run a function on a thread of its own until it returns. The struct must stay where it is until
- * fr_thread_join(). All signals are blocked there: they belong to the host. The name is cut at 15
- * bytes. FR_ERR_NOMEM: the system refuses another thread, nothing was started.
+ * fr_thread_join(). Signals are blocked there, as they belong to the host; only those that a fault
+ * raises in the thread itself are not. The name is cut at 15 bytes. FR_ERR_NOMEM: the system
+ * refuses another thread, nothing was started.
  */
 FR_NODISCARD fr_status fr_thread_start(struct fr_thread *thread, const char *name,
         void (*run)(void *arg), void *arg);
