@@ -1,0 +1,60 @@
+/* freshet.c - freshet(1): finds the verb and makes sure that what it printed has arrived. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "tools/args.h"
+#include "tools/verbs.h"
+
+struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+static const struct verb verbs[] = {
+        {"iotest", fr_verb_iotest, "measure what reads, writes and syncs cost in a directory"},
+        {"version", fr_verb_version, "say which library this is and what it found on this machine"},
+};
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "usage: freshet VERB [options] [operands]\n\nverbs:\n");
+    for (size_t i = 0; i < FR_ARRAY_COUNT(verbs); i++)
+        fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    fprintf(to, "\n\"freshet VERB --help\" tells more about one of them.\n");
+}
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < FR_ARRAY_COUNT(verbs); i++)
+        if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+    return NULL;
+}
+
+/* Data that did not arrive is a failure, also if the disk was only full for the shell's
+ * redirection. */
+static int after_output(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    perror("freshet: standard output");
+    return code == FR_EXIT_FINE ? FR_EXIT_IO : code;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc < 2 ? "" : argv[1];
+
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage(stdout);
+        return after_output(FR_EXIT_FINE);
+    }
+    if (strcmp(name, "--version") == 0) name = "version";
+    const struct verb *verb = find_verb(name);
+    if (verb == NULL) {
+        if (argc > 1) fprintf(stderr, "freshet: unknown verb %.40s\n\n", name);
+        print_usage(stderr);
+        return FR_EXIT_USAGE;
+    }
+    return after_output(verb->run(argc - 2, argv + 2));
+}
