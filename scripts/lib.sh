@@ -126,9 +126,24 @@ EOF
     skipped=$((skipped + s))
 }
 
+# print_reports FOLDER: the sanitizers' reports, each finding once.
+print_reports() {
+    local report summary
+    local -A seen=()
+    for report in "$1"/report*; do
+        summary=$(grep -m 1 '^SUMMARY' "$report" || echo "$report")
+        if [ -z "${seen[$summary]:-}" ]; then
+            seen[$summary]=1
+            echo "--- a sanitizer's report: $report"
+            cat "$report"
+        fi
+    done
+    echo "--- $(find "$1" -name 'report*' | wc -l) reports of ${#seen[@]} findings"
+}
+
 # run_tests NAME [meson test's arguments]: run and count; the log is printed where a test failed.
 run_tests() {
-    local name=$1 dir status=0 outcome reports report
+    local name=$1 dir status=0 outcome reports
     shift
     dir=$(build_dir "$name")
     reports=$PWD/$dir/sanitizer-reports
@@ -150,14 +165,12 @@ run_tests() {
         count_tests "$dir/meson-logs/testlog.json"
     fi
     outcome=$status
-    for report in "$reports"/report*; do
-        [ -e "$report" ] || continue
-        echo "--- a sanitizer's report: $report"
-        cat "$report"
+    if [ -e "$reports" ] && compgen -G "$reports/report*" > /dev/null; then
+        print_reports "$reports"
         # Behind a failed test there is a report; one behind passed tests is a failure of its own.
         if [ "$status" -eq 0 ]; then failed=$((failed + 1)); fi
         outcome=1
-    done
+    fi
     return "$outcome"
 }
 
