@@ -143,7 +143,7 @@ struct fr_io_span fr_io_attempt_span(const struct fr_io_request *request)
         offset &= ~(uint64_t)(request->file->alignment - 1);
     }
     return (struct fr_io_span){
-            .data = data + request->moved,
+            .data = data == NULL ? NULL : data + request->moved,
             .size = size - request->moved,
             .offset = offset + request->moved,
     };
