@@ -204,12 +204,10 @@ static fr_status read_digits(struct reader *in, uint64_t *ret_value)
 
 static void read_fraction(struct reader *in, struct term *term)
 {
-    unsigned digits = 0;
-
     term->fraction = 0;
     term->scale = 1;
-    for (; is_digit(peek(in)); in->at++) {
-        if (digits++ == FRACTION_DIGITS_MAX) continue;
+    for (unsigned digits = 0; is_digit(peek(in)); in->at++, digits++) {
+        if (digits >= FRACTION_DIGITS_MAX) continue;
         term->fraction = 10 * term->fraction + (uint64_t)(peek(in) - '0');
         term->scale *= 10;
     }

@@ -110,6 +110,7 @@ Test(human, sizes_are_read_in_every_spelling)
     cr_assert_eq(size_of("15E"), 15 * EIB);
     cr_assert_eq(size_of("15.75E"), 15 * EIB + EIB / 4 * 3);
     cr_assert_eq(size_of("0.00000000000000000000000000000001E"), 0);
+    cr_assert_eq(size_of("0.50000000000000000000000000000000000000000007E"), EIB / 2);
     cr_assert_eq(size_of("18446744073709551615"), UINT64_MAX);
     cr_assert_eq(size_of("0000000000000000000000000000000000000000000000000000000000000001"), 1);
 }
