@@ -1,4 +1,8 @@
-/* crc32c_arm.h - for crc32c_armv8.c and crc32c_pmull.c: the CRC instructions of ARMv8. */
+/*
+ * crc32c_arm.h - for crc32c_armv8.c and crc32c_pmull.c: the CRC instructions of ARMv8.
+ *
+ * Not alone: it needs the instruction set of the file that includes it.
+ */
 #ifndef FR_BASE_CRC32C_ARM_H
 #define FR_BASE_CRC32C_ARM_H
 

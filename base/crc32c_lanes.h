@@ -16,6 +16,8 @@
  *
  * The including file defines step_u64, step_u32, step_u16, step_u8 (the instruction), carryless
  * (32 times 32 bits) and LANES_SIZE_MIN, from where on three lanes are worth their products.
+ *
+ * Not alone: it is a piece of the files that define these.
  */
 #ifndef FR_BASE_CRC32C_LANES_H
 #define FR_BASE_CRC32C_LANES_H

@@ -22,6 +22,10 @@
  * from the polynomial alone, before any variant is called, and constant from then on.
  */
 struct fr_crc32c_tables {
+    /* powers[31] down to powers[0], see below; then powers[33] and powers[32]. As 64 bits: x^32
+     * times more. */
+    FR_ALIGNED(64) uint64_t folds[FR_CRC32C_FOLD_COUNT];
+
     /* slices[k][b]: the CRC register after byte b and k zero bytes, from a register of 0. */
     uint32_t slices[8][256];
 
@@ -31,9 +35,6 @@ struct fr_crc32c_tables {
 
     /* steps[n] = x^(8 * 2^n): moving on by 2^n bytes. */
     uint32_t steps[64];
-
-    /* powers[31] down to powers[0]; then powers[33] and powers[32]. As 64 bits: x^32 times more. */
-    FR_ALIGNED(64) uint64_t folds[FR_CRC32C_FOLD_COUNT];
 };
 extern struct fr_crc32c_tables fr_crc32c_tables;
 

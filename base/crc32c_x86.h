@@ -1,4 +1,8 @@
-/* crc32c_x86.h - for crc32c_sse42.c and crc32c_vpclmul.c: the instructions, and lanes of them. */
+/*
+ * crc32c_x86.h - for crc32c_sse42.c and crc32c_vpclmul.c: the instructions, and lanes of them.
+ *
+ * Not alone: it needs the instruction set of the file that includes it.
+ */
 #ifndef FR_BASE_CRC32C_X86_H
 #define FR_BASE_CRC32C_X86_H
 

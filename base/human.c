@@ -307,7 +307,7 @@ fr_status fr_human_parse_duration(fr_slice text, uint64_t *ret_ns)
 
     if (text.size > FR_HUMAN_PARSE_MAX) return refuse(&in, "too long for a duration");
     do {
-        struct term term;
+        struct term term = {.scale = 1};
 
         FR_TRY(read_term(&in, &term));
         bool bare_zero = term.unit[0] == '\0' && term.whole == 0 && unit_before == UINT64_MAX &&

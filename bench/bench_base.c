@@ -1,4 +1,5 @@
-/*
+/* bench of internals: the ground floor, below the public interface.
+ *
  * bench_base.c - how fast the layer is on which everything else stands.
  *
  * Each figure is the median of several rounds, after one that is thrown away. CRC-32C is also
@@ -173,7 +174,7 @@ static uint64_t run_varint(const struct job *job, uint64_t times)
     (void)job;
     for (; times > 0; times--) {
         at = fr_get_varint(at, end, &value);
-        if (at == end) at = buffer;
+        if (at == NULL || at == end) at = buffer;
         sum += value;
     }
     return sum;

@@ -1,6 +1,8 @@
 #include "tools/mount_info.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -11,22 +13,28 @@
 #define LINE_BYTES_MAX 4096
 
 /*
- * 36 35 98:0 /root /mount rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue
+ * 36 35 98:0 /inner /where rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue
  *
  * Behind the mount's options stand any number of fields, up to a lone "-" (man 5 proc).
  */
 bool fr_mount_info_parse(const char *line, unsigned *ret_major, unsigned *ret_minor,
         struct fr_mount_info *ret_info)
 {
-    char mount_options[128], fs_options[128];
+    char device[32], mount_options[128], fs_options[128];
+    char *colon, *end;
 
-    if (sscanf(line, "%*u %*u %u:%u %*s %*s %127s", ret_major, ret_minor, mount_options) != 3)
-        return false;
+    if (sscanf(line, "%*s %*s %31s %*s %*s %127s", device, mount_options) != 2) return false;
+    unsigned long major_number = strtoul(device, &colon, 10);
+    if (*colon != ':') return false;
+    unsigned long minor_number = strtoul(colon + 1, &end, 10);
+    if (*end != '\0' || major_number > UINT_MAX || minor_number > UINT_MAX) return false;
     const char *rest = strstr(line, " - ");
     if (rest == NULL) return false;
     if (sscanf(rest, " - %31s %127s %127s", ret_info->type, ret_info->source, fs_options) != 3)
         return false;
     snprintf(ret_info->options, sizeof(ret_info->options), "%s,%s", mount_options, fs_options);
+    *ret_major = (unsigned)major_number;
+    *ret_minor = (unsigned)minor_number;
     return true;
 }
 

@@ -31,7 +31,7 @@ static const char *best_crc32c(void)
 
     for (size_t i = 0; (variant = fr_crc32c_variants(i)) != NULL; i++)
         best = variant;
-    return best->name;
+    return best == NULL ? "none" : best->name;
 }
 
 static fr_status look_around(struct findings *ret_findings)

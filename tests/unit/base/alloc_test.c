@@ -142,6 +142,8 @@ Test(alloc, the_nth_call_and_all_later_ones_fail)
     fr_free(memory);
 }
 
+/* A sanitizer has its own word for this, and says it first. */
+#ifndef FR_SANITIZED
 Test(alloc, freeing_twice_aborts, .signal = SIGABRT)
 {
     char *volatile memory = fr_alloc(100);
@@ -149,6 +151,7 @@ Test(alloc, freeing_twice_aborts, .signal = SIGABRT)
     fr_free(memory);
     fr_free(memory);
 }
+#endif
 
 Test(alloc, freeing_what_was_never_allocated_aborts, .signal = SIGABRT)
 {
