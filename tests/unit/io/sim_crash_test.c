@@ -226,6 +226,29 @@ Test(sim_crash, a_rename_is_atomic)
     world_close(&w);
 }
 
+static bool has_one_of_three(const struct fr_sim_image *image, void *ctx)
+{
+    unsigned count = 0;
+
+    (void)ctx;
+    count += image_text(image, "a", NULL) != NULL;
+    count += image_text(image, "b", NULL) != NULL;
+    count += image_text(image, "c", NULL) != NULL;
+    return count == 1;
+}
+
+Test(sim_crash, a_second_rename_needs_the_first)
+{
+    struct world w = world_open(NULL);
+
+    durable_file(&w, "a", "old");
+    cr_assert_eq(world_rename(&w, "a", "b"), 0);
+    cr_assert_eq(world_rename(&w, "b", "c"), 0);
+    cr_assert_eq(crash_total(&w, NULL), 3);
+    cr_assert_eq(crash_count(&w, NULL, has_one_of_three, NULL), 3);
+    world_close(&w);
+}
+
 Test(sim_crash, a_synced_file_may_lose_its_name)
 {
     struct world w = world_open(NULL);
@@ -366,7 +389,7 @@ Test(sim_crash, garbage_stays_within_the_bytes_that_were_written)
  */
 #define FILE_COUNT 12
 #define NAME_COUNT 4
-#define BYTES_MAX  4096
+#define BYTES_MAX  12288
 #define NO_FILE    FILE_COUNT
 
 struct value_set {
@@ -421,8 +444,9 @@ static void model_sync(struct model_file *f)
 
 static void model_write(struct model *m, struct model_file *f, bool dsync)
 {
-    uint8_t data[2048];
-    size_t size = (size_t)fr_rng_between(&m->rng, 1, sizeof(data));
+    uint8_t data[6000];
+    size_t most = fr_rng_one_in(&m->rng, 4) ? sizeof(data) : 2000;
+    size_t size = (size_t)fr_rng_between(&m->rng, 1, most);
     uint64_t offset = fr_rng_below(&m->rng, BYTES_MAX - size);
 
     if (fr_rng_one_in(&m->rng, 2)) offset = offset / 512 * 512;
@@ -577,7 +601,9 @@ static void check_bytes(const struct model *m, const struct model_file *f, const
     }
 }
 
-static void check_name(const struct model *m, struct world *left, unsigned name, const char *origin)
+/* Answers the file that the name leads to. */
+static unsigned check_name(const struct model *m, struct world *left, unsigned name,
+        const char *origin)
 {
     uint8_t data[BYTES_MAX];
     struct fr_file_info info;
@@ -587,11 +613,12 @@ static void check_name(const struct model *m, struct world *left, unsigned name,
     if (rc == 0) file = find_file(m, info.inode);
     cr_assert((m->may_names[name] >> file & 1) != 0, "%s: name %s leads to %u", origin,
             model_names[name], file);
-    if (rc != 0) return;
+    if (rc != 0) return NO_FILE;
     fr_handle handle = world_open_file(left, model_names[name]);
     cr_assert_eq(world_read(left, handle, 0, data, sizeof(data)), (int64_t)info.size);
     check_bytes(m, &m->files[file], data, info.size, origin);
     world_close_file(left, handle);
+    return file;
 }
 
 static bool check_image(const struct fr_sim_image *image, void *ctx)
@@ -601,8 +628,12 @@ static bool check_image(const struct fr_sim_image *image, void *ctx)
 
     cr_assert_eq(fr_sim_image_boot(image, 1, &sim), FR_OK);
     struct world left = world_of(sim);
-    for (unsigned i = 0; i < NAME_COUNT; i++)
-        check_name(m, &left, i, fr_sim_image_origin(image));
+    unsigned seen = 0; /* nothing here makes links, so no file may have two names */
+    for (unsigned i = 0; i < NAME_COUNT; i++) {
+        unsigned file = check_name(m, &left, i, fr_sim_image_origin(image));
+        cr_assert((seen >> file & 1) == 0, "%s: two names", fr_sim_image_origin(image));
+        if (file != NO_FILE) seen |= 1u << file;
+    }
     cr_assert_eq(crash_total(&left, NULL), 1, "all that was booted is durable");
     world_close(&left);
     return true;

@@ -439,9 +439,31 @@ Test(sim_fault, a_failed_sync_of_a_directory_loses_names)
     cr_assert_eq(world_sync_dir(&w), -EIO);
     cr_assert_eq(world_sync_dir(&w), 0);
     cr_assert_eq(crash_total(&w, NULL), 2, "still there or not");
+    world_close(&w);
+}
 
-    cr_assert_eq(world_rename(&w, "a", "b"), 0);
+Test(sim_fault, a_durable_rename_needs_what_a_failed_sync_has_lost)
+{
+    struct world w = world_open(NULL);
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_SYNC_DIR), .kind = FR_SIM_FAULT_SYNC_NOW};
+    struct fr_sim_crash *crash;
+    struct fr_sim_image *image;
+
+    world_create(&w, "a");
     cr_assert_eq(world_sync_dir(&w), 0);
-    cr_assert_eq(crash_total(&w, NULL), 1, "a durable rename needs what it renamed");
+    world_fault(&w, &fault);
+    cr_assert_eq(world_rename(&w, "a", "b"), 0);
+    cr_assert_eq(world_sync_dir(&w), -EIO);
+    cr_assert_eq(crash_total(&w, NULL), 2);
+    cr_assert_eq(world_rename(&w, "b", "c"), 0);
+    cr_assert_eq(world_sync_dir(&w), 0);
+    cr_assert_eq(crash_total(&w, NULL), 1);
+    cr_assert_eq(fr_sim_crash_open(w.sim, NULL, &crash), FR_OK);
+    cr_assert_eq(fr_sim_crash_next(crash, &image), FR_OK);
+    cr_assert_null(image_text(image, "a", NULL));
+    cr_assert_not_null(image_text(image, "c", NULL));
+    fr_sim_image_free(image);
+    fr_sim_crash_close(crash);
     world_close(&w);
 }
