@@ -284,7 +284,7 @@ const char *fr_sim_image_origin(const struct fr_sim_image *image);
 /*
  * A machine that was switched on with this disk; all on it is durable. The options are those of
  * the machine it came from, with another seed; the clocks have gone on. The image stays the
- * caller's, and any number may be booted from it.
+ * caller's, and any number may be booted from it, by one thread at a time.
  */
 FR_NODISCARD fr_status fr_sim_image_boot(const struct fr_sim_image *image, uint64_t seed,
         struct fr_sim **ret_sim);

@@ -578,19 +578,29 @@ static int collect_pieces(struct fr_sim_crash *crash)
     return crash->states == NULL ? -ENOMEM : 0;
 }
 
+static size_t find_needs_of(const struct fr_sim_crash *crash, size_t later, struct need *needs)
+{
+    const struct piece *l = &crash->pieces[later];
+    size_t count = 0;
+
+    if (l->op == NULL) return 0;
+    for (size_t earlier = 0; earlier < later; earlier++) {
+        const struct piece *e = &crash->pieces[earlier];
+
+        if (e->dir != l->dir || !fr_sim_name_op_needs(l->op, e->op)) continue;
+        if (needs != NULL) needs[count] = (struct need){.later = later, .earlier = earlier};
+        count++;
+    }
+    return count;
+}
+
+/* Counts only, if needs is NULL. */
 static size_t find_needs(const struct fr_sim_crash *crash, struct need *needs)
 {
     size_t count = 0;
 
-    for (size_t later = 0; later < crash->piece_count; later++)
-        for (size_t earlier = 0; earlier < later; earlier++) {
-            const struct piece *l = &crash->pieces[later], *e = &crash->pieces[earlier];
-
-            if (l->op == NULL || e->op == NULL || l->dir != e->dir) continue;
-            if (!fr_sim_name_op_needs(l->op, e->op)) continue;
-            if (needs != NULL) needs[count] = (struct need){.later = later, .earlier = earlier};
-            count++;
-        }
+    for (size_t i = 0; i < crash->piece_count; i++)
+        count += find_needs_of(crash, i, needs == NULL ? NULL : needs + count);
     return count;
 }
 

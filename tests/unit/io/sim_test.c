@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "io/sim_priv.h"
 #include "tests/unit/io/sim_world.h"
 
@@ -385,6 +386,52 @@ Test(sim, the_hook_is_called_around_changes_only)
     cr_assert_eq(log.before, 2);
     cr_assert_eq(log.after, 2);
     cr_assert_eq(log.last, FR_SIM_SYNC);
+    world_close(&w);
+}
+
+/* --- Threads --------------------------------------------------------------------------------- */
+
+struct worker {
+    struct fr_thread thread;
+    struct world *w;
+    char name[8];
+    bool intact;
+};
+
+/* Nothing here may use the test framework: it is no other thread's. */
+static void work(void *arg)
+{
+    struct worker *worker = arg;
+    struct fr_sim_crash *crash;
+    fr_handle file;
+    char data[700], got[sizeof(data)];
+
+    worker->intact = world_try_create(worker->w, worker->name, &file) == 0;
+    for (unsigned i = 0; worker->intact && i < 50; i++) {
+        memset(data, worker->name[0] + (int)i, sizeof(data));
+        worker->intact = world_write(worker->w, file, i * 600, data, sizeof(data)) > 0 &&
+                         world_sync(worker->w, file) == 0 &&
+                         world_read(worker->w, file, i * 600, got, sizeof(got)) > 0 &&
+                         memcmp(data, got, sizeof(data)) == 0 &&
+                         fr_sim_crash_open(worker->w->sim, NULL, &crash) == FR_OK;
+        if (worker->intact) fr_sim_crash_close(crash);
+    }
+}
+
+Test(sim, threads_may_use_one_machine)
+{
+    struct world w = world_open(NULL);
+    struct worker workers[4] = {0};
+
+    for (unsigned i = 0; i < 4; i++) {
+        workers[i].w = &w;
+        workers[i].name[0] = (char)('a' + i);
+        cr_assert_eq(fr_thread_start(&workers[i].thread, "worker", work, &workers[i]), FR_OK);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        fr_thread_join(&workers[i].thread);
+        cr_assert(workers[i].intact);
+    }
     world_close(&w);
 }
 
