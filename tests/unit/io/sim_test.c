@@ -389,6 +389,82 @@ Test(sim, the_hook_is_called_around_changes_only)
     world_close(&w);
 }
 
+/* --- Under the front ------------------------------------------------------------------------- */
+
+#define TRANSFERS 40
+
+/* Write by a queue and read back by blocking calls, on a machine where nothing goes smoothly. */
+static void write_and_read(struct fr_env *env)
+{
+    FR_ALIGNED(4096) static uint8_t data[TRANSFERS][1024], got[TRANSFERS][1024];
+    struct fr_io_request requests[TRANSFERS] = {0};
+    struct fr_io_queue *queue;
+    struct fr_file *file;
+    struct fr_dir *dir;
+
+    cr_assert_eq(fr_dir_open(env, "/store", FR_DIR_CREATE, &dir), FR_OK);
+    cr_assert_eq(fr_file_open(dir, "a", FR_OPEN_WRITE | FR_OPEN_CREATE | FR_OPEN_DIRECT, &file),
+            FR_OK);
+    cr_assert_eq(fr_io_queue_open(env, NULL, &queue), FR_OK);
+    for (unsigned i = 0; i < TRANSFERS; i++) {
+        memset(data[i], 'A' + (int)i, sizeof(data[i]));
+        requests[i] = (struct fr_io_request){.op = i % 2 ? FR_IO_WRITE : FR_IO_WRITE_DSYNC,
+                .file = file,
+                .data = data[i],
+                .size = sizeof(data[i]),
+                .offset = i * sizeof(data[i])};
+        fr_io_queue_push(queue, &requests[i]);
+    }
+    fr_io_queue_wait(queue, TRANSFERS);
+    for (unsigned i = 0; i < TRANSFERS; i++)
+        cr_assert_eq(fr_io_request_check(fr_io_queue_pop(queue)), FR_OK);
+    cr_assert_eq(fr_file_sync(file), FR_OK);
+    cr_assert_eq(fr_dir_sync(dir), FR_OK);
+    cr_assert_eq(fr_file_read_exact(file, 0, got, sizeof(got)), FR_OK);
+    cr_assert_eq(memcmp(got, data, sizeof(data)), 0);
+    fr_io_queue_close(queue);
+    fr_file_close(file);
+    fr_dir_close(dir);
+}
+
+Test(sim, the_front_hides_all_chaos)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct fr_sim_options options = {.seed = seed,
+                .direct_alignment = 512,
+                .latency = true,
+                .short_one_in = 2,
+                .interrupt_one_in = 3,
+                .busy_one_in = 3,
+                .reorder = true};
+        struct fr_sim *sim;
+
+        cr_assert_eq(fr_sim_open(&options, &sim), FR_OK);
+        write_and_read(fr_sim_env(sim));
+        struct world w = world_of(sim);
+        cr_assert_eq(crash_total(&w, NULL), 1, "all of it is durable");
+        world_close(&w);
+    }
+}
+
+Test(sim, the_front_gives_up_after_a_failed_sync)
+{
+    struct world w = world_open(NULL);
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC), .kind = FR_SIM_FAULT_SYNC_NOW};
+    struct fr_file *file;
+    struct fr_dir *dir;
+
+    cr_assert_eq(fr_dir_open(fr_sim_env(w.sim), "/", 0, &dir), FR_OK);
+    cr_assert_eq(fr_file_open(dir, "a", FR_OPEN_WRITE | FR_OPEN_CREATE, &file), FR_OK);
+    cr_assert_eq(fr_file_write(file, 0, "new", 3, 0), FR_OK);
+    world_fault(&w, &fault);
+    cr_assert_eq(fr_file_sync(file), FR_ERR_IO);
+    cr_assert_eq(fr_file_sync(file), FR_ERR_POISONED);
+    fr_file_close(file);
+    fr_dir_close(dir);
+    world_close(&w);
+}
+
 /* --- Threads --------------------------------------------------------------------------------- */
 
 struct worker {
