@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/human.h"
@@ -303,6 +303,16 @@ out:
     return st;
 }
 
+/* Processor time of this process, or of its children that have ended, in us. */
+static double cpu_us(int who)
+{
+    struct rusage usage;
+
+    getrusage(who, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 /* fio's rate on the same file, from its terse report: the eighth field is reads per second. */
 static fr_status measure_fio(struct bench *b, size_t size, unsigned depth, struct series *series)
 {
@@ -338,13 +348,20 @@ static fr_status table_fio(struct bench *b)
 
     begin_table(b, "fio",
             "random direct reads per second at depth 64, against fio's io_uring engine");
-    if (!b->as_json) printf("%10s %12s %12s %8s %8s\n", "size", "fio", "uring", "ratio", "least");
+    if (!b->as_json)
+        printf("%10s %12s %12s %8s %8s %12s %12s\n", "size", "fio", "uring", "ratio", "least",
+                "fio cpu us", "uring cpu us");
     for (size_t i = 0; i < FR_ARRAY_COUNT(fio_sizes); i++) {
-        struct series ours = {0}, theirs = {0};
+        struct series ours = {0}, theirs = {0}, our_cpu = {0}, their_cpu = {0};
         for (uint64_t round = 0; round < b->rounds; round++) {
+            double seconds = (double)b->duration_ns / 1e9;
             struct fr_disk_reads plan = {.block_size = fio_sizes[i], .depth = 64};
+            double before = cpu_us(RUSAGE_CHILDREN);
             FR_TRY(measure_fio(b, fio_sizes[i], 64, &theirs));
+            add(&their_cpu, (cpu_us(RUSAGE_CHILDREN) - before) / theirs.figures[round] / seconds);
+            before = cpu_us(RUSAGE_SELF);
             FR_TRY(measure_reads(b, 1, &plan, round, &ours));
+            add(&our_cpu, (cpu_us(RUSAGE_SELF) - before) / ours.figures[round] / seconds);
         }
         struct series ratio = ratios(&ours, &theirs);
         if (b->as_json) {
@@ -353,10 +370,13 @@ static fr_status table_fio(struct bench *b)
             fr_json_double(&b->json, "fio", median(&theirs));
             fr_json_double(&b->json, "uring", median(&ours));
             fr_json_double(&b->json, "ratio", median(&ratio));
+            fr_json_double(&b->json, "fio_cpu_us_per_read", median(&their_cpu));
+            fr_json_double(&b->json, "uring_cpu_us_per_read", median(&our_cpu));
             fr_json_end_object(&b->json);
         } else {
-            printf("%10s %12.0f %12.0f %8.3f %8.3f\n", fr_human_size(fio_sizes[i]).text,
-                    median(&theirs), median(&ours), median(&ratio), smallest(&ratio));
+            printf("%10s %12.0f %12.0f %8.3f %8.3f %12.2f %12.2f\n",
+                    fr_human_size(fio_sizes[i]).text, median(&theirs), median(&ours),
+                    median(&ratio), smallest(&ratio), median(&their_cpu), median(&our_cpu));
         }
     }
     end_table(b);

@@ -15,6 +15,13 @@
 /* Unlike pre-written zeros, these cannot be stored as nothing. */
 #define FILL_CHUNK ((size_t)1 << 20)
 
+/*
+ * A stream of reads hands over what it pushes after so many, not only when it has to wait.
+ * Completions come in bursts; whoever answers a burst with one burst leaves the device idle in
+ * between.
+ */
+#define STREAM_SUBMIT_EVERY 2
+
 fr_status fr_disk_probe_file(struct fr_dir *dir, const char *name, uint64_t size,
         struct fr_file **ret_file)
 {
@@ -121,6 +128,8 @@ static fr_status run_reads(struct reader *reader, struct fr_disk_rate *rate)
             fr_histogram_record(&rate->latency, now_us - reader->started_us[index]);
             rate->count++;
             push_read(reader, index, now_us);
+            if (reader->plan->batch == 0 && rate->count % STREAM_SUBMIT_EVERY == 0)
+                fr_io_queue_submit(reader->queue);
         }
     }
     rate->elapsed_us = now_us - start_us;

@@ -26,7 +26,7 @@ FR_NODISCARD fr_status fr_disk_probe_file(struct fr_dir *dir, const char *name, 
 struct fr_disk_reads {
     size_t block_size;    /* of each read; offsets are multiples of it */
     unsigned depth;       /* in flight */
-    unsigned batch;       /* completions to wait for before going on; 0 for 1 */
+    unsigned batch;       /* completions to wait for before going on; 0 for a steady stream */
     bool registered;      /* from one region of memory, offered to the kernel */
     uint64_t duration_us; /* of the measurement */
     uint64_t seed;
