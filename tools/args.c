@@ -9,8 +9,8 @@
 
 static void print_help(const struct fr_args *args)
 {
-    printf("usage: freshet %s [options] %s\n\n%s\n\noptions:\n", args->verb, args->operand_names,
-            args->summary);
+    printf("usage: freshet %s [options]%s%s\n\n%s\n\noptions:\n", args->verb,
+            args->operand_names[0] == '\0' ? "" : " ", args->operand_names, args->summary);
     for (size_t i = 0; i < args->option_count; i++) {
         const struct fr_option *option = &args->options[i];
         char left[64];
@@ -144,7 +144,10 @@ int fr_exit_failed(const char *verb)
 {
     struct fr_error error = {.size = sizeof(error)};
 
-    if (fr_last_error_get(&error) != FR_OK) return FR_EXIT_IO;
+    if (fr_last_error_get(&error) != FR_OK) {
+        fprintf(stderr, "freshet %s: failed, and nobody said why\n", verb);
+        return FR_EXIT_IO;
+    }
     fprintf(stderr, "freshet %s: %s\n", verb, error.text);
     switch (error.status) {
     case FR_ERR_MISUSE:

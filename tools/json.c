@@ -134,7 +134,10 @@ fr_status fr_json_print(struct fr_json *json)
 {
     fr_status st = fr_buf_status(&json->text);
 
-    if (st == FR_OK) printf("%.*s\n", (int)json->text.size, (const char *)json->text.data);
+    if (st == FR_OK) {
+        fwrite(json->text.data, 1, json->text.size, stdout);
+        putchar('\n');
+    }
     fr_buf_deinit(&json->text);
     *json = FR_JSON_EMPTY;
     return st;

@@ -1,8 +1,8 @@
 #include "tools/mount_info.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -11,6 +11,41 @@
 
 /* Longer lines are cut: only overlays with many layers have them, and their rest is layers. */
 #define LINE_BYTES_MAX 4096
+
+/* A number that starts at *at, which moves behind it: digits only, of 32 bits. */
+static bool take_number(const char **at, unsigned *ret_number)
+{
+    const char *digit = *at;
+    uint64_t number = 0;
+
+    for (; *digit >= '0' && *digit <= '9'; digit++) {
+        number = number * 10 + (unsigned)(*digit - '0');
+        if (number > UINT_MAX) return false;
+    }
+    if (digit == *at) return false;
+    *at = digit;
+    *ret_number = (unsigned)number;
+    return true;
+}
+
+/* The next field, copied as far as there is room; *at moves behind all of it. */
+static bool take_field(const char **at, char *ret_text, size_t size)
+{
+    const char *start = *at + strspn(*at, " ");
+    size_t length = strcspn(start, " \n");
+
+    if (length == 0) return false;
+    if (size > 0) snprintf(ret_text, size, "%.*s", (int)FR_MIN(length, size), start);
+    *at = start + length;
+    return true;
+}
+
+static bool skip_fields(const char **at, unsigned count)
+{
+    while (count > 0 && take_field(at, NULL, 0))
+        count--;
+    return count == 0;
+}
 
 /*
  * 36 35 98:0 /inner /where rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue
@@ -21,20 +56,37 @@ bool fr_mount_info_parse(const char *line, unsigned *ret_major, unsigned *ret_mi
         struct fr_mount_info *ret_info)
 {
     char device[32], mount_options[128], fs_options[128];
-    char *colon, *end;
+    unsigned major_number, minor_number;
+    struct fr_mount_info info;
+    const char *at = line, *number = device;
 
-    if (sscanf(line, "%*s %*s %31s %*s %*s %127s", device, mount_options) != 2) return false;
-    unsigned long major_number = strtoul(device, &colon, 10);
-    if (*colon != ':') return false;
-    unsigned long minor_number = strtoul(colon + 1, &end, 10);
-    if (*end != '\0' || major_number > UINT_MAX || minor_number > UINT_MAX) return false;
-    const char *rest = strstr(line, " - ");
-    if (rest == NULL) return false;
-    if (sscanf(rest, " - %31s %127s %127s", ret_info->type, ret_info->source, fs_options) != 3)
+    if (!skip_fields(&at, 2) || !take_field(&at, device, sizeof(device))) return false;
+    if (!take_number(&number, &major_number) || *number++ != ':') return false;
+    if (!take_number(&number, &minor_number) || *number != '\0') return false;
+    if (!skip_fields(&at, 2) || !take_field(&at, mount_options, sizeof(mount_options)))
         return false;
-    snprintf(ret_info->options, sizeof(ret_info->options), "%s,%s", mount_options, fs_options);
-    *ret_major = (unsigned)major_number;
-    *ret_minor = (unsigned)minor_number;
+    at = strstr(at, " - ");
+    if (at == NULL) return false;
+    at += 3;
+    if (!take_field(&at, info.type, sizeof(info.type))) return false;
+    if (!take_field(&at, info.source, sizeof(info.source))) return false;
+    if (!take_field(&at, fs_options, sizeof(fs_options))) return false;
+    snprintf(info.options, sizeof(info.options), "%s,%s", mount_options, fs_options);
+    *ret_major = major_number;
+    *ret_minor = minor_number;
+    *ret_info = info;
+    return true;
+}
+
+/* The next line, cut to size; the rest of a longer one is not taken for a line of its own. */
+static bool read_line(FILE *table, char *ret_line, int size)
+{
+    int c = '\n';
+
+    if (fgets(ret_line, size, table) == NULL) return false;
+    if (strchr(ret_line, '\n') == NULL) c = getc(table);
+    while (c != '\n' && c != EOF)
+        c = getc(table);
     return true;
 }
 
@@ -50,7 +102,7 @@ fr_status fr_mount_info_get(const char *path, struct fr_mount_info *ret_info)
     if (table == NULL) return FR_NOT_FOUND;
     if (stat(path, &where) == 0) {
         /* The last one that fits: a later mount lies over an earlier one. */
-        while (fgets(line, sizeof(line), table) != NULL) {
+        while (read_line(table, line, sizeof(line))) {
             if (!fr_mount_info_parse(line, &major_number, &minor_number, &found)) continue;
             if (makedev(major_number, minor_number) != where.st_dev) continue;
             *ret_info = found;
