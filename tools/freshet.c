@@ -1,6 +1,11 @@
 /* freshet.c - freshet(1): finds the verb and makes sure that what it printed has arrived. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "tools/args.h"
@@ -32,12 +37,24 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
+/* A reader that has gone, like head, has what it wanted. */
+static bool reader_has_gone(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 /* Data that did not arrive is a failure, also if the disk was only full for the shell's
  * redirection. */
 static int after_output(int code)
 {
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    perror("freshet: standard output");
+    if (reader_has_gone()) return code;
+    /* The error may be of an earlier write, whose number is forgotten. */
+    fprintf(stderr, "freshet: standard output: %s\n",
+            errno == 0 ? "some of it could not be written" : strerror(errno));
     return code == FR_EXIT_FINE ? FR_EXIT_IO : code;
 }
 
@@ -45,6 +62,8 @@ int main(int argc, char **argv)
 {
     const char *name = argc < 2 ? "" : argv[1];
 
+    /* A reader that goes away must not end a verb before it has tidied up. */
+    signal(SIGPIPE, SIG_IGN);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_usage(stdout);
         return after_output(FR_EXIT_FINE);
