@@ -180,7 +180,8 @@ struct fr_dir_lock {
  *                  +--- not yet: -----+  short, interrupted, or the sync of a two-step DSYNC
  *
  * begin checks and sets up the bounce buffer; false: it is finished already, mostly with an error.
- * refused asks again before an attempt whether the file was poisoned; true: finished so.
+ * refused asks again before an attempt whether the file was poisoned; true: finished so. A sync
+ * that went well asks it, too: what it was to make durable may be what another sync has lost.
  * advance takes the outcome of an attempt; true: finished, and status, os_error, done_size are set.
  * fr_io_request_attempt makes one blocking attempt through the environment's own calls.
  */

@@ -76,11 +76,12 @@ uint32_t fr_file_alignment(const struct fr_file *file)
     return file->alignment;
 }
 
-/* Attempt until it is finished. */
+/* Attempt until it is finished, or until another thread's sync of the file has failed. */
 static void run(struct fr_io_request *request)
 {
     if (!fr_io_request_begin(request)) return;
-    while (!fr_io_request_advance(request, fr_io_request_attempt(request)))
+    while (!fr_io_request_refused(request) &&
+            !fr_io_request_advance(request, fr_io_request_attempt(request)))
         continue;
 }
 

@@ -226,6 +226,16 @@ static bool advance_read(struct fr_io_request *request, size_t count)
     return false;
 }
 
+/*
+ * What this request made durable, it did; unless somebody else's sync of the file has failed
+ * meanwhile: the system tells each lost page to one of them only, and it may have been ours.
+ */
+static bool finish_durable(struct fr_io_request *request)
+{
+    if (fr_io_request_refused(request)) return true;
+    return finish(request, FR_OK, 0);
+}
+
 static bool advance_write(struct fr_io_request *request, size_t count)
 {
     /* Part of a block does not count for a direct file: it is written again as a whole. */
@@ -240,7 +250,8 @@ static bool advance_write(struct fr_io_request *request, size_t count)
         return false;
     }
     request->done_size = request->moved;
-    if (request->op == request->attempt_op) return finish(request, FR_OK, 0);
+    if (request->op == FR_IO_WRITE) return finish(request, FR_OK, 0);
+    if (request->attempt_op == FR_IO_WRITE_DSYNC) return finish_durable(request);
     request->attempt_op = FR_IO_SYNC;
     return false;
 }
@@ -248,7 +259,7 @@ static bool advance_write(struct fr_io_request *request, size_t count)
 bool fr_io_request_advance(struct fr_io_request *request, int64_t result)
 {
     if (result < 0) return advance_after_error(request, (int)-result);
-    if (request->attempt_op == FR_IO_SYNC) return finish(request, FR_OK, 0);
+    if (request->attempt_op == FR_IO_SYNC) return finish_durable(request);
 
     /* More than was asked for cannot be; it would be somebody else's completion. */
     FR_ASSERT((uint64_t)result <= fr_io_attempt_span(request).size);

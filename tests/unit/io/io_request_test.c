@@ -24,12 +24,16 @@ static int64_t script[2000];
 static struct attempt attempts[2000];
 static unsigned attempt_count;
 static uint64_t slept_us;
+static struct fr_file *poisoned_by_another; /* at poisoned_at attempts, as if by another thread */
+static unsigned poisoned_at;
 
 static int64_t play(char op, uint64_t offset, size_t size)
 {
     int64_t answer = script[attempt_count];
 
     attempts[attempt_count++] = (struct attempt){.op = op, .offset = offset, .size = size};
+    if (poisoned_by_another != NULL && attempt_count == poisoned_at)
+        atomic_store(&poisoned_by_another->poison, EIO);
     return answer == ALL ? (int64_t)size : answer;
 }
 
@@ -234,6 +238,36 @@ Test(io_request, a_failed_plain_write_does_not_poison)
     cr_assert(strstr(fr_last_error(), "store/file: write of 50 bytes at 7: No space") != NULL);
     cr_assert_eq(fr_file_write(&plain, 7, data, 50, 0), FR_OK);
     cr_assert_eq(fr_file_sync(&plain), FR_OK);
+}
+
+Test(io_request, a_sync_during_which_another_one_failed_has_not_succeeded)
+{
+    SCRIPT(0);
+    poisoned_by_another = &plain, poisoned_at = 1;
+    cr_assert_eq(fr_file_sync(&plain), FR_ERR_POISONED);
+}
+
+Test(io_request, a_synchronous_write_during_which_a_sync_failed_has_not_succeeded)
+{
+    SCRIPT(ALL);
+    poisoned_by_another = &plain, poisoned_at = 1;
+    cr_assert_eq(fr_file_write(&plain, 0, data, 50, FR_WRITE_DSYNC), FR_ERR_POISONED);
+}
+
+Test(io_request, a_two_step_write_is_not_synced_after_another_sync_has_failed)
+{
+    SCRIPT(-EOPNOTSUPP, ALL, 0);
+    poisoned_by_another = &plain, poisoned_at = 2;
+    cr_assert_eq(fr_file_write(&plain, 0, data, 50, FR_WRITE_DSYNC), FR_ERR_POISONED);
+    cr_assert_eq(attempt_count, 2);
+}
+
+Test(io_request, a_short_write_is_not_resumed_after_a_sync_has_failed)
+{
+    SCRIPT(10, ALL);
+    poisoned_by_another = &plain, poisoned_at = 1;
+    cr_assert_eq(fr_file_write(&plain, 0, data, 50, 0), FR_ERR_POISONED);
+    cr_assert_eq(attempt_count, 1);
 }
 
 Test(io_request, an_interrupted_sync_is_tried_again)
