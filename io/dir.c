@@ -349,22 +349,39 @@ void fr_dir_unlock(struct fr_dir_lock *lock)
     fr_free(lock);
 }
 
-fr_status fr_dir_replace(struct fr_dir *dir, const char *name, fr_slice content)
+static fr_status write_new_file(struct fr_dir *dir, const char *name, fr_slice content)
 {
-    char beside[FR_NAME_MAX + 1];
     struct fr_file *file = NULL;
     fr_status st;
 
+    FR_TRY(fr_dir_unlink(dir, name)); /* what a crash may have left */
+    FR_TRY(fr_file_open(dir, name, FR_OPEN_WRITE | FR_OPEN_CREATE, &file));
+    FR_TRY(fr_file_write(file, 0, content.data, content.size, 0));
+    FR_TRY(fr_file_sync(file));
+out:
+    fr_file_close(file);
+    return st;
+}
+
+fr_status fr_dir_replace(struct fr_dir *dir, const char *name, fr_slice content)
+{
+    char beside[FR_NAME_MAX + 1] = "";
+    struct fr_error error;
+    fr_status st;
+
+    FR_TRY(fr_name_check(name));
     int length = snprintf(beside, sizeof(beside), "%s.tmp", name);
     if (length < 0 || length >= (int)sizeof(beside))
         return FR_FAIL(FR_ERR_MISUSE, "\"%.40s\" is too long to be replaced", name);
-    FR_TRY(fr_dir_unlink(dir, beside)); /* what a crash may have left */
-    FR_TRY(fr_file_open(dir, beside, FR_OPEN_WRITE | FR_OPEN_CREATE, &file));
-    FR_TRY(fr_file_write(file, 0, content.data, content.size, 0));
-    FR_TRY(fr_file_sync(file));
-    FR_TRY(fr_dir_rename(dir, beside, name));
+    st = write_new_file(dir, beside, content);
+    if (st >= 0) st = fr_dir_rename(dir, beside, name);
+    if (st < 0) {
+        /* A full disk is no place for leftovers. The first error is the one to tell. */
+        fr_error_save(&error);
+        if (fr_dir_unlink(dir, beside) < 0) fr_error_clear();
+        return fr_error_restore(&error);
+    }
     FR_TRY(fr_dir_sync(dir));
 out:
-    fr_file_close(file);
     return st;
 }

@@ -89,7 +89,8 @@ void fr_dir_unlock(struct fr_dir_lock *lock);
 
 /*
  * Give name these bytes in one step which a crash cannot split: a new file beside it, synced,
- * renamed, the directory synced. On failure the old file is as it was.
+ * renamed, the directory synced. On failure the old file is as it was and the new one is gone;
+ * except if the last step failed: then name has the new bytes, and a crash may bring back the old.
  */
 FR_NODISCARD fr_status fr_dir_replace(struct fr_dir *dir, const char *name, fr_slice content);
 

@@ -100,6 +100,30 @@ Test(posix_backend, a_file_beyond_the_size_limit_is_an_error_and_no_death)
     test_world_close(&world);
 }
 
+Test(posix_backend, a_replacement_that_fails_leaves_the_old_file_and_nothing_beside_it)
+{
+    struct test_world world = test_world_open();
+    struct rlimit limit = {.rlim_cur = 100, .rlim_max = RLIM_INFINITY};
+    static const uint8_t content[200];
+    struct fr_file_info info;
+
+    must(fr_dir_replace(world.dir, "a", fr_slice_of_text("old")));
+    must(fr_dir_make(world.dir, "d"));
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    must_be(FR_ERR_IO, fr_dir_replace(world.dir, "a", fr_slice_of(content, sizeof(content))));
+    must_say("File too large");
+    must(fr_dir_stat(world.dir, "a", &info));
+    cr_assert_eq(info.size, 3);
+    must_be(FR_NOT_FOUND, fr_dir_stat(world.dir, "a.tmp", &info));
+    cr_assert_lt(fr_dir_replace(world.dir, "d", fr_slice_of_text("x")), 0);
+    must_say("cannot rename it to d");
+    must_be(FR_NOT_FOUND, fr_dir_stat(world.dir, "d.tmp", &info));
+    must_be(FR_ERR_MISUSE, fr_dir_replace(world.dir, ".", fr_slice_of_text("x")));
+    must_be(FR_NOT_FOUND, fr_dir_stat(world.dir, "..tmp", &info));
+    test_world_close(&world);
+}
+
 /* Run in a child of its own: answers what the function answers. */
 static int in_child(int (*run)(struct test_world *), struct test_world *world)
 {
