@@ -364,6 +364,18 @@ static void take_completions(struct uring_queue *queue)
     io_uring_cq_advance(&queue->ring, count);
 }
 
+/* Without handing anything over. At least one is in flight, or finished already. */
+static void wait_for_one(struct uring_queue *queue)
+{
+    struct io_uring_cqe *cqe;
+    int rc;
+
+    do
+        rc = io_uring_wait_cqe(&queue->ring, &cqe);
+    while (rc == -EINTR);
+    FR_ASSERT(rc == 0);
+}
+
 static struct fr_io_request *uring_reap(struct fr_queue_backend *base, unsigned least)
 {
     struct uring_queue *queue = (struct uring_queue *)base;
@@ -373,6 +385,8 @@ static struct fr_io_request *uring_reap(struct fr_queue_backend *base, unsigned 
         unsigned missing = queue->finished_count < least ? least - queue->finished_count : 0;
         bool entered = enter(queue, FR_MIN(missing, queue->staged_count + queue->in_flight_count));
 
+        /* Deferred completions come only to who asks, and a refused hand-over has not asked. */
+        if (!entered && missing > 0 && queue->in_flight_count > 0) wait_for_one(queue);
         take_completions(queue);
         if (!entered && queue->in_flight_count == 0) run_staged(queue);
         if (missing == 0) break;

@@ -70,6 +70,41 @@ Test(uring_queue, an_interrupted_hand_over_is_made_again)
     read_all_with(EINTR, 20, 8);
 }
 
+Test(uring_queue, completions_are_collected_while_the_kernel_takes_nothing_new, .timeout = 20)
+{
+    enum { BLOCK = 64 * 1024 };
+    struct test_world world = test_world_open();
+    struct fr_io_queue_options options = {.depth = COUNT};
+    uint8_t *blocks = fr_alloc_aligned(COUNT * BLOCK, 4096);
+    struct fr_io_request *request;
+    struct fr_io_queue *queue;
+    struct fr_file *file;
+
+    fr_file_close(test_file_with(&world, "a", COUNT * BLOCK));
+    must(fr_file_open(world.dir, "a", FR_OPEN_DIRECT, &file));
+    must(fr_io_queue_open(world.env, &options, &queue));
+    for (unsigned i = 0; i < COUNT; i++) {
+        requests[i] = (struct fr_io_request){.op = FR_IO_READ,
+                .file = file,
+                .data = blocks + i * BLOCK,
+                .size = BLOCK,
+                .offset = i * BLOCK};
+        fr_io_queue_push(queue, &requests[i]);
+        /* The first half is in flight when the kernel closes its doors. */
+        if (i == COUNT / 2) fr_io_queue_submit(queue);
+    }
+    fr_uring_fail_submits(EAGAIN, UINT32_MAX);
+    fr_io_queue_wait(queue, COUNT);
+    while ((request = fr_io_queue_pop(queue)) != NULL)
+        must(fr_io_request_check_exact(request));
+    cr_assert(test_matches(blocks, 0, COUNT * BLOCK));
+    fr_uring_fail_submits(0, 0);
+    fr_io_queue_close(queue);
+    fr_file_close(file);
+    fr_free(blocks);
+    test_world_close(&world);
+}
+
 /* From now on io_uring_setup answers this errno, as in a container. */
 static void deny_io_uring(int os_error)
 {
