@@ -148,7 +148,11 @@ const char *fr_dir_path(const struct fr_dir *dir)
 
 fr_status fr_dir_sync(struct fr_dir *dir)
 {
-    int rc = dir->env->ops->dir_sync(dir->env->ctx, dir->handle);
+    int rc;
+
+    do
+        rc = dir->env->ops->dir_sync(dir->env->ctx, dir->handle);
+    while (rc == -EINTR);
     if (rc < 0) return FR_FAIL_OS(-rc, "%s: sync of the directory", dir->path);
     fr_env_count(&dir->env->sync_count, 1);
     return FR_OK;
@@ -324,7 +328,10 @@ fr_status fr_dir_lock(struct fr_dir *dir, const char *name, struct fr_dir_lock *
 
     if (lock == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for its lock", dir->path);
     FR_TRY(open_lock_file(dir, name, &lock->file));
-    int rc = dir->env->ops->file_lock(dir->env->ctx, lock->file->handle);
+    int rc;
+    do
+        rc = dir->env->ops->file_lock(dir->env->ctx, lock->file->handle);
+    while (rc == -EINTR);
     if (rc == -EAGAIN || rc == -EACCES) {
         st = fail_busy(lock->file);
         goto out;

@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 #include "base/alloc.h"
@@ -35,7 +36,10 @@ fr_status fr_file_open(struct fr_dir *dir, const char *name, unsigned flags,
     if (file == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", name);
     FR_TRY(fr_path_join(dir->path, name, &file->path));
 
-    int rc = env->ops->file_open(env->ctx, dir->handle, name, flags, &opened);
+    int rc;
+    do
+        rc = env->ops->file_open(env->ctx, dir->handle, name, flags, &opened);
+    while (rc == -EINTR);
     if (rc < 0) {
         st = FR_FAIL_OS(-rc, "%s: cannot %s", file->path,
                 flags & FR_OPEN_CREATE ? "create" : "open");
@@ -134,7 +138,10 @@ fr_status fr_file_truncate(struct fr_file *file, uint64_t size)
     if (!file->writable)
         return FR_FAIL(FR_ERR_MISUSE, "%s: truncate of a file open for reading only", file->path);
 
-    int rc = file->env->ops->file_truncate(file->env->ctx, file->handle, size);
+    int rc;
+    do
+        rc = file->env->ops->file_truncate(file->env->ctx, file->handle, size);
+    while (rc == -EINTR);
     if (rc < 0) return FR_FAIL_OS(-rc, "%s: truncate to %" PRIu64 " bytes", file->path, size);
     return FR_OK;
 }
@@ -160,7 +167,10 @@ fr_status fr_file_punch_hole(struct fr_file *file, uint64_t offset, uint64_t siz
         return FR_FAIL(FR_ERR_MISUSE, "%s: a hole in a file open for reading only", file->path);
     if (size == 0) return FR_OK;
 
-    int rc = file->env->ops->file_punch_hole(file->env->ctx, file->handle, offset, size);
+    int rc;
+    do
+        rc = file->env->ops->file_punch_hole(file->env->ctx, file->handle, offset, size);
+    while (rc == -EINTR);
     if (rc == 0) return FR_OK;
     return FR_FAIL_OS(-rc, "%s: hole of %" PRIu64 " bytes at %" PRIu64, file->path, size, offset);
 }

@@ -59,6 +59,31 @@ static int play_sync(void *ctx, fr_handle file)
     return (int)play('s', 0, 0);
 }
 
+static int play_truncate(void *ctx, fr_handle file, uint64_t size)
+{
+    (void)ctx, (void)file;
+    return (int)play('t', size, 0);
+}
+
+static int play_punch_hole(void *ctx, fr_handle file, uint64_t offset, uint64_t size)
+{
+    (void)ctx, (void)file;
+    return (int)play('h', offset, size);
+}
+
+static int play_open(void *ctx, fr_handle dir, const char *name, unsigned flags,
+        struct fr_open_result *ret_result)
+{
+    (void)ctx, (void)dir, (void)name, (void)flags;
+    *ret_result = (struct fr_open_result){.alignment = 1};
+    return (int)play('o', 0, 0);
+}
+
+static void play_close(void *ctx, fr_handle file)
+{
+    (void)ctx, (void)file;
+}
+
 static void play_sleep(void *ctx, uint64_t duration_us)
 {
     (void)ctx;
@@ -69,6 +94,13 @@ static const struct fr_backend_ops script_ops = {
         .file_read = play_read,
         .file_write = play_write,
         .file_sync = play_sync,
+        .file_truncate = play_truncate,
+        .file_punch_hole = play_punch_hole,
+        .file_open = play_open,
+        .file_close = play_close,
+        .file_lock = play_sync,
+        .file_unlock = play_close,
+        .dir_sync = play_sync,
         .sleep_us = play_sleep,
 };
 
@@ -275,6 +307,26 @@ Test(io_request, an_interrupted_sync_is_tried_again)
     SCRIPT(-EINTR, 0);
     cr_assert_eq(fr_file_sync(&plain), FR_OK);
     cr_assert_eq(attempt_count, 2);
+}
+
+Test(io_request, calls_that_move_no_bytes_are_made_again_after_an_interruption_too)
+{
+    static char dir_path[] = "store";
+    struct fr_dir dir = {.env = &env, .path = dir_path};
+    struct fr_dir_lock *lock;
+    struct fr_file *file;
+
+    SCRIPT(-EINTR, -EINTR, 0, -EINTR, 0, -EINTR, 0, -EINTR, 0);
+    cr_assert_eq(fr_dir_sync(&dir), FR_OK);
+    cr_assert_eq(fr_file_truncate(&plain, 100), FR_OK);
+    cr_assert_eq(fr_file_punch_hole(&plain, 0, 100), FR_OK);
+    cr_assert_eq(fr_file_open(&dir, "file", 0, &file), FR_OK);
+    fr_file_close(file);
+    cr_assert_eq(attempt_count, 9);
+    script[10] = -EINTR; /* the lock, behind the opening of its file */
+    cr_assert_eq(fr_dir_lock(&dir, "LOCK", &lock), FR_OK);
+    fr_dir_unlock(lock);
+    cr_assert_eq(attempt_count, 12);
 }
 
 Test(io_request, a_cancelled_attempt_is_made_again_from_where_it_was)
