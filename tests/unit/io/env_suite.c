@@ -4,6 +4,10 @@
  */
 #include "tests/unit/io/test_world.h"
 
+#include <signal.h>
+#include <sys/time.h>
+#include <time.h>
+
 #include "base/rng.h"
 
 #define KIB ((size_t)1024)
@@ -787,6 +791,118 @@ Test(TEST_SUITE, a_queue_may_register_its_memory_and_hold_the_lock)
     fr_dir_unlock(second);
     fr_file_close(file);
     fr_free(region);
+}
+
+/* ---- interruptions ----------------------------------------------------------------------------
+ */
+
+static volatile sig_atomic_t alarm_count;
+
+static void count_alarm(int signal_number)
+{
+    (void)signal_number;
+    alarm_count++;
+}
+
+/* A signal so often, from now on; 0: no more of them. Calls that it interrupts are not restarted.
+ */
+static void alarm_every_us(suseconds_t interval_us)
+{
+    struct itimerval timer = {.it_interval.tv_usec = interval_us, .it_value.tv_usec = interval_us};
+    struct sigaction action = {.sa_handler = count_alarm};
+
+    cr_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
+    cr_assert_eq(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+enum { STORM_BATCH = 24, STORM_SIZE = 8192 };
+
+/* Some of everything that blocks; place-dependent bytes, so that a misplaced one is seen. */
+static void block_in_the_storm(struct fr_file *plain, struct fr_file *direct, uint64_t round)
+{
+    static FR_ALIGNED(4096) uint8_t data[128 * 1024];
+    uint64_t offset = round % 4 * sizeof(data);
+    struct fr_dir_names names;
+    struct fr_dir_lock *lock;
+    struct fr_dir *inner;
+
+    test_fill(data, offset, sizeof(data));
+    must(fr_file_write(plain, offset, data, sizeof(data), round % 2 ? FR_WRITE_DSYNC : 0));
+    must(fr_file_write(direct, offset, data, sizeof(data), round % 3 ? 0 : FR_WRITE_DSYNC));
+    must(fr_file_sync(plain));
+    must(fr_file_sync(direct));
+    memset(data, 0, sizeof(data));
+    must(fr_file_read_exact(direct, offset + 1, data, sizeof(data) - 1));
+    cr_assert(test_matches(data, offset + 1, sizeof(data) - 1));
+    must(fr_file_read_exact(plain, offset, data, sizeof(data)));
+    cr_assert(test_matches(data, offset, sizeof(data)));
+    must(fr_dir_replace(world.dir, "small", fr_slice_of(data, 100)));
+    must(fr_dir_lock(world.dir, "LOCK", &lock));
+    fr_dir_unlock(lock);
+    must(fr_dir_open_in(world.dir, "d", FR_DIR_CREATE, &inner));
+    fr_dir_close(inner);
+    must(fr_dir_list(world.dir, &names));
+    cr_assert_eq(names.count, 5);
+    fr_dir_names_deinit(&names);
+}
+
+/* A batch of writes, or of the reads of what they wrote. */
+static void queue_in_the_storm(struct fr_io_queue *queue, struct fr_file *plain,
+        struct fr_file *direct, bool write)
+{
+    static FR_ALIGNED(4096) uint8_t data[STORM_BATCH][STORM_SIZE];
+    struct fr_io_request requests[STORM_BATCH];
+
+    for (size_t i = 0; i < STORM_BATCH; i++) {
+        requests[i] = (struct fr_io_request){
+                .op = !write       ? FR_IO_READ
+                      : i % 8 == 0 ? FR_IO_WRITE_DSYNC
+                                   : FR_IO_WRITE,
+                .file = i % 2 ? plain : direct,
+                .data = data[i],
+                .size = STORM_SIZE,
+                .offset = i * STORM_SIZE,
+        };
+        if (write)
+            test_fill(data[i], i * STORM_SIZE, STORM_SIZE);
+        else
+            memset(data[i], 0, STORM_SIZE);
+        fr_io_queue_push(queue, &requests[i]);
+        if (i % 7 == 0) fr_io_queue_submit(queue);
+    }
+    finish_all(queue, STORM_BATCH);
+    for (size_t i = 0; i < STORM_BATCH; i++)
+        cr_assert(test_matches(data[i], i * STORM_SIZE, STORM_SIZE));
+}
+
+Test(TEST_SUITE, a_storm_of_signals_is_not_seen_by_callers)
+{
+    struct fr_file *plain = test_file_with(&world, "a", 512 * KIB), *direct;
+    struct fr_io_queue *queue = open_queue(8);
+    struct timespec now;
+    uint64_t round = 0;
+
+    fr_file_close(test_file_with(&world, "b", 512 * KIB));
+    must(fr_file_open(world.dir, "b", FR_OPEN_WRITE | FR_OPEN_DIRECT, &direct));
+    must(fr_dir_make(world.dir, "d"));
+    must(fr_dir_replace(world.dir, "small", fr_slice_of_text("")));
+    fr_file_close(test_file_with(&world, "LOCK", 0));
+    /* The process's own clock: the simulator's stands still unless somebody sleeps. */
+    cr_assert_eq(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    time_t start_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    alarm_every_us(1000);
+    do {
+        block_in_the_storm(plain, direct, round++);
+        queue_in_the_storm(queue, plain, direct, true);
+        queue_in_the_storm(queue, plain, direct, false);
+        fr_env_sleep_us(world.env, 1500);
+        cr_assert_eq(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    } while (now.tv_sec * 1000 + now.tv_nsec / 1000000 - start_ms < 1000);
+    alarm_every_us(0);
+    cr_assert_gt(alarm_count, 50, "that was no storm: %d signals", (int)alarm_count);
+    fr_io_queue_close(queue);
+    fr_file_close(direct);
+    fr_file_close(plain);
 }
 
 Test(TEST_SUITE, a_depth_beyond_the_limit_is_refused)

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "io/env_priv.h"
+#include "tests/unit/io/killed_writer.h"
 #include "tests/unit/io/test_world.h"
 
 static int real_dir(const struct test_world *world)
@@ -213,4 +214,12 @@ Test(posix_backend, the_environment_variable_chooses_and_complains)
     setenv("FR_IO_BACKEND", "floppy", 1);
     must_be(FR_ERR_MISUSE, fr_env_open(NULL, &env));
     must_say("FR_IO_BACKEND=floppy");
+}
+
+Test(posix_backend, a_lock_outlives_the_writes_of_a_killed_process, .timeout = 100)
+{
+    struct test_world world = test_world_open();
+
+    test_killed_writers(&world, 10);
+    test_world_close(&world);
 }

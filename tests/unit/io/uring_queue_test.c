@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "io/env_priv.h"
+#include "tests/unit/io/killed_writer.h"
 #include "tests/unit/io/test_world.h"
 
 enum { COUNT = 50, SIZE = 1000 };
@@ -179,5 +180,13 @@ Test(uring_queue, a_single_ring_that_cannot_be_had_is_replaced_by_threads)
     cr_assert_eq(log_lines, 1);
     fr_io_queue_close(queue);
     fr_set_log(NULL, NULL, FR_LOG_WARN);
+    test_world_close(&world);
+}
+
+Test(uring_queue, a_lock_outlives_the_writes_of_a_killed_process, .timeout = 100)
+{
+    struct test_world world = test_world_open();
+
+    test_killed_writers(&world, 10);
     test_world_close(&world);
 }
