@@ -49,7 +49,7 @@ fr_status fr_env_open(const struct fr_env_options *options, struct fr_env **ret_
     char reason[200] = "asked for";
     fr_status st;
 
-    if (kind == FR_ENV_SIM || threads > FR_ENV_POOL_THREADS_MAX)
+    if (kind > FR_ENV_POSIX || threads > FR_ENV_POOL_THREADS_MAX)
         return FR_FAIL(FR_ERR_MISUSE, "fr_env_open: kind %d with %u threads", kind, threads);
     if (kind == FR_ENV_AUTO && (st = kind_from_environment(&kind)) < 0) return st;
     if (kind == FR_ENV_POSIX) return fr_posix_env_open(false, threads, reason, ret_env);

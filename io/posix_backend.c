@@ -237,7 +237,7 @@ static void posix_file_unlock(void *ctx, fr_handle file)
 
 static int open_regular(int dir, const char *name, int os_flags)
 {
-    struct stat st;
+    struct stat st = {0};
 
     int fd = keep_off_standard(openat(dir, name, os_flags, S_IRUSR | S_IWUSR));
     if (fd == -ELOOP) return -EPERM; /* a link, which we never follow */

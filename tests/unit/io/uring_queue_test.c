@@ -71,6 +71,44 @@ Test(uring_queue, an_interrupted_hand_over_is_made_again)
     read_all_with(EINTR, 20, 8);
 }
 
+static void count_info(void *ctx, fr_log_level level, const char *component, const char *text)
+{
+    (void)level, (void)component;
+    if (strstr(text, "is not registered") != NULL) ++*(unsigned *)ctx;
+}
+
+Test(uring_queue, memory_that_cannot_be_registered_serves_all_the_same)
+{
+    static FR_ALIGNED(4096) uint8_t region[8192];
+    struct test_world world = test_world_open();
+    struct fr_file *file = test_file_with(&world, "a", 8192);
+    struct fr_io_queue_options options = {.buffer = region};
+    struct fr_io_request request = {
+            .op = FR_IO_READ, .file = file, .data = region, .size = sizeof(region)};
+    struct fr_io_queue *queue;
+    unsigned lines = 0;
+
+    /* The first is refused by the kernel, because not all of it is there; the second is too large
+     * to be offered. */
+    const size_t sizes[] = {(size_t)1 << 29, ((size_t)1 << 30) + 1};
+    for (size_t i = 0; i < FR_ARRAY_COUNT(sizes); i++) {
+        options.buffer_size = sizes[i];
+        fr_set_log(count_info, &lines, FR_LOG_INFO);
+        must(fr_io_queue_open(world.env, &options, &queue));
+        fr_set_log(NULL, NULL, FR_LOG_WARN);
+        cr_assert_str_eq(fr_io_queue_kind_name(queue), "uring");
+        memset(region, 0, sizeof(region));
+        fr_io_queue_push(queue, &request);
+        fr_io_queue_wait(queue, 1);
+        must(fr_io_request_check_exact(fr_io_queue_pop(queue)));
+        cr_assert(test_matches(region, 0, sizeof(region)));
+        fr_io_queue_close(queue);
+    }
+    cr_assert_eq(lines, 1);
+    fr_file_close(file);
+    test_world_close(&world);
+}
+
 Test(uring_queue, completions_are_collected_while_the_kernel_takes_nothing_new, .timeout = 20)
 {
     enum { BLOCK = 64 * 1024 };
