@@ -19,3 +19,14 @@ int rand_r(unsigned int *seed)
     *seed = *seed * 1103515245u + 12345u;
     return (int)(FIRST + (*seed >> 8) % COUNT);
 }
+
+/*
+ * A runner's process has threads by the time it forks a test, and so has a test that forks a child
+ * of its own. The sanitizer ends such a child when it starts a thread; let it go on instead, with
+ * less to say about it.
+ */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}

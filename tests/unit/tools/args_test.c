@@ -1,7 +1,5 @@
 #include "tools/args.h"
 
-#define FR_ALLOW_MALLOC
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
 

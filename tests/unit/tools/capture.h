@@ -7,6 +7,8 @@
 #ifndef FR_TEST_CAPTURE_H
 #define FR_TEST_CAPTURE_H
 
+#define FR_ALLOW_MALLOC
+#include <criterion/criterion.h>
 #include <stdio.h>
 #include <unistd.h>
 

@@ -1,7 +1,5 @@
 #include "tools/json.h"
 
-#define FR_ALLOW_MALLOC
-#include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
