@@ -86,6 +86,20 @@ fr_status fr_dir_make(struct fr_dir *parent, const char *name)
     return fr_dir_sync(parent);
 }
 
+/*
+ * The name of a directory that was there already: whoever made it may have lost power before it was
+ * durable. Where we may not open the parent, or the path has no name ("."), nobody can ask more of
+ * us.
+ */
+static fr_status settle_path(struct fr_env *env, const char *path)
+{
+    fr_status st = make_path(env, path);
+
+    if (st != FR_ERR_PERM && st != FR_ERR_MISUSE && st != FR_ERR_READONLY) return st;
+    fr_error_clear();
+    return FR_OK;
+}
+
 fr_status fr_dir_open(struct fr_env *env, const char *path, unsigned flags, struct fr_dir **ret_dir)
 {
     struct fr_dir *dir = NULL;
@@ -93,6 +107,7 @@ fr_status fr_dir_open(struct fr_env *env, const char *path, unsigned flags, stru
 
     FR_TRY(dir_new(env, path, &dir));
     int rc = env->ops->dir_open(env->ctx, path, &dir->handle);
+    bool was_there = rc == 0;
     if (rc == -ENOENT && (flags & FR_DIR_CREATE)) {
         FR_TRY(make_path(env, path));
         rc = env->ops->dir_open(env->ctx, path, &dir->handle);
@@ -102,6 +117,7 @@ fr_status fr_dir_open(struct fr_env *env, const char *path, unsigned flags, stru
         st = FR_FAIL_OS(-rc, "%s: cannot open the directory", path);
         goto out;
     }
+    if (was_there && (flags & FR_DIR_CREATE)) FR_TRY(settle_path(env, path));
     *ret_dir = FR_TAKE(dir);
 out:
     fr_dir_close(dir);

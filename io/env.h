@@ -19,6 +19,8 @@
  * - After a failed sync (or a failed synchronous write) the file takes no more writes and no more
  *   syncs: FR_ERR_POISONED. What is on the device is then known only after a reopening.
  * - Errors carry the path, and the offset where there is one.
+ * - A child of fork() must leave alone what it inherits of an environment, closing included: a ring
+ *   is shared with the parent, and the pool's threads are not there.
  */
 #ifndef FR_IO_ENV_H
 #define FR_IO_ENV_H

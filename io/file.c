@@ -113,6 +113,9 @@ fr_status fr_file_read_exact(struct fr_file *file, uint64_t offset, void *data, 
 fr_status fr_file_write(struct fr_file *file, uint64_t offset, const void *data, size_t size,
         unsigned flags)
 {
+    if ((flags & ~(unsigned)FR_WRITE_DSYNC) != 0)
+        return FR_FAIL(FR_ERR_MISUSE, "%s: unknown write flags %#x", file->path, flags);
+
     struct fr_io_request request = {
             .op = flags & FR_WRITE_DSYNC ? FR_IO_WRITE_DSYNC : FR_IO_WRITE,
             .file = file,

@@ -763,3 +763,22 @@ Test(sim_crash, an_image_can_be_listed)
     fr_sim_image_free(image);
     world_close(&w);
 }
+
+/* Somebody else has made the directory, and has not made its name durable. */
+Test(sim_crash, opening_with_create_makes_an_existing_name_durable)
+{
+    struct world w = world_open(NULL);
+    struct fr_sim_image *image;
+    struct fr_sim_crash *crash;
+    struct fr_dir *dir;
+
+    cr_assert_eq(OPS->dir_make(w.sim, w.root, "store"), 0);
+    cr_assert_eq(fr_dir_open(fr_sim_env(w.sim), "/store", FR_DIR_CREATE, &dir), FR_OK);
+    fr_dir_close(dir);
+    cr_assert_eq(fr_sim_crash_open(w.sim, NULL, &crash), FR_OK);
+    cr_assert_eq(fr_sim_crash_unit_count(crash), 0);
+    cr_assert_eq(fr_sim_crash_next(crash, &image), FR_OK);
+    fr_sim_image_free(image);
+    fr_sim_crash_close(crash);
+    world_close(&w);
+}
