@@ -20,7 +20,7 @@
  * Completions come in bursts; whoever answers a burst with one burst leaves the device idle in
  * between.
  */
-#define STREAM_SUBMIT_EVERY 2
+#define STREAM_SUBMIT_EVERY 1
 
 fr_status fr_disk_probe_file(struct fr_dir *dir, const char *name, uint64_t size,
         struct fr_file **ret_file)
