@@ -8,6 +8,7 @@
  *     fr_env       the world; clocks                      io/env.h
  *     fr_dir       a directory: names, durability of names    io/dir.h
  *     fr_file      bytes, one blocking call at a time     io/file.h
+ *     fr_map       memory that stands for a file's bytes  io/map.h
  *     fr_io_queue  many transfers at once, one submission     io/io_queue.h
  *
  * What holds in each of them:

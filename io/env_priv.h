@@ -1,11 +1,11 @@
 /*
  * env_priv.h - for this folder and its tests only: the front and the backends.
  *
- * The front (env.c, dir.c, file.c, io_queue.c) checks arguments, resumes short transfers, retries
- * interruptions, bounces unaligned direct reads, remembers failed syncs, counts, and finds the
- * words for errors. A backend does single attempts and answers as the kernel does: bytes or zero,
- * or a negative errno. So the simulator injects faults below the very code that must cope with
- * them.
+ * The front (env.c, dir.c, file.c, map.c, io_queue.c) checks arguments, resumes short transfers,
+ * retries interruptions, bounces unaligned direct reads, remembers failed syncs, counts, and finds
+ * the words for errors. A backend does single attempts and answers as the kernel does: bytes or
+ * zero, or a negative errno. So the simulator injects faults below the very code that must cope
+ * with them.
  *
  *      fr_file_read, fr_io_queue_push, ...          one front
  *                    |
@@ -89,6 +89,13 @@ struct fr_backend_ops {
     void (*file_advise)(void *ctx, fr_handle file, uint64_t offset, uint64_t size,
             enum fr_file_advice advice);
     int (*file_info)(void *ctx, fr_handle file, struct fr_file_info *ret_info);
+
+    /*
+     * A shared mapping of a range inside the file, refused (-EOPNOTSUPP) where a store into it
+     * could find no room. Both are NULL where there is no such thing.
+     */
+    int (*file_map)(void *ctx, fr_handle file, uint64_t offset, uint64_t size, void **ret_data);
+    void (*file_unmap)(void *ctx, void *data, uint64_t size);
 
     /* Queues. */
     fr_status (*queue_open)(void *ctx, const struct fr_io_queue_options *options,

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/rng.h"
+#include "io/map.h"
 
 #define KIB ((size_t)1024)
 
@@ -276,6 +277,62 @@ Test(TEST_SUITE, advice_does_no_harm)
     fr_file_advise(file, 4096, 4096, FR_ADVICE_WILL_NEED);
     must(fr_file_read_exact(file, 0, data, sizeof(data)));
     cr_assert(test_matches(data, 0, sizeof(data)));
+    fr_file_close(file);
+}
+
+/* ---- maps -------------------------------------------------------------------------------------
+ */
+
+Test(TEST_SUITE, published_bytes_of_a_map_are_the_files)
+{
+    struct fr_file *file = test_file_with(&world, "a", 200 * KIB);
+    struct fr_map *map;
+    uint8_t data[3000];
+
+    must(fr_map_open(file, 64 * KIB, 100 * KIB, 0, &map));
+    memset(fr_map_data(map) + 5000, 7, 1000);
+    must(fr_map_publish(map, 5000, 1000));
+    must(fr_file_sync(file));
+    must(fr_file_read_exact(file, 64 * KIB + 4000, data, sizeof(data)));
+    cr_assert(test_matches(data, 64 * KIB + 4000, 1000));
+    for (int i = 1000; i < 2000; i++)
+        cr_assert_eq(data[i], 7);
+    cr_assert(test_matches(data + 2000, 64 * KIB + 6000, 1000));
+    fr_map_close(map);
+    fr_file_close(file);
+}
+
+Test(TEST_SUITE, a_private_map_is_never_shared)
+{
+    struct fr_file *file = test_file_with(&world, "a", 70 * KIB);
+    struct fr_map *map;
+    uint8_t byte;
+
+    must(fr_map_open(file, 0, 70 * KIB, FR_MAP_PRIVATE, &map));
+    cr_assert_not(fr_map_is_shared(map));
+    fr_map_data(map)[69 * KIB] = 99;
+    must(fr_file_read_exact(file, 69 * KIB, &byte, 1));
+    cr_assert(test_matches(&byte, 69 * KIB, 1));
+    must(fr_map_publish(map, 69 * KIB, 1));
+    must(fr_file_read_exact(file, 69 * KIB, &byte, 1));
+    cr_assert_eq(byte, 99);
+    fr_map_close(map);
+    fr_file_close(file);
+}
+
+Test(TEST_SUITE, a_map_outside_of_its_file_is_misuse)
+{
+    struct fr_file *file = test_file_with(&world, "a", 70 * KIB);
+    struct fr_map *map;
+
+    must_be(FR_ERR_MISUSE, fr_map_open(file, 0, 70 * KIB + 1, 0, &map));
+    must_be(FR_ERR_MISUSE, fr_map_open(file, 128 * KIB, 1, 0, &map));
+    must_be(FR_ERR_MISUSE, fr_map_open(file, 4096, 1, 0, &map));
+    must_be(FR_ERR_MISUSE, fr_map_open(file, 0, 0, 0, &map));
+    fr_file_close(file);
+    must(fr_file_open(world.dir, "a", 0, &file));
+    must_be(FR_ERR_MISUSE, fr_map_open(file, 0, 1, 0, &map));
+    must_say("open for reading only");
     fr_file_close(file);
 }
 

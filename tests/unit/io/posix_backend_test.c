@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "io/env_priv.h"
+#include "io/map.h"
 #include "tests/unit/io/killed_writer.h"
 #include "tests/unit/io/test_world.h"
 
@@ -221,5 +222,66 @@ Test(posix_backend, a_lock_outlives_the_writes_of_a_killed_process, .timeout = 1
     struct test_world world = test_world_open();
 
     test_killed_writers(&world, 10);
+    test_world_close(&world);
+}
+
+/* A process that stores without end, and says after each publishing how far it is. */
+static void publish_until_killed(struct test_world *world, int report)
+{
+    struct fr_file *file;
+    struct fr_map *map;
+
+    if (fr_file_open(world->dir, "a", FR_OPEN_WRITE, &file) < 0) _exit(1);
+    if (fr_map_open(file, 0, 1 << 20, 0, &map) < 0) _exit(1);
+    for (uint32_t i = 0;; i++) {
+        memcpy(fr_map_data(map) + i % (1 << 18) * 4, &i, 4);
+        if (fr_map_publish(map, i % (1 << 18) * 4, 4) < 0) _exit(1);
+        if (write(report, &i, 4) != 4) _exit(1);
+    }
+}
+
+Test(posix_backend, what_was_published_survives_the_kill, .timeout = 60)
+{
+    struct test_world world = test_world_open();
+
+    fr_file_close(test_file_with(&world, "a", 1 << 20));
+    for (unsigned round = 0; round < 20; round++) {
+        struct fr_file *file;
+        uint32_t last = 0, i = 0, found;
+        int report[2];
+
+        cr_assert_eq(pipe(report), 0);
+        pid_t child = fork();
+        if (child == 0) publish_until_killed(&world, report[1]);
+        close(report[1]);
+        while (last < 100 + round * 77 && read(report[0], &last, 4) == 4)
+            continue;
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        while (read(report[0], &i, 4) == 4)
+            last = i;
+        close(report[0]);
+        cr_assert_geq(last, 100);
+        must(fr_file_open(world.dir, "a", 0, &file));
+        for (i = 0; i <= last && i < 1 << 18; i++) {
+            must(fr_file_read_exact(file, i * 4, &found, 4));
+            cr_assert_eq(found, i);
+        }
+        fr_file_close(file);
+    }
+    test_world_close(&world);
+}
+
+Test(posix_backend, a_file_with_holes_is_not_mapped)
+{
+    struct test_world world = test_world_open();
+    struct fr_file *file = test_file_with(&world, "a", 10);
+    struct fr_map *map;
+
+    must(fr_file_truncate(file, 1 << 20));
+    must(fr_map_open(file, 0, 1 << 20, 0, &map));
+    cr_assert_not(fr_map_is_shared(map));
+    fr_map_close(map);
+    fr_file_close(file);
     test_world_close(&world);
 }
