@@ -11,6 +11,8 @@ enum fr_lock_rank {
     FR_RANK_NONE = 0, /* holds nothing */
 
     /* Room is left between the folders: db and spfresh and lsm and wal come before io. */
+    FR_RANK_WAL = 600, /* wal/wal_writer: one log that is written */
+
     FR_RANK_IO_POOL = 700,  /* io/io_pool: the queue of requests waiting for a worker */
     FR_RANK_IO_QUEUE = 710, /* io/posix_queue: requests that workers have completed */
     FR_RANK_SIM = 720,      /* io/sim: the whole simulated machine */

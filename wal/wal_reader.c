@@ -1,0 +1,637 @@
+#include "wal/wal_reader.h"
+
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/coding.h"
+#include "base/cover.h"
+#include "base/crc32c.h"
+#include "io/dir.h"
+#include "io/file.h"
+#include "wal/file_name.h"
+#include "wal/wal_segment.h"
+
+/* Read at once: enough for full speed; a group that is larger is read as a whole. */
+#define CHUNK_SIZE ((uint64_t)256 << 10)
+
+/* A file that has the name of a segment. */
+struct found {
+    uint64_t number;
+    uint64_t file_size;
+    bool valid; /* the header is right; else it is blank, or torn, or damaged */
+    struct fr_wal_header header;
+    struct found *successor; /* in the chain; NULL for the newest */
+    char name[FR_FILE_NAME_SIZE];
+};
+
+struct fr_wal_reader {
+    struct fr_dir *dir;
+    struct fr_wal_reader_options options;
+    struct found *files; /* by number */
+    size_t file_count;
+
+    struct found *at; /* the segment that is read; NULL for an empty log */
+    struct fr_file *file;
+    uint32_t check_seed;
+    uint64_t offset; /* in the file, of the next group */
+    uint32_t crc;
+    uint64_t group_count;
+
+    /* A part of the file. */
+    uint8_t *window;
+    size_t window_capacity;
+    uint64_t window_offset;
+    size_t window_size;
+
+    /* A chain of groups that is put together. */
+    struct fr_buf batch;
+    bool in_batch;
+    struct fr_wal_link batch_start; /* what was there before it */
+    fr_lsn batch_lsn;
+    uint64_t batch_tag;
+
+    fr_status done; /* FR_OK while there may be more */
+    struct fr_error error;
+    struct fr_wal_end end;
+};
+
+/* ---- finding the segments ---------------------------------------------------------------------
+ */
+
+static int compare_files(const void *a, const void *b)
+{
+    uint64_t x = ((const struct found *)a)->number, y = ((const struct found *)b)->number;
+    return (x > y) - (x < y);
+}
+
+static fr_status list_files(struct fr_wal_reader *r)
+{
+    struct fr_dir_names names = {0};
+    enum fr_file_kind kind;
+    fr_status st;
+
+    FR_TRY(fr_dir_list(r->dir, &names));
+    r->files = fr_alloc_zeroed(names.count + 1, sizeof(*r->files));
+    if (r->files == NULL) {
+        st = FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read the log", fr_dir_path(r->dir));
+        goto out;
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        struct found *f = &r->files[r->file_count];
+        if (!fr_file_name_parse(names.names[i], &kind, &f->number)) continue;
+        if (kind != fr_wal_file_kind(r->options.kind)) continue;
+        fr_file_name_format(kind, f->number, f->name);
+        r->file_count++;
+    }
+    qsort(r->files, r->file_count, sizeof(*r->files), compare_files);
+out:
+    fr_dir_names_deinit(&names);
+    return st;
+}
+
+static fr_status open_file(struct fr_wal_reader *r, const struct found *f)
+{
+    unsigned flags = (r->options.flags & FR_WAL_READ_SETTLE) ? FR_OPEN_DIRECT : 0;
+
+    fr_file_close(r->file);
+    r->file = NULL;
+    r->window_size = 0;
+    return fr_file_open(r->dir, f->name, flags, &r->file);
+}
+
+/* Whether a header that is right in itself is that of this file. */
+static fr_status check_identity(const struct fr_wal_reader *r, const struct found *f)
+{
+    const struct fr_wal_header *h = &f->header;
+    const char *path = fr_file_path(r->file);
+
+    if (memcmp(h->store, r->options.store, FR_STORE_ID_SIZE) != 0)
+        return FR_FAIL(FR_ERR_FOREIGN, "%s: a log segment of another store", path);
+    if (h->kind != r->options.kind || h->number != f->number)
+        return FR_FAIL(FR_ERR_FOREIGN, "%s: is segment %" PRIu64 " of a log of kind %d", path,
+                h->number, (int)h->kind);
+    if (f->file_size < h->size)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: ends at %" PRIu64 ", the segment has %" PRIu64 " bytes",
+                path, f->file_size, h->size);
+    return FR_OK;
+}
+
+static fr_status read_header(struct fr_wal_reader *r, struct found *f)
+{
+    struct fr_file_info info;
+    uint8_t page[FR_WAL_HEADER_SIZE];
+    size_t size;
+    fr_status st;
+
+    FR_TRY(open_file(r, f));
+    if (r->options.flags & FR_WAL_READ_SETTLE) FR_TRY(fr_file_sync(r->file));
+    FR_TRY(fr_file_info_get(r->file, &info));
+    f->file_size = info.size;
+    FR_TRY(fr_file_read(r->file, 0, page, sizeof(page), &size));
+    if (size < sizeof(page)) return FR_OK; /* it was being made */
+    st = fr_wal_header_decode(page, &f->header);
+    if (st == FR_ERR_CORRUPT) return FR_OK; /* what that means depends on the others */
+    if (st < 0) return FR_FAIL(st, "%s: was written by a later version", fr_file_path(r->file));
+    f->valid = true;
+    st = check_identity(r, f);
+out:
+    return st;
+}
+
+static struct found *newest_valid(struct fr_wal_reader *r)
+{
+    for (size_t i = r->file_count; i > 0; i--)
+        if (r->files[i - 1].valid) return &r->files[i - 1];
+    return NULL;
+}
+
+/* The segment that this one's header names as the one before. */
+static fr_status find_previous(struct fr_wal_reader *r, struct found *f, struct found **ret)
+{
+    const struct fr_wal_link *link = &f->header.previous;
+    struct found *p = NULL;
+
+    for (size_t i = 0; i < r->file_count; i++)
+        if (r->files[i].number == link->number) p = &r->files[i];
+    if (p == NULL)
+        return FR_FAIL(FR_ERR_MISSING,
+                "%s/%s: the segment before it, number %" PRIu64 ", is not there",
+                fr_dir_path(r->dir), f->name, link->number);
+    if (!p->valid)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s/%s: header at 0 is damaged, and %s follows it",
+                fr_dir_path(r->dir), p->name, f->name);
+    if (link->lsn < p->header.first ||
+            link->lsn - p->header.first > p->header.size - FR_WAL_HEADER_SIZE)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s/%s: follows LSN %" PRIu64 ", which is not in %s",
+                fr_dir_path(r->dir), f->name, link->lsn, p->name);
+    *ret = p;
+    return FR_OK;
+}
+
+/* Back from the newest to the segment with the start, or to the first one there ever was. */
+static fr_status find_chain(struct fr_wal_reader *r)
+{
+    struct found *f = newest_valid(r), *p = NULL;
+
+    while (f != NULL && f->header.first > r->options.start && f->header.previous.number > 0) {
+        fr_status st = find_previous(r, f, &p);
+        if (st < 0) return st;
+        p->successor = f;
+        f = p;
+    }
+    r->at = f;
+    return FR_OK;
+}
+
+static fr_status enter_segment(struct fr_wal_reader *r, struct found *f)
+{
+    r->at = f;
+    r->check_seed = fr_wal_check_seed(r->options.store, f->number);
+    r->offset = FR_WAL_HEADER_SIZE;
+    r->crc = f->header.crc;
+    r->group_count = 0;
+    return open_file(r, f);
+}
+
+fr_status fr_wal_reader_open(struct fr_dir *dir, const struct fr_wal_reader_options *options,
+        struct fr_wal_reader **ret_reader)
+{
+    struct fr_wal_reader *r = FR_NEW(struct fr_wal_reader);
+    fr_status st;
+
+    if (r == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read the log", fr_dir_path(dir));
+    r->dir = dir;
+    r->options = *options;
+    r->error.size = sizeof(r->error);
+    if (options->flags & FR_WAL_READ_SETTLE) FR_TRY(fr_dir_sync(dir));
+    FR_TRY(list_files(r));
+    for (size_t i = 0; i < r->file_count; i++)
+        FR_TRY(read_header(r, &r->files[i]));
+    FR_TRY(find_chain(r));
+    if (r->at != NULL) FR_TRY(enter_segment(r, r->at));
+    if (r->file_count > 0) r->end.last_number = r->files[r->file_count - 1].number;
+    *ret_reader = FR_TAKE(r);
+out:
+    fr_wal_reader_close(r);
+    return st;
+}
+
+void fr_wal_reader_close(struct fr_wal_reader *r)
+{
+    if (r == NULL) return;
+    fr_file_close(r->file);
+    fr_buf_deinit(&r->batch);
+    fr_free(r->window);
+    fr_free(r->files);
+    fr_free(r);
+}
+
+/* ---- reading bytes ----------------------------------------------------------------------------
+ */
+
+static fr_status grow_window(struct fr_wal_reader *r, size_t capacity)
+{
+    if (capacity <= r->window_capacity) return FR_OK;
+    fr_free(r->window);
+    r->window_capacity = 0;
+    r->window_size = 0;
+    r->window = fr_alloc_aligned(capacity, FR_WAL_BLOCK_SIZE);
+    if (r->window == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", fr_file_path(r->file));
+    r->window_capacity = capacity;
+    return FR_OK;
+}
+
+/* Bytes [offset, offset + size), which must be in the file. Valid until the next call. */
+static fr_status fetch(struct fr_wal_reader *r, uint64_t offset, size_t size,
+        const uint8_t **ret_bytes)
+{
+    uint64_t limit = r->at->file_size;
+    fr_status st;
+
+    FR_ASSERT(offset <= limit && size <= limit - offset);
+    if (offset < r->window_offset || offset + size > r->window_offset + r->window_size) {
+        uint64_t from = offset & ~(uint64_t)(FR_WAL_BLOCK_SIZE - 1);
+        uint64_t wanted = FR_MAX(fr_wal_round_up(offset + size) - from, CHUNK_SIZE);
+        size_t span = (size_t)FR_MIN(wanted, limit - from);
+        FR_TRY(grow_window(r, span));
+        r->window_size = 0;
+        FR_TRY(fr_file_read_exact(r->file, from, r->window, span));
+        r->window_offset = from;
+        r->window_size = span;
+    }
+    *ret_bytes = r->window + (offset - r->window_offset);
+    st = FR_OK;
+out:
+    return st;
+}
+
+/* ---- groups -----------------------------------------------------------------------------------
+ */
+
+static fr_lsn lsn_at(const struct fr_wal_reader *r, uint64_t offset)
+{
+    return r->at->header.first + offset - FR_WAL_HEADER_SIZE;
+}
+
+static bool all_zeros(const uint8_t *bytes, uint64_t size)
+{
+    for (uint64_t i = 0; i < size; i++)
+        if (bytes[i] != 0) return false;
+    return true;
+}
+
+/* FR_NOT_FOUND: there is no valid header at r->offset. Else it is checked, but for the crc. */
+static fr_status read_group_header(struct fr_wal_reader *r, struct fr_wal_group *ret_group)
+{
+    uint64_t left = r->at->header.size - r->offset;
+    const uint8_t *bytes;
+
+    if (left < FR_WAL_GROUP_HEADER_SIZE) return FR_NOT_FOUND;
+    fr_status st = fetch(r, r->offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
+    if (st < 0) return st;
+    if (!fr_wal_group_decode(bytes, r->check_seed, ret_group)) return FR_NOT_FOUND;
+    if (ret_group->lsn != lsn_at(r, r->offset) || ret_group->epoch != r->at->header.epoch)
+        return FR_NOT_FOUND;
+    if (fr_wal_group_extent(ret_group->size) > left) return FR_NOT_FOUND;
+    return FR_OK;
+}
+
+/*
+ * The group at r->offset and its payload, and step over it; valid until the next call.
+ * FR_NOT_FOUND: there is no valid one.
+ */
+static fr_status read_group(struct fr_wal_reader *r, struct fr_wal_group *ret_group,
+        fr_slice *ret_payload)
+{
+    struct fr_wal_group g;
+    const uint8_t *bytes;
+    fr_status st = read_group_header(r, &g);
+
+    if (st != FR_OK) return st;
+    size_t extent = (size_t)fr_wal_group_extent(g.size);
+    st = fetch(r, r->offset, extent, &bytes);
+    if (st < 0) return st;
+    uint32_t crc = fr_wal_group_crc(r->crc, bytes);
+    crc = fr_crc32c(crc, bytes + FR_WAL_GROUP_HEADER_SIZE, extent - FR_WAL_GROUP_HEADER_SIZE);
+    size_t used = FR_WAL_GROUP_HEADER_SIZE + g.size;
+    if (crc != g.crc || !all_zeros(bytes + used, extent - used)) return FR_NOT_FOUND;
+    r->crc = crc;
+    r->offset += extent;
+    r->group_count++;
+    *ret_group = g;
+    *ret_payload = fr_slice_of(bytes + FR_WAL_GROUP_HEADER_SIZE, g.size);
+    return FR_OK;
+}
+
+/* Step over the zeros that may be before the next group. FR_NOT_FOUND: they are not zeros. */
+static fr_status skip_gap(struct fr_wal_reader *r)
+{
+    uint64_t place = fr_wal_next_place(r->offset);
+    const uint8_t *bytes;
+
+    if (place == r->offset) return FR_OK;
+    fr_status st = fetch(r, r->offset, (size_t)(place - r->offset), &bytes);
+    if (st < 0) return st;
+    if (!all_zeros(bytes, place - r->offset)) return FR_NOT_FOUND;
+    r->offset = place;
+    return FR_OK;
+}
+
+static fr_status fail_damaged(const struct fr_wal_reader *r, const char *why)
+{
+    return FR_FAIL(FR_ERR_CORRUPT, "%s: group at %" PRIu64 " (LSN %" PRIu64 ") is damaged; %s",
+            fr_file_path(r->file), r->offset, lsn_at(r, r->offset), why);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------
+ */
+
+/* What lies behind a flaw. */
+struct traces {
+    fr_lsn durable; /* the largest that any credible header names */
+    fr_lsn end;     /* of the last such group; 0: there is none */
+};
+
+/*
+ * Look for group headers from an offset of r->at's file to its end. The place of each must be its
+ * own: so stale ones are passed over by one comparison.
+ */
+static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn first,
+        struct traces *traces)
+{
+    uint64_t limit = r->at->file_size;
+    struct fr_wal_group g;
+    const uint8_t *bytes;
+
+    for (uint64_t offset = from; offset + FR_WAL_GROUP_HEADER_SIZE <= limit; offset += 8) {
+        fr_status st = fetch(r, offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
+        if (st < 0) return st;
+        fr_lsn lsn = first + offset - FR_WAL_HEADER_SIZE;
+        if (fr_get_u64(bytes + 8) != lsn) continue;
+        if (!fr_wal_group_decode(bytes, r->check_seed, &g)) continue;
+        if (r->at->valid && g.epoch != r->at->header.epoch) continue;
+        traces->durable = FR_MAX(traces->durable, g.durable);
+        traces->end = FR_MAX(traces->end, lsn + fr_wal_group_extent(g.size));
+    }
+    return FR_OK;
+}
+
+/* A newer file without a valid header: it may have been one that others relied on. */
+static fr_status judge_newer(struct fr_wal_reader *r, struct found *f, fr_lsn end)
+{
+    struct traces traces = {0};
+    fr_lsn first = fr_wal_round_up(end);
+
+    if (f->file_size < FR_WAL_HEADER_SIZE) return FR_OK;
+    r->at = f;
+    r->check_seed = fr_wal_check_seed(r->options.store, f->number);
+    fr_status st = open_file(r, f);
+    if (st == FR_OK) st = find_traces(r, FR_WAL_HEADER_SIZE, first, &traces);
+    if (st < 0) return st;
+    if (traces.durable > first)
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s: header at 0 is damaged; the log was durable up to LSN %" PRIu64,
+                fr_file_path(r->file), traces.durable);
+    if (traces.end > end) {
+        r->end.verdict = FR_WAL_END_TORN;
+        r->end.dropped_bytes += traces.end - first;
+    }
+    return FR_OK;
+}
+
+static fr_status judge_newer_files(struct fr_wal_reader *r, uint64_t than, fr_lsn end)
+{
+    for (size_t i = 0; i < r->file_count; i++) {
+        struct found *f = &r->files[i];
+        if (f->number <= than) continue;
+        FR_ASSERT(!f->valid);
+        fr_status st = judge_newer(r, f, end);
+        if (st < 0) return st;
+    }
+    return FR_OK;
+}
+
+static struct fr_wal_link link_here(const struct fr_wal_reader *r)
+{
+    return (struct fr_wal_link){
+            .number = r->at->number, .lsn = lsn_at(r, r->offset), .crc = r->crc};
+}
+
+/* The log ends at r->offset of the newest segment: with a flaw, or with a seal. */
+static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict)
+{
+    fr_lsn end = lsn_at(r, r->offset);
+    fr_lsn durable = FR_MAX(r->options.durable, r->options.start);
+    struct traces traces = {0};
+    fr_status st = find_traces(r, r->offset, r->at->header.first, &traces);
+
+    if (st < 0) return st;
+    if (FR_MAX(traces.durable, durable) > end) {
+        FR_COVER("wal: damage told from a torn end");
+        return fail_damaged(r, "the log was durable beyond it");
+    }
+    r->end.link = r->in_batch ? r->batch_start : link_here(r);
+    r->end.verdict = verdict;
+    if (traces.end > end || r->in_batch) {
+        FR_COVER("wal: a torn end");
+        r->end.verdict = FR_WAL_END_TORN;
+        r->end.dropped_bytes = FR_MAX(traces.end, end) - r->end.link.lsn;
+    }
+    st = judge_newer_files(r, r->at->number, end);
+    return st < 0 ? st : FR_END;
+}
+
+static fr_status judge_empty(struct fr_wal_reader *r)
+{
+    fr_lsn durable = FR_MAX(r->options.durable, r->options.start);
+
+    if (durable > 0)
+        return FR_FAIL(FR_ERR_MISSING,
+                "%s: no segment of the log, which was durable up to %" PRIu64, fr_dir_path(r->dir),
+                durable);
+    r->end.verdict = FR_WAL_END_OPEN;
+    fr_status st = judge_newer_files(r, 0, 0);
+    return st < 0 ? st : FR_END;
+}
+
+/* A seal that does not close the log was written when its successor's file was there already. */
+static fr_status check_promise(struct fr_wal_reader *r)
+{
+    for (size_t i = 0; i < r->file_count; i++) {
+        const struct found *f = &r->files[i];
+        if (f->number > r->at->number && f->file_size >= FR_WAL_SEGMENT_SIZE_MIN) return FR_OK;
+    }
+    return FR_FAIL(FR_ERR_MISSING, "%s: the segment that follows it is not there",
+            fr_file_path(r->file));
+}
+
+/* ---- batches ----------------------------------------------------------------------------------
+ */
+
+/* Whether this is where the segment ends, by word of its successor; FR_NOT_FOUND if not. */
+static fr_status check_segment_end(struct fr_wal_reader *r)
+{
+    const struct found *next = r->at->successor;
+    fr_lsn here = lsn_at(r, r->offset);
+
+    if (next == NULL || here < next->header.previous.lsn) return FR_NOT_FOUND;
+    if (here > next->header.previous.lsn || r->crc != next->header.previous.crc)
+        return fail_damaged(r, "the next segment follows another one");
+    return FR_OK;
+}
+
+static fr_status take_seal(struct fr_wal_reader *r, const struct fr_wal_group *seal)
+{
+    bool closed = (seal->flags & FR_WAL_CLOSED) != 0;
+
+    if (seal->tag != r->group_count - 1 || (closed && r->in_batch))
+        return fail_damaged(r, "the seal before it is not what a writer writes");
+    if (r->at->successor != NULL) {
+        fr_status st = check_segment_end(r);
+        return st == FR_NOT_FOUND ? fail_damaged(r, "it stands behind a seal") : st;
+    }
+    if (!closed) {
+        fr_status st = check_promise(r);
+        if (st < 0) return st;
+    }
+    return judge_end(r, closed ? FR_WAL_END_CLOSED : FR_WAL_END_OPEN);
+}
+
+/*
+ * Follow the chain over the ends of segments, and over a gap, to the next group's place.
+ * FR_NOT_FOUND: the gap is not one.
+ */
+static fr_status step_to_group(struct fr_wal_reader *r)
+{
+    fr_status st;
+
+    for (;;) {
+        st = check_segment_end(r);
+        if (st == FR_OK)
+            st = enter_segment(r, r->at->successor);
+        else if (st == FR_NOT_FOUND && fr_wal_next_place(r->offset) == r->offset)
+            return FR_OK;
+        else if (st == FR_NOT_FOUND)
+            st = skip_gap(r);
+        if (st != FR_OK) return st;
+    }
+}
+
+/* The next group, whatever its type. FR_END: the log ends before it. */
+static fr_status next_group(struct fr_wal_reader *r, struct fr_wal_link *ret_before,
+        struct fr_wal_group *ret_group, fr_slice *ret_payload)
+{
+    fr_status st = step_to_group(r);
+
+    if (st == FR_OK) {
+        *ret_before = link_here(r);
+        st = read_group(r, ret_group, ret_payload);
+    }
+    if (st != FR_NOT_FOUND) return st;
+    if (r->at->successor != NULL) return fail_damaged(r, "the log goes on in the next segment");
+    return judge_end(r, FR_WAL_END_OPEN);
+}
+
+static fr_status begin_batch(struct fr_wal_reader *r, const struct fr_wal_group *g,
+        struct fr_wal_link before)
+{
+    if (r->in_batch == ((g->flags & FR_WAL_FIRST) != 0))
+        return fail_damaged(r, "the batch before it is not what a writer writes");
+    if (!r->in_batch) {
+        r->batch_start = before;
+        r->batch_lsn = g->lsn;
+        r->batch_tag = g->tag;
+        r->in_batch = true;
+        fr_buf_clear(&r->batch);
+    }
+    return FR_OK;
+}
+
+/* FR_OK: the batch is whole. FR_NOT_FOUND: there is more to come. */
+static fr_status take_data(struct fr_wal_reader *r, const struct fr_wal_group *g,
+        struct fr_wal_link before, fr_slice *payload)
+{
+    bool first = (g->flags & FR_WAL_FIRST) != 0, last = (g->flags & FR_WAL_LAST) != 0;
+
+    /* The rest of a batch that began in a segment which is no longer asked for. */
+    if (!first && !r->in_batch && g->lsn < r->options.start) return FR_NOT_FOUND;
+    fr_status st = begin_batch(r, g, before);
+    if (st < 0) return st;
+    if (r->batch.size + payload->size > FR_WAL_BATCH_MAX)
+        return fail_damaged(r, "the batch before it is too large");
+    r->in_batch = !last;
+    if (last && r->batch.size == 0) return FR_OK; /* by far the most: no copy */
+    if (r->batch_lsn >= r->options.start) {
+        fr_buf_append(&r->batch, payload->data, payload->size);
+        if (fr_buf_status(&r->batch) < 0) return fr_buf_status(&r->batch);
+        *payload = fr_buf_slice(&r->batch);
+    }
+    return last ? FR_OK : FR_NOT_FOUND;
+}
+
+static fr_status next_batch(struct fr_wal_reader *r, fr_slice *ret_payload)
+{
+    struct fr_wal_link before = {0};
+    struct fr_wal_group g = {0};
+    fr_slice payload = {0};
+    fr_status st;
+
+    for (;;) {
+        FR_TRY(next_group(r, &before, &g, &payload));
+        if (st == FR_END) return FR_END;
+        if (g.type == FR_WAL_SEAL) FR_TRY(take_seal(r, &g));
+        if (g.type == FR_WAL_SEAL && st == FR_END) return FR_END;
+        if (g.type != FR_WAL_DATA) continue;
+        FR_TRY(take_data(r, &g, before, &payload));
+        if (st == FR_NOT_FOUND || r->batch_lsn < r->options.start) continue;
+        *ret_payload = payload;
+        return FR_OK;
+    }
+out:
+    return st;
+}
+
+fr_status fr_wal_reader_next(struct fr_wal_reader *r, fr_slice *ret_payload, uint64_t *ret_tag,
+        fr_lsn *ret_lsn)
+{
+    if (r->done < 0) return fr_error_restore(&r->error);
+    if (r->done != FR_OK) return r->done;
+
+    fr_status st = r->at == NULL ? judge_empty(r) : next_batch(r, ret_payload);
+    if (st == FR_OK) {
+        *ret_tag = r->batch_tag;
+        *ret_lsn = r->batch_lsn;
+        return FR_OK;
+    }
+    r->done = st;
+    if (st < 0) fr_error_save(&r->error);
+    return st;
+}
+
+void fr_wal_reader_end(const struct fr_wal_reader *r, struct fr_wal_end *ret_end)
+{
+    FR_ASSERT(r->done == FR_END);
+    *ret_end = r->end;
+}
+
+fr_status fr_wal_remove_before(struct fr_dir *dir, enum fr_wal_kind kind, uint64_t number)
+{
+    struct fr_dir_names names = {0};
+    enum fr_file_kind file_kind;
+    uint64_t file_number;
+    fr_status first;
+
+    first = fr_dir_list(dir, &names);
+    for (size_t i = 0; i < names.count; i++) {
+        if (!fr_file_name_parse(names.names[i], &file_kind, &file_number)) continue;
+        if (file_kind != fr_wal_file_kind(kind) || file_number >= number) continue;
+        fr_status st = fr_dir_unlink(dir, names.names[i]);
+        if (st < 0 && first == FR_OK) first = st;
+    }
+    fr_dir_names_deinit(&names);
+    return first;
+}

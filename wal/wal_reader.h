@@ -1,0 +1,93 @@
+/*
+ * wal_reader.h - reading a log from some place to its end, and judging that end.
+ *
+ *     FR_TRY(fr_wal_reader_open(dir, &options, &reader));
+ *     while ((st = fr_wal_reader_next(reader, &payload, &tag, &lsn)) == FR_OK)
+ *         FR_TRY(replay(payload, tag));
+ *     if (st == FR_END) fr_wal_reader_end(reader, &end);
+ *
+ * Opening reads the header pages and finds the chain of segments; next follows it. What is believed
+ * and what is damage is defined in wal/wal_format.h. Every byte is taken for hostile: memory is
+ * bounded by the largest group and by the batches that are really there, and each step gets nearer
+ * to the end. One thread at a time.
+ */
+#ifndef FR_WAL_WAL_READER_H
+#define FR_WAL_WAL_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "base/status.h"
+#include "wal/wal_format.h"
+
+struct fr_dir;
+struct fr_wal_reader;
+
+enum fr_wal_read_flags {
+    /*
+     * Make durable what is read, before it is read, and read it from the device where that can be
+     * had: what is found may have been written by a process that died, and still be pending. To be
+     * set by whoever goes on writing, or shows to others what was found.
+     */
+    FR_WAL_READ_SETTLE = 1 << 0,
+};
+
+struct fr_wal_reader_options {
+    enum fr_wal_kind kind;
+    uint8_t store[FR_STORE_ID_SIZE];
+    unsigned flags;
+
+    /* Where to start: what is before is no longer asked for, and need not be there. */
+    fr_lsn start;
+
+    /* Known from elsewhere: the log was durable up to here. 0 if nothing is known. */
+    fr_lsn durable;
+};
+
+/*
+ * Of files of the kind in dir. FR_ERR_MISSING: a segment between start and end is not there.
+ * FR_ERR_CORRUPT; FR_ERR_FOREIGN: a segment of another store; FR_ERR_TOO_NEW. The directory must
+ * stay open as long as the reader.
+ */
+FR_NODISCARD fr_status fr_wal_reader_open(struct fr_dir *dir,
+        const struct fr_wal_reader_options *options, struct fr_wal_reader **ret_reader);
+
+/* NULL is fine. */
+void fr_wal_reader_close(struct fr_wal_reader *r);
+
+/*
+ * The next batch: its payload, valid until the next call; its tag; and where it starts. FR_END:
+ * that was all, see fr_wal_reader_end(). FR_ERR_CORRUPT: something that was acknowledged is
+ * damaged; the words name file and offset. FR_END and failures stick.
+ */
+FR_NODISCARD fr_status fr_wal_reader_next(struct fr_wal_reader *r, fr_slice *ret_payload,
+        uint64_t *ret_tag, fr_lsn *ret_lsn);
+
+enum fr_wal_verdict {
+    FR_WAL_END_CLOSED, /* shut properly */
+    FR_WAL_END_OPEN,   /* not shut, and nothing is seen behind the last batch; also an empty log */
+    FR_WAL_END_TORN,   /* something was being written when the crash came */
+};
+
+struct fr_wal_end {
+    enum fr_wal_verdict verdict;
+
+    /* Where the next opening goes on (fr_wal_writer_options); number 0 if no log was found. */
+    struct fr_wal_link link;
+
+    uint64_t dropped_bytes; /* of groups that could be recognised behind link.lsn */
+    uint64_t last_number;   /* the highest among the files found, in use or not; 0: none */
+};
+
+/* The verdict; only after next has answered FR_END. */
+void fr_wal_reader_end(const struct fr_wal_reader *r, struct fr_wal_end *ret_end);
+
+/*
+ * Remove the files of a kind with numbers below this one: the segments of earlier openings, once it
+ * is a durable fact that nobody will ask for them. All are tried; the first failure is answered.
+ */
+FR_NODISCARD fr_status fr_wal_remove_before(struct fr_dir *dir, enum fr_wal_kind kind,
+        uint64_t number);
+
+#endif
