@@ -1,0 +1,269 @@
+#include "wal/wal_writer.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/thread.h"
+#include "tests/unit/wal/test_log.h"
+
+static struct test_log log_;
+
+static void open_log(void)
+{
+    test_log_init(&log_);
+}
+
+static void close_log(void)
+{
+    test_log_deinit(&log_);
+}
+
+TestSuite(wal_writer, .init = open_log, .fini = close_log, .timeout = 60);
+
+Test(wal_writer, what_was_appended_is_read_back_in_order)
+{
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    test_log_append(&log_, "");
+    test_log_append(&log_, "bb");
+    test_log_stop(&log_);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a  bb ");
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_OPEN);
+}
+
+Test(wal_writer, parts_are_put_together)
+{
+    fr_slice parts[] = {fr_slice_of_text("one"), fr_slice_of(NULL, 0), fr_slice_of_text("two"),
+            fr_slice_of_text("three")};
+    fr_lsn end;
+
+    test_log_open(&log_);
+    must(fr_wal_writer_append(log_.writer, parts, 4, 7, FR_WAL_NONE, &end));
+    test_log_sync(&log_);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "onetwothree ");
+}
+
+Test(wal_writer, a_durable_place_is_a_block_and_nothing_before_it_is_written_again)
+{
+    test_log_open(&log_);
+    fr_lsn end = test_log_append(&log_, "a");
+    fr_lsn durable = test_log_sync(&log_);
+    cr_assert_geq(durable, end);
+    cr_assert_eq(durable % FR_WAL_BLOCK_SIZE, 0);
+    struct fr_buf before = test_log_load(&log_, "000001.wal");
+    test_log_append(&log_, "b");
+    test_log_sync(&log_);
+    struct fr_buf after = test_log_load(&log_, "000001.wal");
+    cr_assert_arr_eq(before.data, after.data, FR_WAL_HEADER_SIZE + durable);
+    fr_buf_deinit(&before);
+    fr_buf_deinit(&after);
+}
+
+Test(wal_writer, a_sync_with_nothing_new_does_nothing)
+{
+    struct fr_env_stats before, after;
+
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    fr_lsn durable = test_log_sync(&log_);
+    fr_env_stats_get(log_.world.env, &before);
+    cr_assert_eq(test_log_sync(&log_), durable);
+    fr_env_stats_get(log_.world.env, &after);
+    cr_assert_eq(before.sync_count, after.sync_count);
+    cr_assert_eq(before.write_count, after.write_count);
+}
+
+Test(wal_writer, batches_larger_than_groups_and_segments_come_back_whole)
+{
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    test_log_append_big(&log_, 100000);
+    test_log_append(&log_, "b");
+    test_log_append_big(&log_, 8144);
+    test_log_append_big(&log_, 8145);
+    cr_assert_gt(fr_wal_writer_segment_count(log_.writer), 5);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a b ");
+    cr_assert_eq(log_.batch_count, 5);
+}
+
+Test(wal_writer, a_batch_beyond_the_limit_is_refused)
+{
+    fr_slice parts[] = {fr_slice_of("", FR_WAL_BATCH_MAX), fr_slice_of("", 1)};
+    fr_lsn end;
+
+    test_log_open(&log_);
+    must_be(FR_ERR_LIMIT, fr_wal_writer_append(log_.writer, parts, 2, 7, FR_WAL_OS, &end));
+    parts[0].size = SIZE_MAX;
+    must_be(FR_ERR_LIMIT, fr_wal_writer_append(log_.writer, parts, 2, 7, FR_WAL_OS, &end));
+    test_log_append(&log_, "a");
+}
+
+Test(wal_writer, a_sealed_log_takes_nothing_more_and_says_that_it_was_closed)
+{
+    fr_slice part = fr_slice_of_text("x");
+    fr_lsn end;
+
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    must(fr_wal_writer_seal(log_.writer));
+    must_be(FR_ERR_MISUSE, fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &end));
+    must_be(FR_ERR_MISUSE, fr_wal_writer_seal(log_.writer));
+    test_log_stop(&log_);
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_CLOSED);
+    test_log_open(&log_);
+    test_log_append(&log_, "b");
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a b ");
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_OPEN);
+}
+
+Test(wal_writer, released_segments_are_used_again_and_the_rest_removed)
+{
+    log_.options.spares_max = 1;
+    test_log_open(&log_);
+    for (int i = 0; i < 4; i++)
+        test_log_append_big(&log_, 8000);
+    fr_lsn durable = test_log_sync(&log_);
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 4);
+    must(fr_wal_writer_release(log_.writer, durable));
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 1);
+    cr_assert_eq(fr_wal_writer_bytes(log_.writer), 2 * FR_WAL_SEGMENT_SIZE_MIN);
+    log_.start = durable;
+    test_log_append_big(&log_, 8000);
+    cr_assert_eq(fr_wal_writer_bytes(log_.writer), 2 * FR_WAL_SEGMENT_SIZE_MIN);
+    test_log_append(&log_, "b");
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "b ");
+    cr_assert_eq(log_.batch_count, 2);
+}
+
+Test(wal_writer, a_successor_that_finds_no_room_does_no_harm)
+{
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_CREATE), .os_error = ENOSPC, .forever = true};
+    static uint8_t bytes[8000];
+    fr_slice part = fr_slice_of(bytes, sizeof(bytes));
+    fr_lsn end;
+
+    test_log_open(&log_);
+    test_log_append_big(&log_, 8000);
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_NOSPACE, fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &end));
+    test_log_sync(&log_);
+    fr_sim_fault_clear(log_.world.sim);
+    test_log_append(&log_, "b");
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 2);
+}
+
+Test(wal_writer, a_failed_sync_ends_it_with_the_first_words)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC)};
+    fr_slice part = fr_slice_of_text("x");
+    fr_lsn end, durable = 0;
+
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_writer_sync(log_.writer, &durable));
+    must_be(FR_ERR_POISONED, fr_wal_writer_sync(log_.writer, &durable));
+    must_say("/000001.wal: sync");
+    must_be(FR_ERR_POISONED, fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &end));
+    must_say("/000001.wal: sync");
+    cr_assert_eq(durable, 0);
+    cr_assert_eq(fr_sim_op_count(log_.world.sim, FR_SIM_SYNC), 2); /* prewrite, and the one */
+}
+
+Test(wal_writer, a_mark_is_made_once)
+{
+    test_log_open(&log_);
+    must(fr_wal_writer_mark(log_.writer));
+    cr_assert_eq(fr_wal_writer_end(log_.writer), 0);
+    test_log_append(&log_, "a");
+    fr_lsn durable = test_log_sync(&log_);
+    must(fr_wal_writer_mark(log_.writer));
+    cr_assert_eq(fr_wal_writer_end(log_.writer), durable + FR_WAL_GROUP_HEADER_SIZE);
+    must(fr_wal_writer_mark(log_.writer));
+    cr_assert_eq(fr_wal_writer_end(log_.writer), durable + FR_WAL_GROUP_HEADER_SIZE);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a ");
+}
+
+Test(wal_writer, odd_options_are_misuse)
+{
+    struct fr_wal_writer_options good = log_.options, bad = good;
+
+    bad.epoch = 0;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad = good;
+    bad.segment_size = 8192;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad.segment_size = 16385;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad = good;
+    bad.kind = 9;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad = good;
+    bad.next_number = NULL;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+}
+
+/* Threads: one appends, two sync, one prepares and releases. */
+struct crowd {
+    struct test_log *log;
+    _Atomic(bool) stop;
+    _Atomic(uint64_t) released;
+};
+
+static void keep_syncing(void *arg)
+{
+    struct crowd *crowd = arg;
+    fr_lsn last = 0, durable = 0;
+
+    while (!atomic_load(&crowd->stop)) {
+        fr_lsn end = fr_wal_writer_end(crowd->log->writer);
+        must(fr_wal_writer_sync(crowd->log->writer, &durable));
+        cr_assert_geq(durable, end);
+        cr_assert_geq(durable, last);
+        last = durable;
+    }
+}
+
+static void keep_house(void *arg)
+{
+    struct crowd *crowd = arg;
+
+    while (!atomic_load(&crowd->stop)) {
+        must(fr_wal_writer_prepare(crowd->log->writer));
+        fr_lsn durable = fr_wal_writer_durable(crowd->log->writer);
+        must(fr_wal_writer_release(crowd->log->writer, durable));
+        (void)fr_wal_writer_bytes(crowd->log->writer);
+        (void)fr_wal_writer_segment_count(crowd->log->writer);
+    }
+}
+
+Test(wal_writer, syncs_and_housekeeping_go_along_with_appends)
+{
+    struct crowd crowd = {.log = &log_};
+    struct fr_thread threads[3] = {0};
+
+    log_.options.spares_max = 2;
+    log_.options.segment_size = 65536;
+    test_log_open(&log_);
+    must(fr_thread_start(&threads[0], "sync 1", keep_syncing, &crowd));
+    must(fr_thread_start(&threads[1], "sync 2", keep_syncing, &crowd));
+    must(fr_thread_start(&threads[2], "house", keep_house, &crowd));
+    for (int i = 0; i < 2000; i++)
+        test_log_append_big(&log_, i % 50 == 0 ? 100000 : 300);
+    atomic_store(&crowd.stop, true);
+    for (int i = 0; i < 3; i++)
+        fr_thread_join(&threads[i]);
+    test_log_append(&log_, "z");
+    must(fr_wal_writer_release(log_.writer, test_log_sync(&log_) - FR_WAL_BLOCK_SIZE));
+    log_.start = fr_wal_writer_durable(log_.writer) - FR_WAL_BLOCK_SIZE;
+    must(test_log_read(&log_));
+}
