@@ -184,7 +184,7 @@ void fr_wal_segment_fill(struct fr_wal_segment *s, enum fr_wal_type type, uint8_
 {
     uint64_t place = fr_wal_next_place(s->at);
     uint64_t end = fr_wal_round_up(place + FR_WAL_GROUP_HEADER_SIZE);
-    struct fr_wal_group group = {.type = type,
+    struct fr_wal_group group = {.type = (uint8_t)type,
             .flags = flags,
             .durable = durable,
             .size = (uint32_t)(end - place - FR_WAL_GROUP_HEADER_SIZE),
