@@ -501,8 +501,10 @@ int fr_sim_disk_settle(struct fr_sim_disk *disk)
 {
     int rc = 0;
 
-    for (struct fr_sim_inode *inode = disk->inodes; inode != NULL; inode = inode->next)
+    for (struct fr_sim_inode *inode = disk->inodes; inode != NULL; inode = inode->next) {
         drop_pending(inode);
+        inode->late_error = 0; /* whoever would have been told lost power as well */
+    }
     fr_sim_disk_sweep(disk);
     for (struct fr_sim_inode *dir = disk->inodes; rc == 0 && dir != NULL; dir = dir->next) {
         rc = fr_sim_names_copy(&dir->durable_names, &dir->live_names);

@@ -467,3 +467,22 @@ Test(sim_fault, a_durable_rename_needs_what_a_failed_sync_has_lost)
     fr_sim_crash_close(crash);
     world_close(&w);
 }
+
+Test(sim_fault, a_late_error_does_not_outlive_the_machine)
+{
+    fr_handle file;
+    struct world w = sync_world(FR_SIM_FAULT_SYNC_LATE, &file);
+    struct fr_sim_image *image;
+    struct fr_sim *sim;
+
+    cr_assert_eq(world_sync(&w, file), 0);
+    cr_assert_eq(fr_sim_image_take(w.sim, &image), FR_OK);
+    cr_assert_eq(fr_sim_image_boot(image, 1, &sim), FR_OK);
+    struct world next = world_of(sim);
+    fr_sim_image_free(image);
+    world_close(&w);
+    file = world_open_file(&next, "a");
+    cr_assert_eq(world_sync(&next, file), 0);
+    world_close_file(&next, file);
+    world_close(&next);
+}
