@@ -13,6 +13,8 @@
 #define GROUP_CHECKED   8  /* what the check covers starts here */
 #define GROUP_CRC_START 4
 
+static const uint8_t magic[8] = {'F', 'R', 'E', 'S', 'H', 'W', 'A', 'L'};
+
 void fr_wal_header_encode(struct fr_wal_header *header, uint8_t ret_page[static FR_WAL_HEADER_SIZE])
 {
     uint8_t *page = ret_page;
@@ -20,7 +22,7 @@ void fr_wal_header_encode(struct fr_wal_header *header, uint8_t ret_page[static 
     FR_ASSERT(header->number > 0 && header->epoch > 0);
     FR_ASSERT(header->first % FR_WAL_BLOCK_SIZE == 0);
     memset(page, 0, FR_WAL_HEADER_SIZE);
-    memcpy(page, FR_WAL_MAGIC, 8);
+    memcpy(page, magic, sizeof(magic));
     fr_put_u32(page + 8, FR_WAL_VERSION);
     fr_put_u32(page + 12, header->kind);
     fr_put_u32(page + 16, FEATURES_MUST);
@@ -72,7 +74,7 @@ fr_status fr_wal_header_decode(const uint8_t page[static FR_WAL_HEADER_SIZE],
     struct fr_bytes in = fr_bytes_of(fr_slice_of(page, FR_WAL_HEADER_SIZE));
     struct fr_wal_header h = {.crc = fr_get_u32(page + CRC_OFFSET)};
 
-    if (!fr_slice_equal(fr_bytes_take(&in, 8), fr_slice_of(FR_WAL_MAGIC, 8)))
+    if (!fr_slice_equal(fr_bytes_take(&in, 8), fr_slice_of(magic, sizeof(magic))))
         return FR_FAIL(FR_ERR_CORRUPT, "no magic of a log segment");
     if (fr_crc32c(0, page, CRC_OFFSET) != h.crc)
         return FR_FAIL(FR_ERR_CORRUPT, "crc of the segment header is wrong");

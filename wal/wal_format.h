@@ -94,7 +94,6 @@
 /* A place in a log: bytes before it, over all segments. */
 typedef uint64_t fr_lsn;
 
-#define FR_WAL_MAGIC   "FRESHWAL"
 #define FR_WAL_VERSION 1
 
 /* Torn writes end at multiples of it: no device of interest has larger blocks. */
