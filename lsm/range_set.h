@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 #include "lsm/entry.h"
+#include "lsm/range.h"
 
 struct fr_range_set;
 
@@ -26,13 +27,6 @@ struct fr_range_fragment {
     fr_slice end; /* the first key that is not covered */
     const fr_seq *seqs;
     size_t seq_count; /* at least 1 */
-};
-
-/* A range before it is cut. */
-struct fr_range {
-    fr_slice start;
-    fr_slice end;
-    fr_seq seq;
 };
 
 /* Cut ranges that are given in any order; keys are copied. One reference. FR_ERR_NOMEM. */

@@ -1,0 +1,412 @@
+#include "lsm/cache.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/cover.h"
+#include "base/rng.h"
+
+#define WAYS 8
+
+#define PIN         ((uint64_t)1)
+#define PINS_MASK   ((uint64_t)UINT32_MAX)
+#define CREDIT      ((uint64_t)1 << 32)
+#define CREDIT_MASK (CREDIT * 3)
+#define CREDIT_MAX  (CREDIT * 2)
+#define STATE       ((uint64_t)1 << 34)
+#define STATE_MASK  (STATE * 3)
+#define EMPTY       (STATE * 0)
+#define BUSY        (STATE * 1)
+#define LIVE        (STATE * 2)
+#define DEAD        (STATE * 3)
+
+/* About the least that a block takes; half of the slots are empty then, so sets rarely fill up. */
+#define BYTES_PER_SLOT 4096
+#define SLOTS_MIN      64
+
+struct fr_cache_slot {
+    /* acquire when a pin or BUSY is taken, release when one is given back or LIVE is published. */
+    _Atomic(uint64_t) word;
+
+    /* Written in BUSY by its owner, read by those who have a pin and have seen LIVE. */
+    struct fr_cache_item *item;
+    uint64_t file;
+    uint64_t offset;
+};
+
+/* A guess at what is in each slot of a set; relaxed, the slot itself is asked before use. */
+struct tags {
+    FR_ALIGNED(64) _Atomic(uint64_t) of[WAYS];
+};
+
+#define STRIPES 16
+struct stripe {
+    FR_ALIGNED(64) _Atomic(uint64_t) hits;
+    _Atomic(uint64_t) misses;
+    _Atomic(uint64_t) inserts;
+    _Atomic(uint64_t) evictions;
+    _Atomic(uint64_t) unplaced;
+};
+
+struct fr_cache {
+    /* Constant. */
+    struct tags *tags;
+    struct fr_cache_slot *slots;
+    size_t set_mask;
+    size_t slot_count;
+
+    struct stripe stripes[STRIPES];
+
+    /* Relaxed: sums that steer eviction and order nothing. */
+    FR_ALIGNED(64) _Atomic(size_t) bytes;
+    _Atomic(size_t) capacity;
+    _Atomic(size_t) hand;
+};
+
+/* ---- Counting: a thread has a stripe of its own, mostly, and a plain add will do. ---- */
+
+static _Atomic(unsigned) next_stripe; /* relaxed: any spread is good */
+static _Thread_local unsigned my_stripe;
+
+static inline unsigned stripe_index(void)
+{
+    if (FR_UNLIKELY(my_stripe == 0))
+        my_stripe = 1 + atomic_fetch_add_explicit(&next_stripe, 1, memory_order_relaxed) % STRIPES;
+    return my_stripe - 1;
+}
+
+static inline void count(_Atomic(uint64_t) *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+            memory_order_relaxed);
+}
+
+/* ---- Life ---- */
+
+fr_status fr_cache_new(size_t capacity, size_t capacity_max, struct fr_cache **ret_cache)
+{
+    size_t wanted = FR_MAX(capacity, capacity_max) / BYTES_PER_SLOT, slots = SLOTS_MIN;
+    struct fr_cache *cache = fr_alloc_aligned(sizeof(*cache), 64);
+
+    while (slots < wanted)
+        slots *= 2;
+    if (cache == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a cache");
+    memset(cache, 0, sizeof(*cache));
+    cache->slot_count = slots;
+    cache->set_mask = slots / WAYS - 1;
+    cache->tags = fr_alloc_aligned(slots / WAYS * sizeof(struct tags), 64);
+    cache->slots = fr_alloc_aligned(slots * sizeof(struct fr_cache_slot), 64);
+    atomic_init(&cache->capacity, capacity);
+    if (cache->tags == NULL || cache->slots == NULL) {
+        fr_cache_free(cache);
+        return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu slots of a cache", slots);
+    }
+    memset((void *)cache->tags, 0, slots / WAYS * sizeof(struct tags));
+    memset((void *)cache->slots, 0, slots * sizeof(struct fr_cache_slot));
+    *ret_cache = cache;
+    return FR_OK;
+}
+
+void fr_cache_free(struct fr_cache *cache)
+{
+    if (cache == NULL) return;
+    for (size_t i = 0; cache->slots != NULL && cache->tags != NULL && i < cache->slot_count; i++) {
+        struct fr_cache_slot *slot = &cache->slots[i];
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+        FR_ASSERT((word & PINS_MASK) == 0);
+        if ((word & STATE_MASK) == LIVE) slot->item->destroy(slot->item);
+    }
+    fr_free(cache->tags);
+    fr_free(cache->slots);
+    fr_free(cache);
+}
+
+/* ---- Finding ---- */
+
+static inline uint64_t place_hash(uint64_t file, uint64_t offset)
+{
+    return fr_mix64(file * 0x9e3779b97f4a7c15u ^ offset);
+}
+
+/* Never 0, which stands for nothing. */
+static inline uint64_t tag_of(uint64_t hash)
+{
+    return hash | 1;
+}
+
+static void empty_slot(struct fr_cache *cache, struct fr_cache_slot *slot)
+{
+    struct fr_cache_item *item = slot->item;
+    size_t index = (size_t)(slot - cache->slots);
+
+    atomic_store_explicit(&cache->tags[index / WAYS].of[index % WAYS], 0, memory_order_relaxed);
+    slot->item = NULL;
+    atomic_fetch_sub_explicit(&cache->bytes, item->charge, memory_order_relaxed);
+    /* Not a store: others may just be adding a pin, to find BUSY and take it back. */
+    atomic_fetch_and_explicit(&slot->word, PINS_MASK, memory_order_release);
+    item->destroy(item);
+}
+
+/* A pin less. The last one of a dead item frees it. */
+static inline void unpin(struct fr_cache *cache, struct fr_cache_slot *slot)
+{
+    uint64_t word = atomic_fetch_sub_explicit(&slot->word, PIN, memory_order_release) - PIN;
+
+    if (FR_LIKELY((word & STATE_MASK) != DEAD)) return;
+    while ((word & STATE_MASK) == DEAD && (word & PINS_MASK) == 0) {
+        if (atomic_compare_exchange_weak_explicit(&slot->word, &word, BUSY, memory_order_acquire,
+                    memory_order_relaxed)) {
+            empty_slot(cache, slot);
+            return;
+        }
+    }
+}
+
+/* Pin the slot if it has that item, and give it credit for the hit. */
+static inline struct fr_cache_item *pin_slot(struct fr_cache *cache, struct fr_cache_slot *slot,
+        uint64_t file, uint64_t offset)
+{
+    uint64_t word = atomic_fetch_add_explicit(&slot->word, PIN, memory_order_acquire);
+
+    if (FR_LIKELY((word & STATE_MASK) == LIVE && slot->file == file && slot->offset == offset)) {
+        /* Adding to a credit that others add to as well could spill over: set bits instead. */
+        if ((word & CREDIT_MASK) < CREDIT_MAX)
+            atomic_fetch_or_explicit(&slot->word, CREDIT_MAX, memory_order_relaxed);
+        return slot->item;
+    }
+    FR_COVER("cache: a pin on the wrong slot");
+    unpin(cache, slot);
+    return NULL;
+}
+
+static inline struct fr_cache_item *lookup_in_set(struct fr_cache *cache, uint64_t hash,
+        uint64_t file, uint64_t offset)
+{
+    size_t set = (size_t)(hash >> 8) & cache->set_mask;
+    struct tags *tags = &cache->tags[set];
+    uint64_t tag = tag_of(hash);
+
+    /* Tags and slots at once: each may be a trip to memory. */
+    for (unsigned way = 0; way < WAYS; way += 64 / sizeof(struct fr_cache_slot))
+        __builtin_prefetch(&cache->slots[set * WAYS + way]);
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (atomic_load_explicit(&tags->of[way], memory_order_relaxed) != tag) continue;
+        struct fr_cache_item *item = pin_slot(cache, &cache->slots[set * WAYS + way], file, offset);
+
+        if (item != NULL) return item;
+    }
+    return NULL;
+}
+
+struct fr_cache_item *fr_cache_lookup(struct fr_cache *cache, uint64_t file, uint64_t offset)
+{
+    struct fr_cache_item *item;
+
+    if (cache == NULL) return NULL;
+    item = lookup_in_set(cache, place_hash(file, offset), file, offset);
+    count(item != NULL ? &cache->stripes[stripe_index()].hits
+                       : &cache->stripes[stripe_index()].misses);
+    return item;
+}
+
+void fr_cache_pin(struct fr_cache_item *item)
+{
+    if (item->slot != NULL)
+        atomic_fetch_add_explicit(&item->slot->word, PIN, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&item->pins, 1, memory_order_relaxed);
+}
+
+void fr_cache_release(struct fr_cache *cache, struct fr_cache_item *item)
+{
+    if (item == NULL) return;
+    if (item->slot != NULL) {
+        unpin(cache, item->slot);
+        return;
+    }
+    /* acq_rel: the last one out must see what the others did with it. */
+    if (atomic_fetch_sub_explicit(&item->pins, 1, memory_order_acq_rel) == 1) item->destroy(item);
+}
+
+/* ---- Making room ---- */
+
+/* Let the hand pass one slot; true if that freed it. */
+static bool pass(struct fr_cache *cache, struct fr_cache_slot *slot)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+
+    if ((word & (STATE_MASK | PINS_MASK)) != LIVE) return false;
+    if ((word & CREDIT_MASK) != 0) {
+        /* If it fails the slot is in use: that is as good a reason to stay. */
+        atomic_compare_exchange_strong_explicit(&slot->word, &word, word - CREDIT,
+                memory_order_relaxed, memory_order_relaxed);
+        return false;
+    }
+    if (!atomic_compare_exchange_strong_explicit(&slot->word, &word, BUSY, memory_order_acquire,
+                memory_order_relaxed))
+        return false;
+    empty_slot(cache, slot);
+    count(&cache->stripes[stripe_index()].evictions);
+    return true;
+}
+
+/* Turn the hand until size more bytes fit; false if four rounds did not do it: all is pinned. */
+static bool make_room(struct fr_cache *cache, size_t size)
+{
+    size_t capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
+
+    if (size > capacity) return false;
+    for (size_t steps = 0; steps <= 4 * cache->slot_count; steps++) {
+        if (atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size <= capacity)
+            return true;
+        size_t at = atomic_fetch_add_explicit(&cache->hand, 1, memory_order_relaxed);
+
+        pass(cache, &cache->slots[at & (cache->slot_count - 1)]);
+    }
+    return false;
+}
+
+void fr_cache_set_capacity(struct fr_cache *cache, size_t capacity)
+{
+    atomic_store_explicit(&cache->capacity, capacity, memory_order_relaxed);
+    (void)make_room(cache, 0);
+}
+
+/* ---- Bringing in ---- */
+
+static struct fr_cache_slot *take_empty(struct fr_cache *cache, size_t set)
+{
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct fr_cache_slot *slot = &cache->slots[set * WAYS + way];
+        uint64_t word = EMPTY;
+
+        if (atomic_compare_exchange_strong_explicit(&slot->word, &word, BUSY, memory_order_acquire,
+                    memory_order_relaxed))
+            return slot;
+    }
+    return NULL;
+}
+
+static struct fr_cache_slot *take_slot(struct fr_cache *cache, size_t set)
+{
+    struct fr_cache_slot *slot = take_empty(cache, set);
+
+    /* What has no credit first, or those of the set that are in use would pay each time. */
+    for (unsigned way = 0; slot == NULL && way < WAYS; way++) {
+        struct fr_cache_slot *other = &cache->slots[set * WAYS + way];
+
+        if ((atomic_load_explicit(&other->word, memory_order_relaxed) & CREDIT_MASK) == 0 &&
+                pass(cache, other))
+            slot = take_empty(cache, set);
+    }
+    /* As many rounds as take any credit away. */
+    for (unsigned step = 0; slot == NULL && step < 4 * WAYS; step++) {
+        FR_COVER("cache: a full set");
+        if (pass(cache, &cache->slots[set * WAYS + step % WAYS])) slot = take_empty(cache, set);
+    }
+    return slot;
+}
+
+static void publish(struct fr_cache *cache, struct fr_cache_slot *slot, struct fr_cache_item *item,
+        uint64_t tag, bool cold)
+{
+    size_t index = (size_t)(slot - cache->slots);
+
+    item->slot = slot;
+    slot->item = item;
+    slot->file = item->file;
+    slot->offset = item->offset;
+    atomic_fetch_add_explicit(&cache->bytes, item->charge, memory_order_relaxed);
+    /* Added, not stored, as others may be adding and taking back pins. */
+    atomic_fetch_add_explicit(&slot->word, LIVE - BUSY + PIN + (cold ? 0 : CREDIT),
+            memory_order_release);
+    atomic_store_explicit(&cache->tags[index / WAYS].of[index % WAYS], tag, memory_order_relaxed);
+    count(&cache->stripes[stripe_index()].inserts);
+}
+
+static struct fr_cache_item *keep_outside(struct fr_cache *cache, struct fr_cache_item *item)
+{
+    item->slot = NULL;
+    atomic_store_explicit(&item->pins, 1, memory_order_relaxed);
+    if (cache != NULL) count(&cache->stripes[stripe_index()].unplaced);
+    return item;
+}
+
+struct fr_cache_item *fr_cache_insert(struct fr_cache *cache, struct fr_cache_item *item, bool cold)
+{
+    if (cache == NULL) return keep_outside(cache, item);
+    uint64_t hash = place_hash(item->file, item->offset);
+    struct fr_cache_item *other = lookup_in_set(cache, hash, item->file, item->offset);
+
+    if (other != NULL) {
+        item->destroy(item);
+        return other;
+    }
+    if (!make_room(cache, item->charge)) return keep_outside(cache, item);
+    struct fr_cache_slot *slot = take_slot(cache, (size_t)(hash >> 8) & cache->set_mask);
+
+    if (slot == NULL) return keep_outside(cache, item);
+    publish(cache, slot, item, tag_of(hash), cold);
+    return item;
+}
+
+/* ---- The rest ---- */
+
+static void erase_slot(struct fr_cache *cache, struct fr_cache_slot *slot, uint64_t file)
+{
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+
+    if ((word & STATE_MASK) != LIVE) return;
+    word = atomic_fetch_add_explicit(&slot->word, PIN, memory_order_acquire) + PIN;
+    /* While this pin is held LIVE can become DEAD, and by us or another eraser only. */
+    while ((word & STATE_MASK) == LIVE && slot->file == file) {
+        if (atomic_compare_exchange_weak_explicit(&slot->word, &word, word - LIVE + DEAD,
+                    memory_order_acquire, memory_order_acquire))
+            break;
+    }
+    unpin(cache, slot);
+}
+
+void fr_cache_erase_file(struct fr_cache *cache, uint64_t file)
+{
+    for (size_t i = 0; cache != NULL && i < cache->slot_count; i++)
+        erase_slot(cache, &cache->slots[i], file);
+}
+
+static size_t pinned_bytes(const struct fr_cache *cache)
+{
+    struct fr_cache *mutable = fr_unconst(cache);
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < cache->slot_count; i++) {
+        struct fr_cache_slot *slot = &mutable->slots[i];
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+
+        if ((word & STATE_MASK) != LIVE || (word & PINS_MASK) == 0) continue;
+        word = atomic_fetch_add_explicit(&slot->word, PIN, memory_order_acquire);
+        if ((word & STATE_MASK) == LIVE) bytes += slot->item->charge;
+        unpin(mutable, slot);
+    }
+    return bytes;
+}
+
+void fr_cache_stats_get(const struct fr_cache *cache, struct fr_cache_stats *ret_stats)
+{
+    struct fr_cache_stats stats = {0};
+
+    for (unsigned i = 0; i < STRIPES; i++) {
+        const struct stripe *stripe = &cache->stripes[i];
+
+        stats.hits += atomic_load_explicit(&stripe->hits, memory_order_relaxed);
+        stats.misses += atomic_load_explicit(&stripe->misses, memory_order_relaxed);
+        stats.inserts += atomic_load_explicit(&stripe->inserts, memory_order_relaxed);
+        stats.evictions += atomic_load_explicit(&stripe->evictions, memory_order_relaxed);
+        stats.unplaced += atomic_load_explicit(&stripe->unplaced, memory_order_relaxed);
+    }
+    stats.bytes = atomic_load_explicit(&cache->bytes, memory_order_relaxed);
+    stats.capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
+    stats.pinned_bytes = pinned_bytes(cache);
+    stats.slots = cache->slot_count;
+    stats.slot_bytes = cache->slot_count * (sizeof(struct fr_cache_slot) + sizeof(uint64_t));
+    *ret_stats = stats;
+}

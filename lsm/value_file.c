@@ -1,0 +1,579 @@
+#include "lsm/value_file.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "io/file.h"
+#include "io/io_queue.h"
+#include "lsm/file_writer.h"
+#include "lsm/frame.h"
+#include "lsm/value_format.h"
+#include "wal/file_name.h"
+
+struct fr_value_builder {
+    struct fr_value_options options;
+    struct fr_dir *dir;
+    uint32_t seed;
+    struct fr_value_meta meta;
+    struct fr_file_writer writer;
+    struct fr_packer packer;
+    struct fr_buf head; /* of the record being written: fields and key */
+    fr_status status;   /* sticks */
+    bool finished;
+};
+
+struct fr_value_file {
+    /* Constant after open, but for unpacker.spare. */
+    struct fr_file *file;
+    uint32_t seed;
+    struct fr_value_meta meta;
+    uint64_t data_end;
+    struct fr_unpacker unpacker;
+
+    _Atomic(uint32_t) refs; /* relaxed to take one, release and acquire to give the last one back */
+};
+
+/* ---- Writing ---- */
+
+static fr_status write_header(struct fr_value_builder *b)
+{
+    static const uint8_t zeros[FR_VALUE_HEADER_SIZE - 44];
+    uint8_t header[44] = {0};
+
+    fr_put_u64(header, FR_VALUE_MAGIC);
+    fr_put_u32(header + 8, FR_VALUE_VERSION);
+    fr_file_id_put(header + 16, &b->meta.id);
+    fr_put_u32(header + 40, fr_crc32c_mask(fr_crc32c(0, header, 40)));
+    (void)fr_file_writer_append(&b->writer, fr_slice_of(header, sizeof(header)));
+    return fr_file_writer_append(&b->writer, fr_slice_of(zeros, sizeof(zeros)));
+}
+
+fr_status fr_value_builder_open(struct fr_dir *dir, const struct fr_file_id *id,
+        const struct fr_value_options *options, struct fr_value_builder **ret_builder)
+{
+    struct fr_value_builder *b = FR_NEW(struct fr_value_builder);
+    char name[FR_FILE_NAME_SIZE];
+    fr_status st;
+
+    if (b == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build a value file");
+    if (options != NULL) b->options = *options;
+    b->dir = dir;
+    b->meta.id = *id;
+    b->seed = fr_file_id_seed(id);
+    fr_packer_init(&b->packer, b->options.compression_level);
+    fr_file_name_format(FR_FILE_VALUES, id->number, name);
+    FR_TRY(fr_file_writer_open(dir, name, b->options.write_buffer_size, &b->writer));
+    FR_TRY(write_header(b));
+    *ret_builder = FR_TAKE(b);
+out:
+    fr_value_builder_close(b);
+    return st;
+}
+
+static fr_status add(struct fr_value_builder *b, fr_slice key, fr_seq seq, fr_slice value)
+{
+    uint64_t offset = fr_file_writer_offset(&b->writer);
+    enum fr_compression compression = FR_COMPRESSION_NONE;
+    fr_slice stored = value;
+    uint32_t crc;
+    fr_status st;
+
+    if (b->options.compress && value.size > 0)
+        FR_TRY(fr_packer_pack(&b->packer, value, &stored, &compression));
+    fr_buf_clear(&b->head);
+    fr_buf_u32(&b->head, 0);
+    fr_buf_u32(&b->head, (uint32_t)stored.size);
+    fr_buf_u32(&b->head, (uint32_t)value.size);
+    fr_buf_u16(&b->head, (uint16_t)key.size);
+    fr_buf_u8(&b->head, (uint8_t)compression);
+    fr_buf_u8(&b->head, 0);
+    fr_buf_u64(&b->head, seq);
+    fr_buf_append(&b->head, key.data, key.size);
+    FR_TRY(fr_buf_status(&b->head));
+    crc = fr_crc32c(fr_file_id_seed_at(b->seed, offset), b->head.data + 4, b->head.size - 4);
+    crc = fr_crc32c(crc, stored.data, stored.size);
+    fr_put_u32(b->head.data, fr_crc32c_mask(crc));
+    FR_TRY(fr_file_writer_append(&b->writer, fr_buf_slice(&b->head)));
+    FR_TRY(fr_file_writer_append(&b->writer, stored));
+    b->meta.count++;
+    b->meta.bytes += value.size;
+out:
+    return st;
+}
+
+fr_status fr_value_builder_add(struct fr_value_builder *b, fr_slice key, fr_seq seq, fr_slice value,
+        struct fr_place *ret_place)
+{
+    struct fr_place place = {.file = b->meta.id.number,
+            .offset = fr_file_writer_offset(&b->writer),
+            .size = value.size};
+
+    FR_ASSERT(!b->finished && key.size >= 1 && key.size <= FR_KEY_SIZE_MAX);
+    FR_ASSERT(value.size <= FR_VALUE_SIZE_MAX && seq > 0 && seq <= FR_SEQ_MAX);
+    if (b->status < 0) return b->status;
+    b->status = add(b, key, seq, value);
+    if (b->status == FR_OK) *ret_place = place;
+    return b->status;
+}
+
+uint64_t fr_value_builder_size(const struct fr_value_builder *b)
+{
+    return fr_file_writer_offset(&b->writer);
+}
+
+static fr_status write_footer(struct fr_value_builder *b)
+{
+    uint8_t footer[FR_VALUE_FOOTER_SIZE] = {0};
+
+    b->meta.hash = fr_file_writer_hash(&b->writer);
+    b->meta.file_size = fr_file_writer_offset(&b->writer) + sizeof(footer);
+    fr_put_u64(footer, b->meta.hash.low);
+    fr_put_u64(footer + 8, b->meta.hash.high);
+    fr_put_u64(footer + 16, b->meta.count);
+    fr_put_u64(footer + 24, b->meta.bytes);
+    fr_file_id_put(footer + 32, &b->meta.id);
+    fr_put_u64(footer + 56, b->meta.file_size);
+    fr_put_u32(footer + 64, FR_VALUE_VERSION);
+    fr_put_u32(footer + 68, fr_crc32c_mask(fr_crc32c(0, footer, 68)));
+    fr_put_u64(footer + 72, FR_VALUE_MAGIC);
+    return fr_file_writer_append(&b->writer, fr_slice_of(footer, sizeof(footer)));
+}
+
+static fr_status read_back(struct fr_value_builder *b)
+{
+    struct fr_value_file *file = NULL;
+    fr_status st;
+
+    FR_TRY(fr_value_file_open(b->dir, &b->meta.id, &file));
+    if (!fr_hash128_equal(file->meta.hash, b->meta.hash) ||
+            file->meta.file_size != b->meta.file_size)
+        FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: is not the file just written", b->writer.name));
+    FR_TRY(fr_value_verify(file));
+out:
+    fr_value_file_unref(file);
+    return st;
+}
+
+fr_status fr_value_builder_finish(struct fr_value_builder *b, struct fr_value_meta *ret_meta)
+{
+    fr_status st;
+
+    FR_ASSERT(!b->finished);
+    FR_TRY(b->status);
+    FR_TRY(write_footer(b));
+    FR_TRY(fr_file_writer_finish(&b->writer));
+    if (!b->options.skip_verify) FR_TRY(read_back(b));
+    b->finished = true;
+    *ret_meta = b->meta;
+out:
+    b->status = st;
+    return st;
+}
+
+void fr_value_builder_close(struct fr_value_builder *b)
+{
+    if (b == NULL) return;
+    fr_file_writer_close(&b->writer, !b->finished);
+    fr_packer_deinit(&b->packer);
+    fr_buf_deinit(&b->head);
+    fr_free(b);
+}
+
+/* ---- Opening ---- */
+
+static fr_status check_footer(struct fr_value_file *f, const uint8_t *footer)
+{
+    const char *path = fr_file_path(f->file);
+    uint8_t id[FR_FILE_ID_SIZE];
+
+    fr_file_id_put(id, &f->meta.id);
+    if (fr_get_u64(footer + 72) != FR_VALUE_MAGIC)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: does not end as a value file does", path);
+    if (fr_get_u32(footer + 68) != fr_crc32c_mask(fr_crc32c(0, footer, 68)))
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the footer has a wrong checksum", path);
+    if (fr_get_u32(footer + 64) != FR_VALUE_VERSION)
+        return FR_FAIL(FR_ERR_TOO_NEW, "%s: version %" PRIu32, path, fr_get_u32(footer + 64));
+    if (memcmp(id, footer + 32, sizeof(id)) != 0)
+        return FR_FAIL(FR_ERR_FOREIGN, "%s: is value file %" PRIu64 " of store %016" PRIx64, path,
+                fr_get_u64(footer + 48), fr_get_u64(footer + 32));
+    if (fr_get_u64(footer + 56) != f->meta.file_size)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: is of %" PRIu64 " bytes, its footer says %" PRIu64,
+                path, f->meta.file_size, fr_get_u64(footer + 56));
+    return FR_OK;
+}
+
+static fr_status read_footer(struct fr_value_file *f)
+{
+    uint8_t footer[FR_VALUE_FOOTER_SIZE];
+    struct fr_file_info info;
+    fr_status st;
+
+    FR_TRY(fr_file_info_get(f->file, &info));
+    if (info.size < FR_VALUE_HEADER_SIZE + sizeof(footer))
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: %" PRIu64 " bytes are too few for a value file",
+                fr_file_path(f->file), info.size);
+    f->meta.file_size = info.size;
+    f->data_end = info.size - sizeof(footer);
+    FR_TRY(fr_file_read_exact(f->file, f->data_end, footer, sizeof(footer)));
+    FR_TRY(check_footer(f, footer));
+    f->meta.hash.low = fr_get_u64(footer);
+    f->meta.hash.high = fr_get_u64(footer + 8);
+    f->meta.count = fr_get_u64(footer + 16);
+    f->meta.bytes = fr_get_u64(footer + 24);
+out:
+    return st;
+}
+
+fr_status fr_value_file_open(struct fr_dir *dir, const struct fr_file_id *id,
+        struct fr_value_file **ret_file)
+{
+    struct fr_value_file *f = FR_NEW(struct fr_value_file);
+    char name[FR_FILE_NAME_SIZE];
+    fr_status st;
+
+    if (f == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to open a value file");
+    f->meta.id = *id;
+    f->seed = fr_file_id_seed(id);
+    atomic_init(&f->refs, 1);
+    fr_file_name_format(FR_FILE_VALUES, id->number, name);
+    FR_TRY(fr_file_open(dir, name, 0, &f->file));
+    FR_TRY(read_footer(f));
+    *ret_file = FR_TAKE(f);
+out:
+    fr_value_file_unref(f);
+    return st;
+}
+
+struct fr_value_file *fr_value_file_ref(struct fr_value_file *f)
+{
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+void fr_value_file_unref(struct fr_value_file *f)
+{
+    if (f == NULL || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1) return;
+    fr_file_close(f->file);
+    fr_unpacker_deinit(&f->unpacker);
+    fr_free(f);
+}
+
+const struct fr_value_meta *fr_value_file_meta(const struct fr_value_file *f)
+{
+    return &f->meta;
+}
+
+/* ---- Records ---- */
+
+struct record {
+    fr_slice key;
+    fr_slice stored;
+    uint32_t size;
+    fr_seq seq;
+    uint8_t compression;
+    size_t whole; /* bytes of the record */
+};
+
+/* Take the record at the front of the bytes apart; what is behind it does not matter. */
+static const char *read_record(const struct fr_value_file *f, uint64_t offset, fr_slice bytes,
+        struct record *ret_record)
+{
+    struct fr_bytes in = fr_bytes_of(bytes);
+    uint32_t crc = fr_bytes_u32(&in), stored = fr_bytes_u32(&in);
+    struct record record = {.size = fr_bytes_u32(&in)};
+    uint16_t key_size = fr_bytes_u16(&in);
+    uint8_t zero;
+
+    record.compression = fr_bytes_u8(&in);
+    zero = fr_bytes_u8(&in);
+    record.seq = fr_bytes_u64(&in);
+    record.key = fr_bytes_take(&in, key_size);
+    record.stored = fr_bytes_take(&in, stored);
+    record.whole = fr_bytes_offset(&in);
+    if (!fr_bytes_ok(&in)) return "runs over its end";
+    if (crc != fr_crc32c_mask(fr_crc32c(fr_file_id_seed_at(f->seed, offset), bytes.data + 4,
+                       record.whole - 4)))
+        return "has a wrong checksum";
+    if (key_size == 0 || zero != 0 || record.seq == 0 || record.seq > FR_SEQ_MAX ||
+            record.size > FR_VALUE_SIZE_MAX || !fr_frame_ratio_fair(stored, record.size))
+        return "has a bad field";
+    if (record.compression != FR_COMPRESSION_NONE && record.compression != FR_COMPRESSION_ZSTD)
+        return "is compressed in an unknown way";
+    if (record.compression == FR_COMPRESSION_NONE && stored != record.size) return "has two sizes";
+    *ret_record = record;
+    return NULL;
+}
+
+static fr_status unpack_record(struct fr_value_file *f, uint64_t offset,
+        const struct record *record, struct fr_buf *memory, fr_slice *ret_value)
+{
+    uint8_t *to;
+    fr_status st;
+
+    if (record->compression == FR_COMPRESSION_NONE) {
+        *ret_value = record->stored;
+        return FR_OK;
+    }
+    fr_buf_clear(memory);
+    to = fr_buf_extend(memory, record->size);
+    if (to == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for a value", fr_file_path(f->file));
+    FR_TRY(fr_unpack(&f->unpacker, record->stored, false, to, record->size, fr_file_path(f->file),
+            offset));
+    *ret_value = fr_slice_of(to, record->size);
+out:
+    return st;
+}
+
+static fr_status bad_record(const struct fr_value_file *f, uint64_t offset, const char *why)
+{
+    return FR_FAIL(FR_ERR_CORRUPT, "%s: the record at %" PRIu64 " %s", fr_file_path(f->file),
+            offset, why);
+}
+
+static fr_status take_record(struct fr_value_file *f, const struct fr_place *place, fr_slice key,
+        fr_seq seq, fr_slice bytes, struct fr_buf *memory, fr_slice *ret_value)
+{
+    struct record record;
+    const char *why = read_record(f, place->offset, bytes, &record);
+
+    if (why == NULL && !fr_slice_equal(record.key, key)) why = "belongs to another key";
+    if (why == NULL && seq != 0 && record.seq != seq) why = "belongs to another entry of the key";
+    if (why == NULL && record.size != place->size) why = "is of another size than its place says";
+    if (why != NULL) return bad_record(f, place->offset, why);
+    return unpack_record(f, place->offset, &record, memory, ret_value);
+}
+
+size_t fr_value_request_size(const struct fr_value_file *f, const struct fr_place *place,
+        fr_slice key)
+{
+    uint64_t most, left;
+
+    if (place->file != f->meta.id.number || place->size > FR_VALUE_SIZE_MAX) return 0;
+    if (place->offset < FR_VALUE_HEADER_SIZE || place->offset >= f->data_end) return 0;
+    most = FR_VALUE_RECORD_SIZE + (uint64_t)key.size + place->size;
+    left = f->data_end - place->offset;
+    return (size_t)FR_MIN(most, left);
+}
+
+void fr_value_request(const struct fr_value_file *f, const struct fr_place *place, size_t size,
+        void *buffer, struct fr_io_request *ret_request)
+{
+    *ret_request = (struct fr_io_request){.op = FR_IO_READ,
+            .file = f->file,
+            .data = buffer,
+            .size = size,
+            .offset = place->offset};
+}
+
+fr_status fr_value_accept(struct fr_value_file *f, const struct fr_place *place, fr_slice key,
+        fr_seq seq, const struct fr_io_request *request, struct fr_buf *memory, fr_slice *ret_value)
+{
+    fr_status st;
+
+    FR_ASSERT(request->offset == place->offset);
+    FR_TRY(fr_io_request_check_exact(request));
+    FR_TRY(take_record(f, place, key, seq, fr_slice_of(request->data, request->size), memory,
+            ret_value));
+out:
+    return st;
+}
+
+fr_status fr_value_read(struct fr_value_file *f, const struct fr_place *place, fr_slice key,
+        fr_seq seq, struct fr_buf *ret_value)
+{
+    size_t size = fr_value_request_size(f, place, key);
+    struct fr_buf memory = FR_BUF_EMPTY;
+    fr_slice value;
+    uint8_t *bytes;
+    fr_status st;
+
+    if (size == 0) return bad_record(f, place->offset, "is not in the file");
+    bytes = fr_alloc(size);
+    if (bytes == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for a value", fr_file_path(f->file));
+    FR_TRY(fr_file_read_exact(f->file, place->offset, bytes, size));
+    FR_TRY(take_record(f, place, key, seq, fr_slice_of(bytes, size), &memory, &value));
+    fr_buf_clear(ret_value);
+    fr_buf_append(ret_value, value.data, value.size);
+    FR_TRY(fr_buf_status(ret_value));
+out:
+    fr_free(bytes);
+    fr_buf_deinit(&memory);
+    return st;
+}
+
+/* ---- Scanning ---- */
+
+#define SCAN_CHUNK ((size_t)256 << 10)
+
+struct fr_value_scan {
+    struct fr_value_file *file;
+    uint8_t *bytes; /* of the file, from offset on */
+    size_t capacity;
+    size_t size;
+    uint64_t offset;
+    uint64_t next; /* the record to read */
+    struct fr_buf memory;
+    fr_status status;
+};
+
+fr_status fr_value_scan_open(struct fr_value_file *file, struct fr_value_scan **ret_scan)
+{
+    struct fr_value_scan *scan = FR_NEW(struct fr_value_scan);
+
+    if (scan == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to scan a value file");
+    scan->file = fr_value_file_ref(file);
+    scan->next = FR_VALUE_HEADER_SIZE;
+    *ret_scan = scan;
+    return FR_OK;
+}
+
+void fr_value_scan_close(struct fr_value_scan *scan)
+{
+    if (scan == NULL) return;
+    fr_value_file_unref(scan->file);
+    fr_free(scan->bytes);
+    fr_buf_deinit(&scan->memory);
+    fr_free(scan);
+}
+
+/* Have size bytes from next on, which the file has. */
+static fr_status have(struct fr_value_scan *scan, uint64_t size)
+{
+    uint64_t left = scan->file->data_end - scan->next;
+    uint64_t wanted = FR_MAX(size, (uint64_t)SCAN_CHUNK);
+    fr_status st;
+
+    if (scan->bytes != NULL && scan->next >= scan->offset &&
+            scan->next + size <= scan->offset + scan->size)
+        return FR_OK;
+    if (wanted > left) wanted = left;
+    if (wanted > scan->capacity) {
+        uint8_t *bytes = fr_realloc(scan->bytes, (size_t)wanted);
+
+        if (bytes == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to scan a value file");
+        scan->bytes = bytes;
+        scan->capacity = (size_t)wanted;
+    }
+    scan->size = 0;
+    FR_TRY(fr_file_read_exact(scan->file->file, scan->next, scan->bytes, (size_t)wanted));
+    scan->offset = scan->next;
+    scan->size = (size_t)wanted;
+out:
+    return st;
+}
+
+static const uint8_t *scan_at(const struct fr_value_scan *scan)
+{
+    return scan->bytes + (scan->next - scan->offset);
+}
+
+static fr_status scan_record(struct fr_value_scan *scan, struct fr_value_item *ret_item)
+{
+    struct fr_value_file *f = scan->file;
+    uint64_t left = f->data_end - scan->next, whole;
+    struct record record;
+    const char *why;
+    fr_status st;
+
+    if (left == 0) return FR_END;
+    if (left < FR_VALUE_RECORD_SIZE) return bad_record(f, scan->next, "runs over its end");
+    FR_TRY(have(scan, FR_VALUE_RECORD_SIZE));
+    whole = FR_VALUE_RECORD_SIZE + (uint64_t)fr_get_u32(scan_at(scan) + 4) +
+            fr_get_u16(scan_at(scan) + 12);
+    if (whole > left) return bad_record(f, scan->next, "runs over its end");
+    FR_TRY(have(scan, whole));
+    why = read_record(f, scan->next, fr_slice_of(scan_at(scan), (size_t)whole), &record);
+    if (why != NULL) return bad_record(f, scan->next, why);
+    FR_TRY(unpack_record(f, scan->next, &record, &scan->memory, &ret_item->value));
+    ret_item->key = record.key;
+    ret_item->seq = record.seq;
+    ret_item->place =
+            (struct fr_place){.file = f->meta.id.number, .offset = scan->next, .size = record.size};
+    scan->next += whole;
+out:
+    return st;
+}
+
+fr_status fr_value_scan_next(struct fr_value_scan *scan, struct fr_value_item *ret_item)
+{
+    struct fr_value_item item = {0};
+
+    if (scan->status != FR_OK) return scan->status;
+    scan->status = scan_record(scan, &item);
+    if (scan->status == FR_OK) *ret_item = item;
+    return scan->status;
+}
+
+static fr_status verify_header(struct fr_value_file *f, const uint8_t *page)
+{
+    uint8_t id[FR_FILE_ID_SIZE];
+
+    fr_file_id_put(id, &f->meta.id);
+    if (fr_get_u64(page) != FR_VALUE_MAGIC || fr_get_u32(page + 8) != FR_VALUE_VERSION ||
+            fr_get_u32(page + 12) != 0 || memcmp(page + 16, id, sizeof(id)) != 0 ||
+            fr_get_u32(page + 40) != fr_crc32c_mask(fr_crc32c(0, page, 40)))
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header is damaged", fr_file_path(f->file));
+    return FR_OK;
+}
+
+static fr_status verify_hash(struct fr_value_file *f, uint8_t *chunk)
+{
+    struct fr_hash128_state hash;
+    fr_status st = FR_OK;
+
+    fr_hash128_init(&hash);
+    for (uint64_t at = 0; at < f->data_end; at += SCAN_CHUNK) {
+        size_t size = (size_t)FR_MIN((uint64_t)SCAN_CHUNK, f->data_end - at);
+
+        FR_TRY(fr_file_read_exact(f->file, at, chunk, size));
+        if (at == 0) FR_TRY(verify_header(f, chunk));
+        fr_hash128_add(&hash, chunk, size);
+    }
+    if (!fr_hash128_equal(fr_hash128_get(&hash), f->meta.hash))
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the content does not match its hash",
+                fr_file_path(f->file));
+out:
+    return st;
+}
+
+static fr_status verify_records(struct fr_value_file *f)
+{
+    struct fr_value_scan *scan = NULL;
+    struct fr_value_item item;
+    uint64_t count = 0, bytes = 0;
+    fr_status st;
+
+    FR_TRY(fr_value_scan_open(f, &scan));
+    FR_ASSERT(scan != NULL);
+    while ((st = fr_value_scan_next(scan, &item)) == FR_OK) {
+        count++;
+        bytes += item.value.size;
+    }
+    if (st < 0) goto out;
+    st = FR_OK;
+    if (count != f->meta.count || bytes != f->meta.bytes)
+        st = FR_FAIL(FR_ERR_CORRUPT, "%s: has %" PRIu64 " records, its footer says %" PRIu64,
+                fr_file_path(f->file), count, f->meta.count);
+out:
+    fr_value_scan_close(scan);
+    return st;
+}
+
+fr_status fr_value_verify(struct fr_value_file *f)
+{
+    uint8_t *chunk = fr_alloc(SCAN_CHUNK);
+    fr_status st;
+
+    if (chunk == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to verify it", fr_file_path(f->file));
+    FR_TRY(verify_hash(f, chunk));
+    FR_TRY(verify_records(f));
+out:
+    fr_free(chunk);
+    return st;
+}

@@ -1,0 +1,119 @@
+/*
+ * value_file.h - writing and reading value files (lsm/value_format.h).
+ *
+ * They are written in the order of keys by flush and compaction, beside the table that keeps the
+ * places, and read one record at a time. A reader may be used by any number of threads; a builder
+ * and a scan belong to one.
+ */
+#ifndef FR_LSM_VALUE_FILE_H
+#define FR_LSM_VALUE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/slice.h"
+#include "base/status.h"
+#include "lsm/entry.h"
+#include "lsm/file_id.h"
+#include "lsm/place.h"
+
+struct fr_dir;
+struct fr_io_request;
+struct fr_value_builder;
+struct fr_value_file;
+struct fr_value_scan;
+
+/* ---- Writing ---- */
+
+struct fr_value_options {
+    size_t write_buffer_size; /* 0 for the default */
+    bool compress;            /* each value for which it pays */
+    int compression_level;    /* 0 for zstd's own default */
+    bool skip_verify;         /* do not read the file back */
+};
+
+struct fr_value_meta {
+    struct fr_file_id id;
+    uint64_t file_size;
+    struct fr_hash128 hash;
+    uint64_t count;
+    uint64_t bytes; /* of values, as given */
+};
+
+/* options NULL: all zeros. FR_ERR_EXISTS. */
+FR_NODISCARD fr_status fr_value_builder_open(struct fr_dir *dir, const struct fr_file_id *id,
+        const struct fr_value_options *options, struct fr_value_builder **ret_builder);
+
+/* Store a value and say where it is. Copied. A failure sticks. */
+FR_NODISCARD fr_status fr_value_builder_add(struct fr_value_builder *builder, fr_slice key,
+        fr_seq seq, fr_slice value, struct fr_place *ret_place);
+
+/* Bytes of the file so far. */
+uint64_t fr_value_builder_size(const struct fr_value_builder *builder);
+
+/* Write the rest, sync the file but not its directory, read it back. */
+FR_NODISCARD fr_status fr_value_builder_finish(struct fr_value_builder *builder,
+        struct fr_value_meta *ret_meta);
+
+/* Free it; if it was not finished well, the file is removed. NULL is fine. */
+void fr_value_builder_close(struct fr_value_builder *builder);
+
+/* ---- Reading ---- */
+
+/* Reads and checks the footer. FR_ERR_MISSING, FR_ERR_FOREIGN, FR_ERR_TOO_NEW, FR_ERR_CORRUPT. */
+FR_NODISCARD fr_status fr_value_file_open(struct fr_dir *dir, const struct fr_file_id *id,
+        struct fr_value_file **ret_file);
+struct fr_value_file *fr_value_file_ref(struct fr_value_file *file);
+void fr_value_file_unref(struct fr_value_file *file);
+
+/* Valid as long as the file is open. */
+const struct fr_value_meta *fr_value_file_meta(const struct fr_value_file *file);
+
+/*
+ * The value at a place, by one transfer, into *ret_value (cleared first). seq: the entry's, or 0 if
+ * it is not known. FR_ERR_CORRUPT: damaged, or of another key or sequence number.
+ */
+FR_NODISCARD fr_status fr_value_read(struct fr_value_file *file, const struct fr_place *place,
+        fr_slice key, fr_seq seq, struct fr_buf *ret_value);
+
+/*
+ * The same for a queue. The size of the buffer that a request for this place needs; 0: the place
+ * lies outside the file.
+ */
+size_t fr_value_request_size(const struct fr_value_file *file, const struct fr_place *place,
+        fr_slice key);
+void fr_value_request(const struct fr_value_file *file, const struct fr_place *place, size_t size,
+        void *buffer, struct fr_io_request *ret_request);
+
+/*
+ * What became of it. *ret_value lies in the request's buffer, or in *memory if it had to be
+ * decompressed.
+ */
+FR_NODISCARD fr_status fr_value_accept(struct fr_value_file *file, const struct fr_place *place,
+        fr_slice key, fr_seq seq, const struct fr_io_request *request, struct fr_buf *memory,
+        fr_slice *ret_value);
+
+/* ---- Scanning, for the garbage collector ---- */
+
+struct fr_value_item {
+    fr_slice key; /* valid until the next step, as is value */
+    fr_slice value;
+    fr_seq seq;
+    struct fr_place place;
+};
+
+FR_NODISCARD fr_status fr_value_scan_open(struct fr_value_file *file,
+        struct fr_value_scan **ret_scan);
+
+/* The next record, FR_END behind the last, FR_ERR_CORRUPT for good at the first damaged one. */
+FR_NODISCARD fr_status fr_value_scan_next(struct fr_value_scan *scan,
+        struct fr_value_item *ret_item);
+void fr_value_scan_close(struct fr_value_scan *scan);
+
+/* Read all of it and compare: header, records, counts, content hash. */
+FR_NODISCARD fr_status fr_value_verify(struct fr_value_file *file);
+
+#endif
