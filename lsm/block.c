@@ -148,11 +148,12 @@ static const char *check_entry(struct check *check, uint32_t index)
     return NULL;
 }
 
-static const char *check_entries(const struct fr_block *block, uint8_t *key)
+static const char *check_entries(const struct fr_block *block, uint8_t *key_memory)
 {
-    struct check check = {.block = block, .key = key};
+    struct check check = {.block = block};
     const char *why = NULL;
 
+    check.key = key_memory;
     check.in =
             fr_bytes_of(fr_slice_of(block->entries, (size_t)(block->entries_end - block->entries)));
     for (uint32_t i = 0; i < block->count && why == NULL; i++)
@@ -397,7 +398,7 @@ static void block_seek(struct fr_iter *iter, fr_slice key, fr_seq seq)
     uint32_t common = it->block->common;
     int order = compare_prefix(it->block, key);
 
-    if (order < 0)
+    if (order < 0 || key.size == 0)
         block_seek_first(iter);
     else if (order > 0)
         block_seek_last(iter);
@@ -517,7 +518,7 @@ fr_status fr_block_verify(const struct fr_block *block, const char *path, uint64
     fr_block_iter_init(&look);
     FR_TRY(fr_block_iter_set(&walk, block));
     FR_TRY(fr_block_iter_set(&look, block));
-    while ((st = fr_iter_next(&walk.iter)) == FR_OK) {
+    while (fr_iter_next(&walk.iter) == FR_OK) {
         const struct fr_entry *entry = &walk.iter.entry;
 
         if (fr_block_get_first(&look, entry->key, fr_hash64(entry->key), entry->seq) != FR_OK ||

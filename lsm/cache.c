@@ -48,17 +48,17 @@ struct stripe {
 };
 
 struct fr_cache {
+    struct stripe stripes[STRIPES];
+
     /* Constant. */
     struct tags *tags;
     struct fr_cache_slot *slots;
     size_t set_mask;
     size_t slot_count;
 
-    struct stripe stripes[STRIPES];
-
     /* Relaxed: sums that steer eviction and order nothing. */
-    FR_ALIGNED(64) _Atomic(size_t) bytes;
     _Atomic(size_t) capacity;
+    _Atomic(size_t) bytes;
     _Atomic(size_t) hand;
 };
 
@@ -136,6 +136,7 @@ static inline uint64_t tag_of(uint64_t hash)
 
 static void empty_slot(struct fr_cache *cache, struct fr_cache_slot *slot)
 {
+    FR_ASSERT(slot != NULL && slot->item != NULL);
     struct fr_cache_item *item = slot->item;
     size_t index = (size_t)(slot - cache->slots);
 

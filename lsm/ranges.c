@@ -86,6 +86,7 @@ static void enter_span(struct sweep *sweep, fr_slice start)
     while (sweep->next < sweep->count &&
             fr_slice_compare(sweep->given[sweep->next].start, start) <= 0)
         sweep->alive[sweep->alive_count++] = &sweep->given[sweep->next++];
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is what is sorted */
     qsort((void *)sweep->alive, sweep->alive_count, sizeof(*sweep->alive), newest_first);
 }
 

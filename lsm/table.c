@@ -518,7 +518,7 @@ static size_t locate(const struct fr_table_index *index, fr_slice key, fr_seq se
     int order = common == 0 ? 0 : memcmp(key.data, index->keys.data, common);
 
     if (index->count == 0 || order > 0) return index->count;
-    if (order < 0 || key.size < index->common) return 0;
+    if (order < 0 || key.size < index->common || key.size == 0) return 0;
     fr_slice rest = fr_slice_of(key.data + index->common, key.size - index->common);
     uint64_t prefix = fr_key_prefix(rest);
     size_t low = fr_count_below(index->prefixes.data, index->count, prefix);

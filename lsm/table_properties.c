@@ -82,7 +82,7 @@ void fr_table_properties_add_ref(struct fr_table_properties *properties, uint64_
     size_t at = refs_below(properties, file), total = fr_table_value_ref_count(properties);
     struct fr_value_ref *refs = (struct fr_value_ref *)(void *)properties->value_refs.data;
 
-    if (at == total || refs[at].file != file) {
+    if (refs == NULL || at == total || refs[at].file != file) {
         if (fr_buf_extend(&properties->value_refs, sizeof(struct fr_value_ref)) == NULL) return;
         refs = (struct fr_value_ref *)(void *)properties->value_refs.data;
         memmove(refs + at + 1, refs + at, (total - at) * sizeof(*refs));

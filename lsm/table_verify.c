@@ -106,7 +106,7 @@ static fr_status verify_entries(struct verify *v, const struct fr_table_spot *sp
     bool first = v->last_key.size == 0;
     fr_status st;
 
-    while ((st = fr_iter_next(&v->in.iter)) == FR_OK) {
+    while (fr_iter_next(&v->in.iter) == FR_OK) {
         if (entry->kind == FR_KIND_DELETE_RANGE || entry->seq == 0 ||
                 (!first && fr_entry_compare(fr_buf_slice(&v->last_key), v->last_seq, entry->key,
                                    entry->seq) >= 0))

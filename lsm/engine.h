@@ -1,0 +1,148 @@
+/*
+ * engine.h - the storage engine inside the library: what db/ and the vector index build on.
+ *
+ *     write   commit queue -> log -> memtable -> published          lsm/engine_write.c
+ *     read    a view: memtable, sealed memtables, version           lsm/engine_read.c,
+ * engine_scan.c flush   sealed memtable -> table and value file -> edit         lsm/engine_flush.c
+ *     compact tables -> fewer tables one level down -> edit           lsm/engine_compact.c
+ *     open    SUPER -> manifest -> files -> log -> memtables           lsm/engine_open.c
+ *
+ * Any thread may call anything, but open and close.
+ */
+#ifndef FR_LSM_ENGINE_H
+#define FR_LSM_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "base/status.h"
+#include "lsm/entry.h"
+#include "lsm/iter.h"
+#include "lsm/picker.h"
+
+struct fr_engine;
+struct fr_env;
+struct fr_view;
+
+/* What a write survives when it returns; as fr_sync of the public interface. */
+enum fr_durability {
+    FR_DURABLE_DEVICE = 0,
+    FR_DURABLE_OS = 1,
+    FR_DURABLE_NONE = 2,
+};
+
+struct fr_engine_options {
+    bool create;
+    bool must_be_new;
+    bool read_only;
+    size_t memtable_size;
+    unsigned sealed_max; /* memtables that may wait for their flush before writers wait */
+    size_t cache_size;
+    uint64_t log_segment_size;
+    uint64_t table_size; /* of a table that compaction makes, its values not counted */
+    uint32_t block_size;
+    uint32_t filter_bits;
+    uint32_t value_threshold; /* 0: values stay in their tables */
+    bool compress;
+    bool verify_tables;
+    struct fr_picker_options picker;
+};
+
+struct fr_engine_options fr_engine_options_default(void);
+
+/*
+ * Open the store in a directory of the environment, which must stay open as long as the engine. See
+ * fr_db_open() for the statuses.
+ */
+FR_NODISCARD fr_status fr_engine_open(struct fr_env *env, const char *path,
+        const struct fr_engine_options *options, struct fr_engine **ret_engine);
+
+/* Everything is durable after FR_OK. The engine is gone in any case. NULL is fine. */
+fr_status fr_engine_close(struct fr_engine *engine);
+
+/* --- Writing --- */
+
+/* Apply a batch's bytes (lsm/batch.h). */
+FR_NODISCARD fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch, uint32_t count,
+        enum fr_durability durability);
+
+/* Make durable all that was written before. */
+FR_NODISCARD fr_status fr_engine_sync(struct fr_engine *engine);
+
+/* --- Reading --- */
+
+/* The newest sequence number that a read may see. */
+fr_seq fr_engine_last_seq(const struct fr_engine *engine);
+
+/* Bytes of a value and whatever keeps them where they are. Zeroed: nothing. */
+struct fr_engine_value {
+    fr_slice bytes;
+    struct fr_view *view; /* with a reference, or NULL */
+    const struct fr_engine *engine;
+    void *block;       /* pinned, or NULL */
+    const void *table; /* that it belongs to */
+    struct fr_buf buf;
+};
+
+void fr_engine_value_release(struct fr_engine_value *value);
+
+/* The value of a key at a moment; FR_SEQ_MAX: now. FR_NOT_FOUND. The caller releases it. */
+FR_NODISCARD fr_status fr_engine_get(struct fr_engine *engine, fr_slice key, fr_seq at,
+        struct fr_engine_value *ret_value);
+
+/* --- Snapshots and iterators --- */
+
+/* A moment to come back to; give it back by its number. */
+FR_NODISCARD fr_status fr_engine_snapshot_take(struct fr_engine *engine, fr_seq *ret_seq);
+void fr_engine_snapshot_release(struct fr_engine *engine, fr_seq seq);
+
+struct fr_engine_scan_options {
+    fr_seq at; /* FR_SEQ_MAX: now */
+    fr_slice lower, upper, prefix;
+    size_t readahead_max;
+    bool no_cache;
+};
+
+/* Visible keys and values (lsm/visible_iter.h). Holds what it needs. */
+FR_NODISCARD fr_status fr_engine_scan(struct fr_engine *engine,
+        const struct fr_engine_scan_options *options, struct fr_iter **ret_iter);
+
+/* --- Maintenance --- */
+
+FR_NODISCARD fr_status fr_engine_flush(struct fr_engine *engine);
+FR_NODISCARD fr_status fr_engine_compact_range(struct fr_engine *engine, fr_slice start,
+        fr_slice end);
+FR_NODISCARD fr_status fr_engine_wait_idle(struct fr_engine *engine);
+
+struct fr_engine_stats {
+    fr_seq last_seq;
+    uint64_t memtable_bytes;
+    uint64_t sealed_count;
+    uint64_t table_count;
+    uint64_t table_bytes;
+    uint64_t value_file_count;
+    uint64_t value_file_bytes;
+    uint64_t value_garbage_bytes;
+    uint64_t level_tables[FR_LEVEL_COUNT];
+    uint64_t level_bytes[FR_LEVEL_COUNT];
+    uint64_t debt_bytes;
+    uint64_t batch_bytes;
+    uint64_t log_bytes;
+    uint64_t flush_bytes;
+    uint64_t flush_count;
+    uint64_t compaction_read_bytes;
+    uint64_t compaction_write_bytes;
+    uint64_t compaction_count;
+    uint64_t stall_us;
+    uint64_t cache_hits;
+    uint64_t cache_misses;
+    uint64_t cache_bytes;
+    uint64_t filter_useful;
+};
+
+void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * engine_install.c - how a change becomes the store: an edit, durable; then a version, published.
+ *
+ * The order is the promise: files and their names are durable before the edit names them; the edit
+ * is durable before a reader can see the version; the log is released, and files are removed, only
+ * after.
+ *
+ * A value file to which nothing points any more is dropped by the very edit that took its last
+ * pointer.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "io/dir.h"
+#include "lsm/engine_priv.h"
+
+/*
+ * Numbers that may be handed out between two edits: a job's tables and value files, and the
+ * segments of the log that fill meanwhile, many times over. An opening takes the highest number
+ * that it finds in the directory into account besides.
+ */
+#define NUMBERS_AHEAD 256
+
+static fr_status drop_dead_values(const struct fr_version *version,
+        struct fr_version_change *change, bool *ret_any)
+{
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < version->values_count; i++) {
+        if (version->values_live[i] > 0) continue;
+        FR_TRY(fr_version_change_drop_values(change, version->values[i]->meta.number));
+        *ret_any = true;
+    }
+out:
+    return st;
+}
+
+/* A value file that the same change adds and nobody points to cannot be dropped by it. */
+static bool adds_values(const struct fr_version_change *change, uint64_t number)
+{
+    for (size_t i = 0; i < change->add_values_count; i++)
+        if (change->add_values[i]->meta.number == number) return true;
+    return false;
+}
+
+static fr_status next_version(const struct fr_version *base, struct fr_version_change *change,
+        struct fr_version **ret_version)
+{
+    struct fr_version *version = NULL;
+    bool any = false;
+    fr_status st;
+
+    FR_TRY(fr_version_apply(base, change, &version));
+    FR_TRY(drop_dead_values(version, change, &any));
+    for (size_t i = 0; i < change->drop_values_count; i++)
+        if (adds_values(change, change->drop_values[i])) any = false;
+    if (any) {
+        fr_version_unref(FR_TAKE(version));
+        FR_TRY(fr_version_apply(base, change, &version));
+    }
+    *ret_version = FR_TAKE(version);
+out:
+    fr_version_unref(version);
+    return st;
+}
+
+static void put_counters(struct fr_engine *engine, struct fr_buf *edit, const fr_lsn *log_end)
+{
+    fr_edit_put_next_file(edit,
+            atomic_load_explicit(&engine->next_number, memory_order_relaxed) + NUMBERS_AHEAD);
+    fr_edit_put_last_seq(edit, fr_engine_last_seq(engine));
+    if (log_end == NULL) return;
+    struct fr_edit_log log = {.start = *log_end,
+            .durable = engine->log == NULL ? *log_end : fr_wal_writer_durable(engine->log)};
+    fr_edit_put_log(edit, &log);
+}
+
+fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_version *version)
+{
+    struct fr_buf edit = FR_BUF_EMPTY;
+    struct fr_manifest *next;
+    fr_status st;
+
+    fr_version_encode(version, &edit);
+    put_counters(engine, &edit, &engine->log_start);
+    FR_TRY(fr_buf_status(&edit));
+    FR_TRY(fr_manifest_begin(engine->dir, &engine->super, fr_buf_slice(&edit),
+            fr_engine_next_number, engine, &next));
+    fr_manifest_close(engine->manifest);
+    engine->manifest = next;
+out:
+    fr_buf_deinit(&edit);
+    return st;
+}
+
+static fr_status publish(struct fr_engine *engine, const struct fr_version *base,
+        const struct fr_version_change *change, struct fr_version *version, const fr_lsn *log_end)
+{
+    struct fr_memtable *flushed = NULL;
+
+    fr_mutex_lock(&engine->mu);
+    if (log_end != NULL) {
+        flushed = engine->sealed[0].memtable;
+        engine->sealed_count--;
+        memmove(&engine->sealed[0], &engine->sealed[1],
+                engine->sealed_count * sizeof(engine->sealed[0]));
+    }
+    fr_status st = fr_engine_publish_view_locked(engine, version);
+    if (st == FR_OK) fr_version_mark_dropped(base, change);
+    fr_cond_broadcast(&engine->progress);
+    fr_cond_broadcast(&engine->work);
+    fr_mutex_unlock(&engine->mu);
+    if (flushed != NULL) fr_memtable_unref(flushed);
+    return st;
+}
+
+static fr_status install_locked(struct fr_engine *engine, struct fr_version_change *change,
+        const fr_lsn *log_end) FR_REQUIRES(engine->manifest_mu)
+{
+    struct fr_buf edit = FR_BUF_EMPTY;
+    struct fr_version *base, *version = NULL;
+    fr_status st;
+
+    /* Only we change the version, under this lock; so it is the one to build on. */
+    struct fr_view *view = fr_engine_view(engine);
+    base = fr_version_ref(view->version);
+    fr_view_unref(view);
+
+    FR_TRY(next_version(base, change, &version));
+    fr_version_change_encode(change, &edit);
+    put_counters(engine, &edit, log_end);
+    FR_TRY(fr_buf_status(&edit));
+    if (log_end != NULL) engine->log_start = *log_end;
+    if (fr_manifest_is_long(engine->manifest))
+        FR_TRY(fr_engine_begin_manifest(engine, version));
+    else
+        FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
+    FR_TRY(publish(engine, base, change, version, log_end));
+out:
+    fr_version_unref(version);
+    fr_version_unref(base);
+    fr_buf_deinit(&edit);
+    return st;
+}
+
+fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *change,
+        const fr_lsn *log_end)
+{
+    fr_mutex_lock(&engine->manifest_mu);
+    fr_status st = install_locked(engine, change, log_end);
+    fr_mutex_unlock(&engine->manifest_mu);
+    return st;
+}
+
+void fr_engine_remove_obsolete(struct fr_engine *engine)
+{
+    struct fr_obsolete_file file;
+    char name[FR_FILE_NAME_SIZE];
+
+    while (fr_obsolete_take(&engine->obsolete, &file)) {
+        fr_cache_erase_file(engine->cache, file.number);
+        fr_file_name_format(file.kind, file.number, name);
+        /* What stays behind is an orphan, which the next opening removes. */
+        if (fr_dir_unlink(engine->dir, name) < 0) fr_log(FR_LOG_WARN, "lsm", "%s", fr_last_error());
+    }
+}

@@ -1,0 +1,513 @@
+/*
+ * engine_open.c - the opening sequence, and closing.
+ *
+ *     lock        nobody else has the store
+ *     SUPER       whose store this is, and where its manifest begins; a new store has none yet
+ *     manifest    the version: which tables and value files there must be
+ *     files       each one is there and of this store; what no version has is removed
+ *     log         what had not reached a table, into a memtable
+ *     manifest    one of our own, with all of that version
+ *     log         a first segment of our own
+ *     threads
+ *
+ * Nothing is changed before everything was found to be whole, but that orphans are removed. What
+ * was read of manifest and log has been made durable first, so nobody is shown what a power loss
+ * could still take away.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "io/dir.h"
+#include "io/env.h"
+#include "lsm/batch.h"
+#include "lsm/engine_priv.h"
+#include "lsm/table.h"
+#include "wal/wal_reader.h"
+
+#define MIB ((size_t)1 << 20)
+
+struct fr_engine_options fr_engine_options_default(void)
+{
+    return (struct fr_engine_options){
+            .create = true,
+            .memtable_size = 64 * MIB,
+            .sealed_max = 3,
+            .cache_size = 64 * MIB,
+            .log_segment_size = 64 * MIB,
+            .table_size = 64 * MIB,
+            .block_size = 8192,
+            .filter_bits = 10,
+            .value_threshold = 256,
+            .compress = true,
+            .verify_tables = true,
+            .picker = fr_picker_options_default(),
+    };
+}
+
+uint64_t fr_engine_next_number(void *arg)
+{
+    struct fr_engine *engine = arg;
+
+    return atomic_fetch_add_explicit(&engine->next_number, 1, memory_order_relaxed);
+}
+
+struct fr_file_id fr_engine_file_id(const struct fr_engine *engine, uint64_t number)
+{
+    return (struct fr_file_id){
+            .store = {fr_get_u64(engine->store), fr_get_u64(engine->store + 8)}, .number = number};
+}
+
+fr_status fr_engine_open_table(struct fr_engine *engine, const struct fr_edit_table *meta,
+        struct fr_version_table **ret_table)
+{
+    struct fr_file_id id = fr_engine_file_id(engine, meta->number);
+    struct fr_range_set *ranges = NULL;
+    struct fr_table *table = NULL;
+    fr_status st;
+
+    FR_TRY(fr_table_open(engine->dir, &id, engine->cache, &table));
+    struct fr_hash128 hash = fr_table_hash(table);
+    if (fr_table_file_size(table) != meta->size || hash.low != fr_get_u64(meta->hash) ||
+            hash.high != fr_get_u64(meta->hash + 8)) {
+        st = FR_FAIL(FR_ERR_CORRUPT, "%s: is whole, but not the one that the manifest knows",
+                fr_table_path(table));
+        goto out;
+    }
+    size_t count;
+    const struct fr_range *fragments = fr_table_ranges(table, &count);
+    if (count > 0) FR_TRY(fr_range_set_build(fragments, count, &ranges));
+    FR_TRY(fr_version_table_new(&engine->obsolete, meta, table, fr_table_unref, ranges, ret_table));
+    table = NULL;
+    ranges = NULL;
+out:
+    fr_range_set_unref(ranges);
+    fr_table_unref(table);
+    return st;
+}
+
+fr_status fr_engine_open_values(struct fr_engine *engine, const struct fr_edit_values *meta,
+        struct fr_version_values **ret_values)
+{
+    struct fr_file_id id = fr_engine_file_id(engine, meta->number);
+    struct fr_value_file *file = NULL;
+    fr_status st;
+
+    FR_TRY(fr_value_file_open(engine->dir, &id, &file));
+    const struct fr_value_meta *found = fr_value_file_meta(file);
+    if (found->file_size != meta->size || found->hash.low != fr_get_u64(meta->hash) ||
+            found->hash.high != fr_get_u64(meta->hash + 8)) {
+        st = FR_FAIL(FR_ERR_CORRUPT,
+                "%s: value file %" PRIu64 " is whole, but not the one that the manifest knows",
+                fr_dir_path(engine->dir), meta->number);
+        goto out;
+    }
+    FR_TRY(fr_version_values_new(&engine->obsolete, meta, file, fr_value_file_unref, ret_values));
+    file = NULL;
+out:
+    fr_value_file_unref(file);
+    return st;
+}
+
+/* What the directory holds by name. */
+struct census {
+    uint64_t highest;
+    size_t ours[FR_FILE_KIND_COUNT];
+    size_t foreign;
+};
+
+static fr_status take_census(struct fr_engine *engine, struct census *ret_census)
+{
+    struct fr_dir_names names;
+    enum fr_file_kind kind;
+    uint64_t number;
+
+    fr_status st = fr_dir_list(engine->dir, &names);
+    if (st < 0) return st;
+    *ret_census = (struct census){0};
+    for (size_t i = 0; i < names.count; i++) {
+        if (!fr_file_name_parse(names.names[i], &kind, &number)) {
+            if (strcmp(names.names[i], "SUPER.tmp") != 0) ret_census->foreign++;
+            continue;
+        }
+        ret_census->ours[kind]++;
+        ret_census->highest = FR_MAX(ret_census->highest, number);
+    }
+    fr_dir_names_deinit(&names);
+    return FR_OK;
+}
+
+/* A directory without SUPER: is it one in which a store may be made? */
+static fr_status check_empty(struct fr_engine *engine, const struct census *census)
+{
+    const char *path = fr_dir_path(engine->dir);
+
+    if (!engine->options.create || engine->options.read_only)
+        return FR_FAIL(FR_ERR_MISSING, "%s: there is no store", path);
+    if (census->ours[FR_FILE_TABLE] + census->ours[FR_FILE_VALUES] + census->ours[FR_FILE_WAL] > 0)
+        return FR_FAIL(FR_ERR_MISSING, "%s: a store without its SUPER", path);
+    if (census->foreign > 0)
+        return FR_FAIL(FR_ERR_FOREIGN, "%s: holds files that are not of a store", path);
+    /* A manifest alone is what a crash leaves while a store is made. */
+    return fr_wal_remove_before(engine->dir, FR_WAL_KIND_MANIFEST, UINT64_MAX);
+}
+
+static fr_status start_new(struct fr_engine *engine, struct fr_manifest_state *state)
+{
+    fr_put_u64(engine->super.store, fr_rng_entropy());
+    fr_put_u64(engine->super.store + 8, fr_rng_entropy());
+    engine->super.created_us = fr_env_wall_us(engine->env);
+    *state = (struct fr_manifest_state){.next_file = 1};
+    return fr_version_new(&state->version);
+}
+
+static fr_status find_store(struct fr_engine *engine, const struct census *census,
+        struct fr_manifest_state *state)
+{
+    fr_status st = fr_super_read(engine->dir, &engine->super);
+
+    if (st == FR_ERR_MISSING) {
+        FR_TRY(check_empty(engine, census));
+        FR_TRY(start_new(engine, state));
+    } else {
+        FR_TRY(st);
+        if (engine->options.must_be_new) {
+            st = FR_FAIL(FR_ERR_EXISTS, "%s: there is a store", fr_dir_path(engine->dir));
+            goto out;
+        }
+        FR_TRY(fr_manifest_replay(engine->dir, &engine->super, &engine->obsolete,
+                !engine->options.read_only, state));
+    }
+    memcpy(engine->store, engine->super.store, FR_STORE_ID_SIZE);
+out:
+    return st;
+}
+
+/* The same version with its files open. */
+static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *state)
+{
+    struct fr_version_change change = {0};
+    struct fr_version *closed = state->version, *empty = NULL, *open = NULL;
+    struct fr_version_values *values;
+    struct fr_version_table *table;
+    fr_status st;
+
+    FR_TRY(fr_version_new(&empty));
+    for (size_t i = 0; i < closed->values_count; i++) {
+        FR_TRY(fr_engine_open_values(engine, &closed->values[i]->meta, &values));
+        FR_TRY(fr_version_change_add_values(&change, values));
+    }
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < closed->levels[level].count; i++) {
+            FR_TRY(fr_engine_open_table(engine, &closed->levels[level].tables[i]->meta, &table));
+            FR_TRY(fr_version_change_add_table(&change, level, table));
+        }
+    FR_TRY(fr_version_apply(empty, &change, &open));
+    fr_version_unref(closed);
+    state->version = open;
+out:
+    for (size_t i = 0; i < change.add_table_count; i++)
+        fr_version_table_unref(change.add_tables[i].table);
+    for (size_t i = 0; i < change.add_values_count; i++)
+        fr_version_values_unref(change.add_values[i]);
+    fr_version_change_deinit(&change);
+    fr_version_unref(empty);
+    return st;
+}
+
+static bool has_file(const struct fr_version *version, enum fr_file_kind kind, uint64_t number)
+{
+    for (unsigned level = 0; kind == FR_FILE_TABLE && level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            if (version->levels[level].tables[i]->meta.number == number) return true;
+    for (size_t i = 0; kind == FR_FILE_VALUES && i < version->values_count; i++)
+        if (version->values[i]->meta.number == number) return true;
+    return false;
+}
+
+/* Tables and value files that no version has: of jobs that a crash has ended. */
+static fr_status remove_orphans(struct fr_engine *engine, const struct fr_version *version)
+{
+    struct fr_dir_names names;
+    enum fr_file_kind kind;
+    uint64_t number;
+
+    fr_status st = fr_dir_list(engine->dir, &names);
+    if (st < 0) return st;
+    for (size_t i = 0; i < names.count && st >= 0; i++) {
+        if (!fr_file_name_parse(names.names[i], &kind, &number)) continue;
+        if (kind != FR_FILE_TABLE && kind != FR_FILE_VALUES) continue;
+        if (has_file(version, kind, number)) continue;
+        fr_log(FR_LOG_INFO, "lsm", "%s: removing the orphan %s", fr_dir_path(engine->dir),
+                names.names[i]);
+        st = fr_dir_unlink(engine->dir, names.names[i]);
+    }
+    fr_dir_names_deinit(&names);
+    return st < 0 ? st : FR_OK;
+}
+
+/* One batch of the log, into the memtable. */
+static fr_status replay_batch(struct fr_memtable *memtable, fr_slice batch, fr_seq first,
+        fr_seq *last_seq)
+{
+    struct fr_batch_reader reader;
+    fr_status st;
+
+    FR_TRY(fr_batch_verify(batch));
+    FR_TRY(fr_batch_read(batch, first, false, &reader));
+    if (first == 0 || first > FR_SEQ_MAX - reader.count)
+        return FR_FAIL(FR_ERR_CORRUPT, "the log has a batch of sequence number %" PRIu64, first);
+    FR_TRY(fr_memtable_reserve(memtable, batch.size, reader.count));
+    FR_TRY(fr_memtable_insert_batch(memtable, batch, first));
+    *last_seq = FR_MAX(*last_seq, first + reader.count - 1);
+out:
+    return st;
+}
+
+static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_state *state,
+        struct fr_memtable *memtable, fr_seq *last_seq, struct fr_wal_end *ret_end)
+{
+    struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_LOG,
+            .flags = engine->options.read_only ? 0 : FR_WAL_READ_SETTLE,
+            .start = state->log.start,
+            .durable = state->log.durable};
+    struct fr_wal_reader *reader = NULL;
+    fr_slice batch;
+    uint64_t first;
+    fr_lsn lsn;
+    fr_status st;
+
+    memcpy(options.store, engine->store, FR_STORE_ID_SIZE);
+    FR_TRY(fr_wal_reader_open(engine->dir, &options, &reader));
+    while ((st = fr_wal_reader_next(reader, &batch, &first, &lsn)) == FR_OK)
+        FR_TRY(replay_batch(memtable, batch, first, last_seq));
+    if (st < 0) goto out;
+    fr_wal_reader_end(reader, ret_end);
+    if (ret_end->verdict == FR_WAL_END_TORN)
+        fr_log(FR_LOG_INFO, "lsm",
+                "%s: the log ends torn at lsn %" PRIu64 ", %" PRIu64 " bytes dropped",
+                fr_dir_path(engine->dir), ret_end->link.lsn, ret_end->dropped_bytes);
+    st = FR_OK;
+out:
+    fr_wal_reader_close(reader);
+    return st;
+}
+
+static fr_status open_log(struct fr_engine *engine, const struct fr_wal_end *end)
+{
+    struct fr_wal_writer_options options = {.kind = FR_WAL_KIND_LOG,
+            .epoch = fr_rng_entropy() | 1,
+            .next_number = fr_engine_next_number,
+            .next_number_ctx = engine,
+            .previous = end->link,
+            .start = engine->log_start,
+            .segment_size = engine->options.log_segment_size,
+            .spares_max = 2};
+
+    memcpy(options.store, engine->store, FR_STORE_ID_SIZE);
+    return fr_wal_writer_open(engine->dir, &options, &engine->log);
+}
+
+void fr_engine_release_old_log(struct fr_engine *engine, fr_lsn lsn)
+{
+    if (engine->old_log_removed || lsn < engine->old_log_end) return;
+    if (fr_wal_remove_before(engine->dir, FR_WAL_KIND_LOG,
+                fr_wal_writer_first_number(engine->log)) < 0)
+        fr_log(FR_LOG_WARN, "lsm", "%s", fr_last_error());
+    engine->old_log_removed = true;
+}
+
+/* What was replayed goes ahead of all that is written now; it is flushed first. */
+static fr_status set_up_memtables(struct fr_engine *engine, struct fr_memtable *replayed,
+        fr_lsn end)
+{
+    struct fr_memtable_stats stats;
+    fr_status st;
+
+    fr_memtable_stats_get(replayed, &stats);
+    FR_TRY(fr_memtable_new(engine->options.memtable_size, &engine->active));
+    if (stats.entry_count + stats.range_count > 0)
+        engine->sealed[engine->sealed_count++] =
+                (struct fr_sealed){.memtable = fr_memtable_ref(replayed), .log_end = end};
+out:
+    return st;
+}
+
+static fr_status publish_first_view(struct fr_engine *engine, struct fr_version *version)
+{
+    fr_mutex_lock(&engine->mu);
+    fr_status st = fr_engine_publish_view_locked(engine, version);
+    fr_mutex_unlock(&engine->mu);
+    return st;
+}
+
+static fr_status begin_writing(struct fr_engine *engine, const struct fr_version *version,
+        const struct fr_wal_end *end)
+{
+    fr_status st;
+
+    fr_mutex_lock(&engine->manifest_mu);
+    st = fr_engine_begin_manifest(engine, version);
+    fr_mutex_unlock(&engine->manifest_mu);
+    FR_TRY(st);
+    FR_TRY(open_log(engine, end));
+    engine->old_log_end = end->link.number == 0 ? 0 : end->link.lsn;
+    if (engine->sealed_count == 0) fr_engine_release_old_log(engine, engine->old_log_end);
+    FR_TRY(fr_thread_start(&engine->flush_thread, "freshet-flush", fr_engine_flush_main, engine));
+    FR_TRY(fr_thread_start(&engine->compact_thread, "freshet-compact", fr_engine_compact_main,
+            engine));
+out:
+    return st;
+}
+
+static fr_status recover(struct fr_engine *engine)
+{
+    struct fr_manifest_state state = {0};
+    struct fr_memtable *replayed = NULL;
+    struct fr_wal_end end = {0};
+    struct census census;
+    fr_seq last_seq;
+    fr_status st;
+
+    FR_TRY(take_census(engine, &census));
+    FR_TRY(find_store(engine, &census, &state));
+    FR_TRY(open_files(engine, &state));
+    atomic_store_explicit(&engine->next_number, FR_MAX(state.next_file, census.highest + 1),
+            memory_order_relaxed);
+    last_seq = state.last_seq;
+    /* One memtable, however large: the log is no longer than the memtables that it stands for. */
+    FR_TRY(fr_memtable_new(SIZE_MAX / 4, &replayed));
+    FR_TRY(replay_log(engine, &state, replayed, &last_seq, &end));
+    atomic_store_explicit(&engine->last_seq, last_seq, memory_order_release);
+    FR_TRY(set_up_memtables(engine, replayed, end.link.lsn));
+    engine->log_start =
+            engine->sealed_count > 0 || end.link.number == 0 ? state.log.start : end.link.lsn;
+    FR_TRY(publish_first_view(engine, state.version));
+    if (engine->options.read_only) goto out;
+    FR_TRY(remove_orphans(engine, state.version));
+    FR_TRY(begin_writing(engine, state.version, &end));
+out:
+    if (replayed != NULL) fr_memtable_unref(replayed);
+    fr_version_unref(state.version);
+    return st;
+}
+
+static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_options *options)
+{
+    struct fr_engine *engine = FR_NEW(struct fr_engine);
+
+    if (engine == NULL) return NULL;
+    engine->env = env;
+    engine->options = *options;
+    engine->options.sealed_max = FR_MIN(options->sealed_max, FR_SEALED_MAX - 1u);
+    engine->writers_end = &engine->writers_first;
+    fr_mutex_init(&engine->manifest_mu, FR_RANK_LSM_MANIFEST);
+    fr_mutex_init(&engine->mu, FR_RANK_LSM_ENGINE);
+    fr_cond_init(&engine->work);
+    fr_cond_init(&engine->progress);
+    fr_obsolete_init(&engine->obsolete);
+    return engine;
+}
+
+static void engine_free(struct fr_engine *engine)
+{
+    fr_view_unref(engine->view);
+    if (engine->active != NULL) fr_memtable_unref(engine->active);
+    for (size_t i = 0; i < engine->sealed_count; i++)
+        fr_memtable_unref(engine->sealed[i].memtable);
+    if (engine->dir != NULL && engine->lock != NULL) fr_engine_remove_obsolete(engine);
+    fr_manifest_close(engine->manifest);
+    fr_wal_writer_close(engine->log);
+    fr_cache_free(engine->cache);
+    fr_dir_unlock(engine->lock);
+    fr_dir_close(engine->dir);
+    fr_obsolete_deinit(&engine->obsolete);
+    fr_cond_deinit(&engine->work);
+    fr_cond_deinit(&engine->progress);
+    fr_mutex_deinit(&engine->mu);
+    fr_mutex_deinit(&engine->manifest_mu);
+    fr_free(engine->snapshots);
+    fr_free(engine);
+}
+
+static void stop_threads(struct fr_engine *engine)
+{
+    fr_mutex_lock(&engine->mu);
+    engine->closing = true;
+    fr_cond_broadcast(&engine->work);
+    fr_mutex_unlock(&engine->mu);
+    fr_thread_join(&engine->flush_thread);
+    fr_thread_join(&engine->compact_thread);
+}
+
+fr_status fr_engine_open(struct fr_env *env, const char *path,
+        const struct fr_engine_options *options, struct fr_engine **ret_engine)
+{
+    struct fr_engine *engine = engine_new(env, options);
+    bool writes = !options->read_only;
+    char lock_name[FR_FILE_NAME_SIZE];
+    fr_status st;
+
+    if (engine == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", path);
+    FR_TRY(fr_cache_new(options->cache_size, options->cache_size, &engine->cache));
+    FR_TRY(fr_dir_open(env, path, writes && options->create ? FR_DIR_CREATE : 0, &engine->dir));
+    fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
+    if (writes) FR_TRY(fr_dir_lock(engine->dir, lock_name, &engine->lock));
+    FR_TRY(recover(engine));
+    *ret_engine = FR_TAKE(engine);
+out:
+    if (engine != NULL) {
+        stop_threads(engine);
+        engine_free(engine);
+    }
+    return st;
+}
+
+fr_status fr_engine_close(struct fr_engine *engine)
+{
+    fr_status st = FR_OK;
+
+    if (engine == NULL) return FR_OK;
+    stop_threads(engine);
+    if (engine->log != NULL) st = fr_wal_writer_seal(engine->log);
+    if (st == FR_OK && engine->background_error.status != FR_OK)
+        st = fr_error_restore(&engine->background_error);
+    engine_free(engine);
+    return st;
+}
+
+void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats)
+{
+    struct fr_cache_stats cache;
+    struct fr_memtable_stats memtable;
+
+    fr_mutex_lock(&engine->mu);
+    struct fr_view *view = engine->view;
+    *ret_stats = engine->stats;
+    ret_stats->sealed_count = engine->sealed_count;
+    fr_memtable_stats_get(engine->active, &memtable);
+    ret_stats->memtable_bytes = memtable.used_bytes;
+    for (unsigned l = 0; l < FR_LEVEL_COUNT; l++) {
+        const struct fr_version_level *level = &view->version->levels[l];
+        ret_stats->level_tables[l] = level->count;
+        ret_stats->level_bytes[l] = level->file_bytes;
+        ret_stats->table_count += level->count;
+        ret_stats->table_bytes += level->file_bytes;
+    }
+    for (size_t i = 0; i < view->version->values_count; i++) {
+        const struct fr_edit_values *meta = &view->version->values[i]->meta;
+        ret_stats->value_file_count++;
+        ret_stats->value_file_bytes += meta->size;
+        ret_stats->value_garbage_bytes += meta->value_bytes - view->version->values_live[i];
+    }
+    ret_stats->debt_bytes = fr_picker_debt(view->version, &engine->options.picker);
+    fr_mutex_unlock(&engine->mu);
+    fr_cache_stats_get(engine->cache, &cache);
+    ret_stats->last_seq = fr_engine_last_seq(engine);
+    ret_stats->log_bytes = engine->log == NULL ? 0 : fr_wal_writer_end(engine->log);
+    ret_stats->cache_hits = cache.hits;
+    ret_stats->cache_misses = cache.misses;
+    ret_stats->cache_bytes = cache.bytes;
+    ret_stats->filter_useful = atomic_load_explicit(&engine->filter_useful, memory_order_relaxed);
+}

@@ -1,0 +1,289 @@
+/*
+ * engine_output.c - what flush and compaction write: the entries of a fold, cut into tables, with
+ * values from the threshold on in a value file beside them.
+ *
+ * A table ends only where a key begins, so all versions of a key are in one table of a level. Range
+ * deletes are cut at the same places: each table gets the part of them from its own first key (or
+ * from the beginning) to the first key of the next table (or to the end). So tables do not overlap
+ * by their range deletes either.
+ */
+#include "base/alloc.h"
+#include "io/dir.h"
+#include "lsm/engine_priv.h"
+#include "lsm/place.h"
+#include "lsm/table.h"
+
+struct writer {
+    struct fr_engine *engine;
+    const struct fr_output_options *options;
+    struct fr_output *output;
+    const struct fr_range_set *ranges;
+    struct fr_table_builder *table;
+    struct fr_value_builder *values;
+    uint64_t values_number;
+    struct fr_buf low; /* the first key of the open table; empty for the first table */
+    struct fr_buf scratch;
+};
+
+static fr_status open_table(struct writer *w)
+{
+    struct fr_table_options options = fr_table_options_default();
+    const struct fr_engine_options *wanted = &w->engine->options;
+    struct fr_file_id id = fr_engine_file_id(w->engine, fr_engine_next_number(w->engine));
+
+    options.block_size = wanted->block_size;
+    options.filter_bits = wanted->filter_bits;
+    options.compression = wanted->compress ? FR_COMPRESSION_ZSTD : FR_COMPRESSION_NONE;
+    options.verify = wanted->verify_tables;
+    options.origin = w->options->origin;
+    options.level = w->options->level;
+    return fr_table_builder_open(w->engine->dir, &id, &options, &w->table);
+}
+
+static fr_slice later(fr_slice a, fr_slice b)
+{
+    return fr_slice_compare(a, b) >= 0 ? a : b;
+}
+
+static fr_slice earlier(fr_slice a, fr_slice b)
+{
+    return fr_slice_compare(a, b) <= 0 ? a : b;
+}
+
+/* The parts of the range deletes from the table's low key up to high; no high: to their end. */
+static fr_status add_ranges(struct writer *w, const fr_slice *high)
+{
+    fr_slice low = fr_buf_slice(&w->low);
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < fr_range_set_count(w->ranges); i++) {
+        const struct fr_range_fragment *fragment = fr_range_set_at(w->ranges, i);
+        fr_slice start = low.size == 0 ? fragment->start : later(fragment->start, low);
+        fr_slice end = high == NULL ? fragment->end : earlier(fragment->end, *high);
+        if (fr_slice_compare(start, end) >= 0) continue;
+        for (size_t s = 0; s < fragment->seq_count; s++)
+            FR_TRY(fr_table_builder_add_range(w->table, start, end, fragment->seqs[s]));
+    }
+out:
+    return st;
+}
+
+static void fill_edit(const struct fr_table_meta *meta, struct fr_edit_table *ret_edit)
+{
+    const struct fr_table_properties *p = &meta->properties;
+
+    *ret_edit = (struct fr_edit_table){
+            .number = meta->id.number,
+            .size = meta->file_size,
+            .smallest = fr_buf_slice(&p->smallest),
+            .largest = fr_buf_slice(&p->largest),
+            .largest_open = p->largest_open != 0,
+            .smallest_seq = p->seq_least,
+            .largest_seq = p->seq_most,
+            .entry_count = fr_table_entry_count(p),
+            .delete_count = p->delete_count,
+            .range_count = p->range_count,
+            .append_count = p->append_count,
+            .refs = fr_table_value_refs(p),
+            .ref_count = fr_table_value_ref_count(p),
+    };
+    fr_put_u64(ret_edit->hash, meta->hash.low);
+    fr_put_u64(ret_edit->hash + 8, meta->hash.high);
+}
+
+static bool keep(void *array_of_pointer, size_t *count, void *item)
+{
+    void ***array = array_of_pointer;
+    void **moved = fr_realloc(*array, (*count + 1) * sizeof(void *));
+
+    if (moved == NULL) return false;
+    moved[(*count)++] = item;
+    *array = moved;
+    return true;
+}
+
+static fr_status keep_table(struct writer *w, const struct fr_table_meta *meta)
+{
+    struct fr_version_table *table;
+    struct fr_edit_table edit;
+    fr_status st;
+
+    fill_edit(meta, &edit);
+    FR_TRY(fr_engine_open_table(w->engine, &edit, &table));
+    if (!keep(&w->output->tables, &w->output->table_count, table)) {
+        fr_version_table_unref(table);
+        return FR_FAIL(FR_ERR_NOMEM, "no memory for a new table");
+    }
+    w->output->bytes += meta->file_size;
+    st = fr_version_change_add_table(&w->output->change, w->options->level, table);
+out:
+    return st;
+}
+
+static fr_status finish_table(struct writer *w, const fr_slice *high)
+{
+    struct fr_table_meta meta;
+    fr_status st;
+
+    if (w->table == NULL) return FR_OK;
+    FR_TRY(add_ranges(w, high));
+    FR_TRY(fr_table_builder_finish(w->table, &meta));
+    st = keep_table(w, &meta);
+    fr_table_meta_deinit(&meta);
+    fr_table_builder_close(FR_TAKE(w->table));
+out:
+    return st;
+}
+
+static fr_status finish_values(struct writer *w)
+{
+    struct fr_version_values *values;
+    struct fr_value_meta meta;
+    fr_status st;
+
+    if (w->values == NULL) return FR_OK;
+    FR_TRY(fr_value_builder_finish(w->values, &meta));
+    fr_value_builder_close(FR_TAKE(w->values));
+    struct fr_edit_values edit = {.number = meta.id.number,
+            .size = meta.file_size,
+            .value_bytes = meta.bytes,
+            .value_count = meta.count};
+    fr_put_u64(edit.hash, meta.hash.low);
+    fr_put_u64(edit.hash + 8, meta.hash.high);
+    FR_TRY(fr_engine_open_values(w->engine, &edit, &values));
+    if (!keep(&w->output->values, &w->output->values_count, values)) {
+        fr_version_values_unref(values);
+        return FR_FAIL(FR_ERR_NOMEM, "no memory for a new value file");
+    }
+    w->output->bytes += meta.file_size;
+    st = fr_version_change_add_values(&w->output->change, values);
+out:
+    return st;
+}
+
+static bool must_rewrite(const struct writer *w, fr_slice place_bytes)
+{
+    struct fr_place place;
+
+    if (w->options->rewrite_count == 0 || !fr_place_get(place_bytes, &place)) return false;
+    for (size_t i = 0; i < w->options->rewrite_count; i++)
+        if (w->options->rewrite[i] == place.file) return true;
+    return false;
+}
+
+/* Put a value in the value file and its place in the entry. */
+static fr_status place_value(struct writer *w, struct fr_entry *entry, uint8_t *place_bytes)
+{
+    struct fr_value_options options = {.compress = w->engine->options.compress,
+            .skip_verify = !w->engine->options.verify_tables};
+    struct fr_place place;
+    fr_status st;
+
+    if (w->values == NULL) {
+        w->values_number = fr_engine_next_number(w->engine);
+        struct fr_file_id id = fr_engine_file_id(w->engine, w->values_number);
+        FR_TRY(fr_value_builder_open(w->engine->dir, &id, &options, &w->values));
+    }
+    FR_TRY(fr_value_builder_add(w->values, entry->key, entry->seq, entry->value, &place));
+    entry->value = fr_slice_of(place_bytes, fr_place_put(place_bytes, &place));
+    entry->flags |= FR_ENTRY_PLACED;
+out:
+    return st;
+}
+
+static fr_status add_entry(struct writer *w, const struct fr_entry *given)
+{
+    uint32_t threshold = w->engine->options.value_threshold;
+    uint8_t place_bytes[FR_PLACE_SIZE_MAX];
+    struct fr_entry copy = *given, *entry = &copy;
+    fr_status st;
+
+    if ((entry->flags & FR_ENTRY_PLACED) && must_rewrite(w, entry->value)) {
+        fr_buf_clear(&w->scratch);
+        FR_TRY(w->options->fetch(w->options->fetch_ctx, entry, &w->scratch));
+        entry->value = fr_buf_slice(&w->scratch);
+        entry->flags &= (uint8_t)~FR_ENTRY_PLACED;
+    }
+    if (entry->kind == FR_KIND_PUT && !(entry->flags & FR_ENTRY_PLACED) && threshold > 0 &&
+            entry->value.size >= threshold)
+        FR_TRY(place_value(w, entry, place_bytes));
+    st = fr_table_builder_add(w->table, entry);
+out:
+    return st;
+}
+
+/* Whether the open table is to end before this entry. */
+static bool must_cut(const struct writer *w, const struct fr_fold *fold)
+{
+    return w->table != NULL && w->options->table_size > 0 && fr_fold_at_key_start(fold) &&
+           fr_table_builder_size_estimate(w->table) >= w->options->table_size;
+}
+
+static fr_status write_all(struct writer *w, struct fr_fold *fold)
+{
+    struct fr_entry entry;
+    fr_status st;
+
+    while ((st = fr_fold_next(fold, &entry)) == FR_OK) {
+        if (must_cut(w, fold)) {
+            FR_TRY(finish_table(w, &entry.key));
+            fr_buf_clear(&w->low);
+            fr_buf_append(&w->low, entry.key.data, entry.key.size);
+            FR_TRY(fr_buf_status(&w->low));
+        }
+        if (w->table == NULL) FR_TRY(open_table(w));
+        FR_TRY(add_entry(w, &entry));
+    }
+    if (st < 0) goto out;
+    if (w->table == NULL && fr_range_set_count(w->ranges) > 0) FR_TRY(open_table(w));
+    FR_TRY(finish_table(w, NULL));
+    FR_TRY(finish_values(w));
+    /* The names, before an edit may name the files. */
+    if (w->output->table_count > 0) FR_TRY(fr_dir_sync(w->engine->dir));
+    st = FR_OK;
+out:
+    return st;
+}
+
+fr_status fr_output_write(struct fr_engine *engine, struct fr_fold *fold,
+        const struct fr_fold_options *fold_options, const struct fr_output_options *options,
+        struct fr_output *ret_output)
+{
+    struct fr_output output = {0};
+    struct fr_range_set *ranges = NULL;
+    struct writer w = {.engine = engine, .options = options, .output = &output};
+    fr_status st;
+
+    FR_TRY(fr_fold_ranges(fold_options, &ranges));
+    w.ranges = ranges;
+    FR_TRY(write_all(&w, fold));
+    *ret_output = output;
+    output = (struct fr_output){0};
+out:
+    fr_table_builder_close(w.table);
+    fr_value_builder_close(w.values);
+    fr_range_set_unref(ranges);
+    fr_buf_deinit(&w.low);
+    fr_buf_deinit(&w.scratch);
+    fr_output_deinit(engine, &output, false);
+    return st;
+}
+
+void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool installed)
+{
+    (void)engine;
+    for (size_t i = 0; i < output->table_count; i++) {
+        if (!installed)
+            atomic_store_explicit(&output->tables[i]->dropped, true, memory_order_relaxed);
+        fr_version_table_unref(output->tables[i]);
+    }
+    for (size_t i = 0; i < output->values_count; i++) {
+        if (!installed)
+            atomic_store_explicit(&output->values[i]->dropped, true, memory_order_relaxed);
+        fr_version_values_unref(output->values[i]);
+    }
+    fr_free(output->tables);
+    fr_free(output->values);
+    fr_version_change_deinit(&output->change);
+    *output = (struct fr_output){0};
+}

@@ -1,0 +1,197 @@
+/*
+ * engine_priv.h - for this folder and its tests only: the engine's own parts, and what guards them.
+ */
+#ifndef FR_LSM_ENGINE_PRIV_H
+#define FR_LSM_ENGINE_PRIV_H
+
+#include <stdatomic.h>
+
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "lsm/cache.h"
+#include "lsm/engine.h"
+#include "lsm/fold.h"
+#include "lsm/manifest.h"
+#include "lsm/memtable.h"
+#include "lsm/table_builder.h"
+#include "lsm/value_file.h"
+#include "wal/wal_writer.h"
+
+struct fr_dir;
+struct fr_dir_lock;
+
+/* A memtable that takes no more. */
+struct fr_sealed {
+    struct fr_memtable *memtable; /* one reference */
+    fr_lsn log_end;               /* all of it is in the log before this */
+};
+
+#define FR_SEALED_MAX 16
+
+/* What a read looks at: never changes, counted, shared by all reads of the same moment. */
+struct fr_view {
+    _Atomic(uint32_t) refs;
+    struct fr_memtable *active;
+    struct fr_memtable *sealed[FR_SEALED_MAX]; /* newest first */
+    size_t sealed_count;
+    struct fr_version *version;
+};
+
+/* A write that waits its turn, on its thread's stack. */
+struct fr_writer {
+    fr_slice batch;
+    uint32_t count;
+    enum fr_durability durability;
+    fr_status status;
+    struct fr_error error; /* of status */
+    bool seal;             /* no batch: the active memtable is to be sealed */
+    bool done;
+    bool waiting; /* on cond */
+    struct fr_cond cond;
+    struct fr_writer *next;
+};
+
+/* A snapshot, as often as it was taken. */
+struct fr_snapshot_entry {
+    fr_seq seq;
+    uint32_t count;
+};
+
+struct fr_engine {
+    /* Constant after open. */
+    struct fr_env *env;
+    struct fr_engine_options options;
+    struct fr_dir *dir;
+    struct fr_dir_lock *lock; /* NULL if read-only */
+    uint8_t store[FR_STORE_ID_SIZE];
+    struct fr_cache *cache;
+    struct fr_wal_writer *log; /* NULL if read-only */
+
+    /* Held while the manifest is written, which is I/O: the one lock that may be. */
+    struct fr_mutex manifest_mu; /* rank FR_RANK_LSM_MANIFEST */
+
+    /* Guarded by manifest_mu. */
+    struct fr_manifest *manifest;
+    struct fr_super super;
+    fr_lsn log_start; /* recovery starts here */
+
+    /* The flush thread's alone, after open. */
+    fr_lsn old_log_end; /* of what earlier openings have written */
+    bool old_log_removed;
+
+    struct fr_mutex mu; /* rank FR_RANK_LSM_ENGINE */
+
+    /* Guarded by mu. */
+    struct fr_view *view;       /* current; one reference */
+    struct fr_memtable *active; /* one reference; changed by the leading writer alone, who may read
+                                   it without the lock */
+    struct fr_sealed sealed[FR_SEALED_MAX]; /* oldest first */
+    size_t sealed_count;
+    struct fr_writer *writers_first;
+    struct fr_writer **writers_end;
+    struct fr_snapshot_entry *snapshots; /* ascending */
+    size_t snapshot_count;
+    bool closing;
+    bool flushing;
+    unsigned compacting;   /* jobs */
+    bool compaction_rests; /* the compaction thread has looked since, and found nothing to do */
+    struct fr_error background_error; /* the first failure of a job; sticks. status 0: none */
+    struct fr_cond work;              /* for the background threads */
+    struct fr_cond progress;          /* for those who wait for them */
+
+    /* Counters, guarded by mu. */
+    struct fr_engine_stats stats;
+
+    /* Written under mu by the committing writer, read without: release there, acquire in reads. */
+    _Atomic(fr_seq) last_seq;
+
+    /* Handed out by fetch-add; relaxed. */
+    _Atomic(uint64_t) next_number;
+    _Atomic(uint64_t) filter_useful;
+
+    struct fr_obsolete obsolete;
+    struct fr_thread flush_thread;
+    struct fr_thread compact_thread;
+};
+
+/* engine_view.c: the current view with a reference; publishing the next one. */
+struct fr_view *fr_engine_view(struct fr_engine *engine);
+void fr_view_unref(struct fr_view *view);
+FR_NODISCARD fr_status fr_engine_publish_view_locked(struct fr_engine *engine,
+        struct fr_version *version) FR_REQUIRES(engine->mu);
+
+/* engine_open.c: a number that no file of the store has had. For fr_wal_writer_options too. */
+uint64_t fr_engine_next_number(void *arg);
+struct fr_file_id fr_engine_file_id(const struct fr_engine *engine, uint64_t number);
+
+/* Open a finished file, so that a version can have it. */
+FR_NODISCARD fr_status fr_engine_open_table(struct fr_engine *engine,
+        const struct fr_edit_table *meta, struct fr_version_table **ret_table);
+FR_NODISCARD fr_status fr_engine_open_values(struct fr_engine *engine,
+        const struct fr_edit_values *meta, struct fr_version_values **ret_values);
+
+/*
+ * engine_install.c: begin a manifest with all of a version, in place of the one there is, if any;
+ * make a change durable in the manifest and then the current version. With log_end, what is before
+ * it in the log is in tables from now on, and the oldest sealed memtable goes.
+ */
+FR_NODISCARD fr_status fr_engine_begin_manifest(struct fr_engine *engine,
+        const struct fr_version *version) FR_REQUIRES(engine->manifest_mu);
+FR_NODISCARD fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *change,
+        const fr_lsn *log_end);
+
+/* engine_open.c: remove the log of earlier openings, once nothing before lsn is asked for. */
+void fr_engine_release_old_log(struct fr_engine *engine, fr_lsn lsn);
+
+/* Remove the files that nobody needs any more. */
+void fr_engine_remove_obsolete(struct fr_engine *engine);
+
+/* engine_output.c: what flush and compaction write. */
+struct fr_output_options {
+    unsigned level;
+    enum fr_table_origin origin;
+    uint64_t table_size;     /* cut after so many bytes; 0: one table */
+    const uint64_t *rewrite; /* value files whose values are written anew */
+    size_t rewrite_count;
+    fr_fetch_fn fetch;
+    void *fetch_ctx;
+};
+
+struct fr_output {
+    struct fr_version_change change; /* the additions, open */
+    struct fr_version_table **tables;
+    size_t table_count;
+    struct fr_version_values **values;
+    size_t values_count;
+    uint64_t bytes;
+};
+
+FR_NODISCARD fr_status fr_output_write(struct fr_engine *engine, struct fr_fold *fold,
+        const struct fr_fold_options *fold_options, const struct fr_output_options *options,
+        struct fr_output *ret_output);
+
+/* Drop the references; the files stay if an installed version has them, else they are removed. */
+void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool installed);
+
+/* engine_read.c: the bytes of a placed value, from the version that the context names. */
+struct fr_fetch_ctx {
+    const struct fr_version *version;
+};
+fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to);
+
+/* engine_flush.c and engine_compact.c: what the threads run. */
+void fr_engine_flush_main(void *arg);
+void fr_engine_compact_main(void *arg);
+
+/* The first failure of a background job stops all writing. */
+void fr_engine_fail_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
+
+/* engine_write.c: the active memtable takes no more; in the line of writers, or as their leader. */
+FR_NODISCARD fr_status fr_engine_seal(struct fr_engine *engine);
+FR_NODISCARD fr_status fr_engine_seal_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
+
+/* The live snapshots, ascending, with the newest moment last; the caller frees them. */
+FR_NODISCARD fr_status fr_engine_copy_snapshots_locked(struct fr_engine *engine,
+        fr_seq **ret_snapshots, size_t *ret_count) FR_REQUIRES(engine->mu);
+
+#endif

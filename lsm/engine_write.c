@@ -1,0 +1,346 @@
+/*
+ * engine_write.c - the commit queue.
+ *
+ * Writers line up. The first one leads: it takes those behind it along, up to a bound, gives them
+ * sequence numbers in their order, appends their batches to the log, syncs once if one of them
+ * asked for that, inserts all into the memtable, publishes the last sequence number, and wakes
+ * them. Without company a writer leads itself and waits for nobody.
+ *
+ *     reserve in the memtable -> append to the log -> sync -> insert -> publish
+ *
+ * Memory is reserved before the log is touched: what is in the log must get into the memtable. A
+ * failed append that the log has survived fails that writer alone; a failed sync ends all writing.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "io/env.h"
+#include "lsm/engine_priv.h"
+
+/* The most that a leader takes along: latency for company. */
+#define GROUP_BYTES_MAX ((size_t)1 << 20)
+#define GROUP_COUNT_MAX 64
+
+/* From so many tables in level 0 on each group waits a little, and more with each table. */
+#define SLOW_LEVEL0  12
+#define SLOW_STEP_US 200
+#define SLOW_US_MAX  20000
+
+void fr_engine_fail_locked(struct fr_engine *engine)
+{
+    if (engine->background_error.status == FR_OK) fr_error_save(&engine->background_error);
+    fr_cond_broadcast(&engine->work);
+    fr_cond_broadcast(&engine->progress);
+}
+
+/* Why no write can be taken, or FR_OK. */
+static fr_status check_writable_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
+{
+    if (engine->log == NULL) return FR_FAIL(FR_ERR_READONLY, "the store is open for reading only");
+    if (engine->background_error.status == FR_OK) return FR_OK;
+    return fr_error_set(FR_ERR_POISONED, engine->background_error.os_error, __FILE__, __LINE__,
+            "writing has stopped: %.400s", engine->background_error.text);
+}
+
+fr_status fr_engine_seal_locked(struct fr_engine *engine)
+{
+    struct fr_memtable *fresh, *full = engine->active;
+    fr_status st;
+
+    FR_ASSERT(engine->sealed_count < FR_SEALED_MAX);
+    FR_TRY(fr_memtable_new(engine->options.memtable_size, &fresh));
+    engine->sealed[engine->sealed_count++] =
+            (struct fr_sealed){.memtable = full, .log_end = fr_wal_writer_end(engine->log)};
+    engine->active = fresh;
+    st = fr_engine_publish_view_locked(engine, engine->view->version);
+    if (st < 0) {
+        engine->active = full;
+        engine->sealed_count--;
+        fr_memtable_unref(fresh);
+    }
+    fr_cond_broadcast(&engine->work);
+out:
+    return st;
+}
+
+/* Let flush and compaction keep up: wait where there is no room, slow down before that. */
+static fr_status make_room_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
+{
+    uint64_t start_us = 0;
+    fr_status st;
+
+    while ((st = check_writable_locked(engine)) == FR_OK &&
+            engine->sealed_count >= engine->options.sealed_max) {
+        if (start_us == 0) start_us = fr_env_now_us(engine->env);
+        fr_cond_wait(&engine->progress, &engine->mu);
+    }
+    size_t tables = engine->view->version->levels[0].count;
+    if (st == FR_OK && tables > SLOW_LEVEL0) {
+        uint64_t wait_us = FR_MIN((tables - SLOW_LEVEL0) * SLOW_STEP_US, (uint64_t)SLOW_US_MAX);
+        if (start_us == 0) start_us = fr_env_now_us(engine->env);
+        (void)fr_cond_wait_for(&engine->progress, &engine->mu, wait_us);
+    }
+    if (start_us != 0) engine->stats.stall_us += fr_env_now_us(engine->env) - start_us;
+    return st;
+}
+
+/* Those at the head of the line that go together; answers what they need in the memtable. */
+static struct fr_writer *gather_locked(struct fr_engine *engine, size_t *ret_bytes,
+        size_t *ret_count) FR_REQUIRES(engine->mu)
+{
+    struct fr_writer *last = NULL;
+    size_t bytes = 0, count = 0, writers = 0;
+
+    for (struct fr_writer *w = engine->writers_first; w != NULL && !w->seal; w = w->next) {
+        if (last != NULL && (bytes + w->batch.size > GROUP_BYTES_MAX || writers == GROUP_COUNT_MAX))
+            break;
+        bytes += w->batch.size;
+        count += w->count;
+        writers++;
+        last = w;
+    }
+    *ret_bytes = bytes;
+    *ret_count = count;
+    return last;
+}
+
+/* Reserve in the active memtable, or in a new one. */
+static fr_status reserve(struct fr_engine *engine, size_t bytes, size_t count,
+        struct fr_memtable **ret_memtable)
+{
+    struct fr_memtable *memtable = engine->active;
+    fr_status st = fr_memtable_reserve(memtable, bytes, count);
+
+    if (st == FR_ERR_FULL) {
+        fr_mutex_lock(&engine->mu);
+        st = make_room_locked(engine);
+        if (st == FR_OK) st = fr_engine_seal_locked(engine);
+        fr_mutex_unlock(&engine->mu);
+        if (st < 0) return st;
+        memtable = engine->active;
+        st = fr_memtable_reserve(memtable, bytes, count);
+    }
+    if (st == FR_OK) *ret_memtable = memtable;
+    return st;
+}
+
+static void set_status(struct fr_writer *w, fr_status status)
+{
+    w->status = status;
+    if (status < 0) fr_error_save(&w->error);
+}
+
+/* Append each batch; the sequence numbers of one that fails are not given to another. */
+static fr_seq append_group(struct fr_engine *engine, struct fr_writer *last, fr_seq seq,
+        bool *ret_sync, uint64_t *ret_log_bytes)
+{
+    for (struct fr_writer *w = engine->writers_first;; w = w->next) {
+        enum fr_wal_class class = w->durability == FR_DURABLE_NONE ? FR_WAL_NONE : FR_WAL_OS;
+        fr_lsn end;
+
+        set_status(w, fr_wal_writer_append(engine->log, &w->batch, 1, seq, class, &end));
+        if (w->status == FR_OK) {
+            seq += w->count;
+            *ret_log_bytes += w->batch.size;
+            *ret_sync |= w->durability == FR_DURABLE_DEVICE;
+        }
+        if (w == last) return seq;
+    }
+}
+
+static void insert_group(struct fr_engine *engine, struct fr_writer *last,
+        struct fr_memtable *memtable, fr_seq seq)
+{
+    for (struct fr_writer *w = engine->writers_first;; w = w->next) {
+        if (w->status == FR_OK) {
+            fr_status st = fr_memtable_insert_batch(memtable, w->batch, seq);
+            FR_ASSERT(st == FR_OK); /* reserved, and made by our own builder */
+            seq += w->count;
+        }
+        if (w == last) return;
+    }
+}
+
+static void fail_group(struct fr_engine *engine, struct fr_writer *last, fr_status status)
+{
+    for (struct fr_writer *w = engine->writers_first;; w = w->next) {
+        if (w->status == FR_OK) set_status(w, status);
+        if (w == last) return;
+    }
+}
+
+/* Everything between taking the lead and waking the others; without the lock. */
+static void commit_group(struct fr_engine *engine, struct fr_writer *last, size_t bytes,
+        size_t count)
+{
+    fr_seq first = atomic_load_explicit(&engine->last_seq, memory_order_relaxed) + 1, end;
+    struct fr_memtable *memtable = NULL;
+    uint64_t log_bytes = 0;
+    bool sync = false;
+    fr_lsn durable;
+    fr_status st;
+
+    st = reserve(engine, bytes, count, &memtable);
+    if (st < 0) {
+        fail_group(engine, last, st);
+        return;
+    }
+    end = append_group(engine, last, first, &sync, &log_bytes);
+    if (sync) st = fr_wal_writer_sync(engine->log, &durable);
+    if (st < 0) {
+        fail_group(engine, last, st);
+        fr_mutex_lock(&engine->mu);
+        fr_engine_fail_locked(engine);
+        fr_mutex_unlock(&engine->mu);
+        return;
+    }
+    insert_group(engine, last, memtable, first);
+    atomic_store_explicit(&engine->last_seq, end - 1, memory_order_release);
+}
+
+/* Take the group off the line, wake its members and the next leader. */
+static void finish_group_locked(struct fr_engine *engine, struct fr_writer *me,
+        struct fr_writer *last) FR_REQUIRES(engine->mu)
+{
+    struct fr_writer *w = engine->writers_first, *after = last->next;
+
+    engine->writers_first = after;
+    if (after == NULL) engine->writers_end = &engine->writers_first;
+    while (w != after) {
+        struct fr_writer *next = w->next;
+        if (w->status == FR_OK) engine->stats.batch_bytes += w->batch.size;
+        w->done = true;
+        if (w != me) fr_cond_signal(&w->cond);
+        w = next;
+    }
+    if (after != NULL && after->waiting) fr_cond_signal(&after->cond);
+}
+
+/* Until this writer is done, or is the first in line. */
+static void wait_turn_locked(struct fr_engine *engine, struct fr_writer *me) FR_REQUIRES(engine->mu)
+{
+    if (engine->writers_first == me) return;
+    fr_cond_init(&me->cond);
+    me->waiting = true;
+    while (!me->done && engine->writers_first != me)
+        fr_cond_wait(&me->cond, &engine->mu);
+    me->waiting = false;
+}
+
+/* Line up, and do what is to be done when it is this writer's turn. */
+static fr_status run_writer(struct fr_engine *engine, struct fr_writer *me)
+{
+    size_t bytes, operations;
+
+    fr_mutex_lock(&engine->mu);
+    fr_status st = check_writable_locked(engine);
+    if (st < 0) {
+        fr_mutex_unlock(&engine->mu);
+        return st;
+    }
+    *engine->writers_end = me;
+    engine->writers_end = &me->next;
+    bool waited = engine->writers_first != me;
+    wait_turn_locked(engine, me);
+    if (!me->done && me->seal) {
+        st = make_room_locked(engine);
+        if (st == FR_OK) st = fr_engine_seal_locked(engine);
+        set_status(me, st);
+        finish_group_locked(engine, me, me);
+    } else if (!me->done) {
+        struct fr_writer *last = gather_locked(engine, &bytes, &operations);
+        fr_mutex_unlock(&engine->mu);
+        commit_group(engine, last, bytes, operations);
+        fr_mutex_lock(&engine->mu);
+        finish_group_locked(engine, me, last);
+    }
+    fr_mutex_unlock(&engine->mu);
+    if (waited) fr_cond_deinit(&me->cond);
+    return me->status < 0 ? fr_error_restore(&me->error) : FR_OK;
+}
+
+fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch, uint32_t count,
+        enum fr_durability durability)
+{
+    struct fr_writer me = {.batch = batch, .count = count, .durability = durability};
+
+    return count == 0 ? FR_OK : run_writer(engine, &me);
+}
+
+fr_status fr_engine_seal(struct fr_engine *engine)
+{
+    struct fr_writer me = {.seal = true};
+
+    return run_writer(engine, &me);
+}
+
+fr_status fr_engine_sync(struct fr_engine *engine)
+{
+    fr_lsn durable;
+
+    fr_mutex_lock(&engine->mu);
+    fr_status st = check_writable_locked(engine);
+    fr_mutex_unlock(&engine->mu);
+    if (st == FR_OK) st = fr_wal_writer_sync(engine->log, &durable);
+    return st;
+}
+
+fr_seq fr_engine_last_seq(const struct fr_engine *engine)
+{
+    return atomic_load_explicit(&engine->last_seq, memory_order_acquire);
+}
+
+fr_status fr_engine_snapshot_take(struct fr_engine *engine, fr_seq *ret_seq)
+{
+    fr_status st = FR_OK;
+
+    fr_mutex_lock(&engine->mu);
+    fr_seq seq = fr_engine_last_seq(engine);
+    size_t count = engine->snapshot_count;
+    if (count > 0 && engine->snapshots[count - 1].seq == seq) {
+        engine->snapshots[count - 1].count++;
+    } else {
+        struct fr_snapshot_entry *moved =
+                fr_realloc(engine->snapshots, (count + 1) * sizeof(*moved));
+        if (moved == NULL) {
+            st = FR_FAIL(FR_ERR_NOMEM, "no memory for a snapshot");
+        } else {
+            moved[count] = (struct fr_snapshot_entry){.seq = seq, .count = 1};
+            engine->snapshots = moved;
+            engine->snapshot_count++;
+        }
+    }
+    fr_mutex_unlock(&engine->mu);
+    if (st == FR_OK) *ret_seq = seq;
+    return st;
+}
+
+void fr_engine_snapshot_release(struct fr_engine *engine, fr_seq seq)
+{
+    size_t i = 0;
+
+    fr_mutex_lock(&engine->mu);
+    while (i < engine->snapshot_count && engine->snapshots[i].seq != seq)
+        i++;
+    FR_ASSERT(i < engine->snapshot_count);
+    if (--engine->snapshots[i].count == 0) {
+        engine->snapshot_count--;
+        memmove(&engine->snapshots[i], &engine->snapshots[i + 1],
+                (engine->snapshot_count - i) * sizeof(engine->snapshots[0]));
+    }
+    fr_mutex_unlock(&engine->mu);
+}
+
+fr_status fr_engine_copy_snapshots_locked(struct fr_engine *engine, fr_seq **ret_snapshots,
+        size_t *ret_count)
+{
+    fr_seq *snapshots = fr_alloc_zeroed(engine->snapshot_count + 1, sizeof(*snapshots));
+
+    if (snapshots == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the list of snapshots");
+    for (size_t i = 0; i < engine->snapshot_count; i++)
+        snapshots[i] = engine->snapshots[i].seq;
+    *ret_snapshots = snapshots;
+    *ret_count = engine->snapshot_count;
+    return FR_OK;
+}

@@ -1,0 +1,281 @@
+#include "lsm/picker.h"
+
+#include "base/alloc.h"
+
+/* Small enough that level 0 and the base level are one modest compaction. */
+#define BASE_BYTES ((uint64_t)32 << 20)
+
+/* From this share of deletes, or fragments for each other entry, a table is worth moving down. */
+#define DENSE_DELETES_ONE_IN   2
+#define DENSE_FRAGMENTS_ONE_IN 2
+#define DENSE_LEAST            64
+
+struct fr_picker_options fr_picker_options_default(void)
+{
+    return (struct fr_picker_options){.level0_trigger = 4, .ratio = 10, .base_bytes = BASE_BYTES};
+}
+
+void fr_pick_deinit(struct fr_pick *pick)
+{
+    fr_free(pick->inputs);
+    fr_free(pick->overlaps);
+    *pick = (struct fr_pick){0};
+}
+
+static unsigned last_level(const struct fr_version *version)
+{
+    for (unsigned level = FR_LEVEL_COUNT - 1; level > 0; level--)
+        if (version->levels[level].count > 0) return level;
+    return FR_LEVEL_COUNT - 1;
+}
+
+void fr_picker_targets(const struct fr_version *version, const struct fr_picker_options *options,
+        uint64_t ret_targets[FR_LEVEL_COUNT], unsigned *ret_base)
+{
+    unsigned last = last_level(version);
+    uint64_t target = FR_MAX(version->levels[last].file_bytes, options->base_bytes);
+
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        ret_targets[level] = UINT64_MAX;
+    *ret_base = last;
+    for (unsigned level = last; level > 0; level--) {
+        ret_targets[level] = target;
+        *ret_base = level;
+        if (target <= options->base_bytes) break;
+        target = FR_MAX(target / options->ratio, options->base_bytes);
+    }
+    /* The last level is full by definition; it only overflows into one that does not exist yet. */
+    ret_targets[last] = UINT64_MAX;
+}
+
+static bool overlaps(const struct fr_version_table *table, fr_slice smallest, fr_slice largest)
+{
+    return !fr_version_is_before(&table->meta, smallest) &&
+           fr_slice_compare(table->meta.smallest, largest) <= 0;
+}
+
+/* The tables of a level above 0 that overlap: a run from *ret_first. */
+static size_t overlapping_run(const struct fr_version_level *level, fr_slice smallest,
+        fr_slice largest, size_t *ret_first)
+{
+    size_t first = fr_version_find(level, smallest), end = first;
+
+    while (end < level->count && overlaps(level->tables[end], smallest, largest))
+        end++;
+    *ret_first = first;
+    return end - first;
+}
+
+static fr_status no_memory(void)
+{
+    return FR_FAIL(FR_ERR_NOMEM, "no memory to choose a compaction");
+}
+
+static void widen(struct fr_pick *pick, const struct fr_version_table *table)
+{
+    if (pick->smallest.size == 0 || fr_slice_compare(table->meta.smallest, pick->smallest) < 0)
+        pick->smallest = table->meta.smallest;
+    if (pick->largest.size == 0 || fr_slice_compare(table->meta.largest, pick->largest) > 0)
+        pick->largest = table->meta.largest;
+}
+
+static fr_status add_input(struct fr_pick *pick, struct fr_version_table *table)
+{
+    struct fr_version_table **moved =
+            fr_realloc(pick->inputs, (pick->input_count + 1) * sizeof(void *));
+
+    if (moved == NULL) return no_memory();
+    moved[pick->input_count++] = table;
+    pick->inputs = moved;
+    widen(pick, table);
+    return FR_OK;
+}
+
+/* Take along what overlaps in the output level. FR_NOT_FOUND: one of them is busy. */
+static fr_status add_overlaps(const struct fr_version *version, struct fr_pick *pick)
+{
+    const struct fr_version_level *below = &version->levels[pick->output_level];
+    size_t first, count = overlapping_run(below, pick->smallest, pick->largest, &first);
+
+    pick->overlaps = fr_alloc_zeroed(count, sizeof(void *));
+    if (pick->overlaps == NULL) return no_memory();
+    for (size_t i = 0; i < count; i++) {
+        struct fr_version_table *table = below->tables[first + i];
+        if (table->busy) return FR_NOT_FOUND;
+        pick->overlaps[pick->overlap_count++] = table;
+        widen(pick, table);
+    }
+    return FR_OK;
+}
+
+static fr_status pick_level0(const struct fr_version *version, unsigned base, struct fr_pick *pick)
+{
+    const struct fr_version_level *level = &version->levels[0];
+    fr_status st = FR_OK;
+
+    pick->reason = FR_PICK_LEVEL0;
+    pick->output_level = base;
+    for (size_t i = 0; i < level->count; i++) {
+        if (level->tables[i]->busy) return FR_NOT_FOUND;
+        FR_TRY(add_input(pick, level->tables[i]));
+    }
+    st = add_overlaps(version, pick);
+out:
+    return st;
+}
+
+/* Bytes of the level below that a table would drag along; UINT64_MAX if it cannot be taken. */
+static uint64_t drag(const struct fr_version_level *below, const struct fr_version_table *table)
+{
+    size_t first, count;
+    uint64_t bytes = 0;
+
+    if (table->busy) return UINT64_MAX;
+    count = overlapping_run(below, table->meta.smallest, table->meta.largest, &first);
+    for (size_t i = first; i < first + count; i++) {
+        if (below->tables[i]->busy) return UINT64_MAX;
+        bytes += below->tables[i]->meta.size;
+    }
+    return bytes;
+}
+
+static fr_status pick_from(const struct fr_version *version, unsigned level,
+        struct fr_version_table *table, enum fr_pick_reason reason, struct fr_pick *pick)
+{
+    fr_status st;
+
+    pick->reason = reason;
+    pick->level = level;
+    pick->output_level = level + 1;
+    FR_TRY(add_input(pick, table));
+    st = add_overlaps(version, pick);
+out:
+    return st;
+}
+
+/* The table that drags along the least for its own size. */
+static fr_status pick_least_drag(const struct fr_version *version, unsigned level,
+        struct fr_pick *pick)
+{
+    const struct fr_version_level *tables = &version->levels[level];
+    struct fr_version_table *best = NULL;
+    double best_ratio = 0;
+
+    for (size_t i = 0; i < tables->count; i++) {
+        uint64_t bytes = drag(&version->levels[level + 1], tables->tables[i]);
+        if (bytes == UINT64_MAX) continue;
+        double ratio = (double)bytes / (double)FR_MAX(tables->tables[i]->meta.size, (uint64_t)1);
+        if (best != NULL && ratio >= best_ratio) continue;
+        best = tables->tables[i];
+        best_ratio = ratio;
+    }
+    if (best == NULL) return FR_NOT_FOUND;
+    return pick_from(version, level, best, FR_PICK_SIZE, pick);
+}
+
+static bool is_dense(const struct fr_edit_table *meta)
+{
+    uint64_t deletes = meta->delete_count + meta->range_count;
+
+    return (deletes >= DENSE_LEAST && deletes >= meta->entry_count / DENSE_DELETES_ONE_IN) ||
+           (meta->append_count >= DENSE_LEAST &&
+                   meta->append_count >= meta->entry_count / DENSE_FRAGMENTS_ONE_IN);
+}
+
+static fr_status pick_dense(const struct fr_version *version, struct fr_pick *pick)
+{
+    unsigned last = last_level(version);
+
+    for (unsigned level = 1; level < last; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++) {
+            struct fr_version_table *table = version->levels[level].tables[i];
+            if (!is_dense(&table->meta)) continue;
+            if (drag(&version->levels[level + 1], table) == UINT64_MAX) continue;
+            return pick_from(version, level, table, FR_PICK_DENSITY, pick);
+        }
+    return FR_NOT_FOUND;
+}
+
+fr_status fr_picker_pick(const struct fr_version *version, const struct fr_picker_options *options,
+        struct fr_pick *ret_pick)
+{
+    uint64_t targets[FR_LEVEL_COUNT];
+    struct fr_pick pick = {0};
+    unsigned base, worst = 0;
+    fr_status st;
+
+    fr_picker_targets(version, options, targets, &base);
+    double worst_score = (double)version->levels[0].count / options->level0_trigger;
+    for (unsigned level = base; level < FR_LEVEL_COUNT - 1; level++) {
+        double score = (double)version->levels[level].file_bytes / (double)targets[level];
+        if (score <= worst_score) continue;
+        worst = level;
+        worst_score = score;
+    }
+    if (worst_score < 1)
+        st = pick_dense(version, &pick);
+    else if (worst == 0)
+        st = pick_level0(version, base, &pick);
+    else
+        st = pick_least_drag(version, worst, &pick);
+    if (st == FR_OK)
+        *ret_pick = pick;
+    else
+        fr_pick_deinit(&pick);
+    return st;
+}
+
+static bool touches(const struct fr_version_table *table, fr_slice start, fr_slice end)
+{
+    return (start.size == 0 || !fr_version_is_before(&table->meta, start)) &&
+           (end.size == 0 || fr_slice_compare(table->meta.smallest, end) < 0);
+}
+
+fr_status fr_picker_pick_range(const struct fr_version *version,
+        const struct fr_picker_options *options, unsigned level, fr_slice start, fr_slice end,
+        struct fr_pick *ret_pick)
+{
+    const struct fr_version_level *tables = &version->levels[level];
+    uint64_t targets[FR_LEVEL_COUNT];
+    struct fr_pick pick = {.reason = FR_PICK_RANGE, .level = level, .output_level = level + 1};
+    unsigned base;
+    fr_status st = FR_OK;
+
+    fr_picker_targets(version, options, targets, &base);
+    if (level == 0) pick.output_level = base;
+    for (size_t i = 0; i < tables->count && st == FR_OK; i++) {
+        /* Of level 0 all or none: a newer table must not sink below an older one. */
+        if (level > 0 && !touches(tables->tables[i], start, end)) continue;
+        st = tables->tables[i]->busy ? FR_NOT_FOUND : add_input(&pick, tables->tables[i]);
+    }
+    if (st == FR_OK && pick.input_count == 0) st = FR_NOT_FOUND;
+    if (st == FR_OK) st = add_overlaps(version, &pick);
+    if (st == FR_OK)
+        *ret_pick = pick;
+    else
+        fr_pick_deinit(&pick);
+    return st;
+}
+
+uint64_t fr_picker_debt(const struct fr_version *version, const struct fr_picker_options *options)
+{
+    uint64_t targets[FR_LEVEL_COUNT], debt = 0;
+    unsigned base;
+
+    fr_picker_targets(version, options, targets, &base);
+    if (version->levels[0].count >= options->level0_trigger) debt += version->levels[0].file_bytes;
+    for (unsigned level = base; level < FR_LEVEL_COUNT - 1; level++)
+        if (version->levels[level].file_bytes > targets[level])
+            debt += version->levels[level].file_bytes - targets[level];
+    return debt;
+}
+
+bool fr_picker_is_bottom(const struct fr_version *version, unsigned output_level, fr_slice smallest,
+        fr_slice largest)
+{
+    for (unsigned level = output_level + 1; level < FR_LEVEL_COUNT; level++) {
+        size_t first;
+        if (overlapping_run(&version->levels[level], smallest, largest, &first) > 0) return false;
+    }
+    return true;
+}

@@ -1,0 +1,79 @@
+/*
+ * picker.h - which compaction is due: a function of the version, without any I/O.
+ *
+ * Sizes of levels are dynamic: the last level that holds anything is the measure, and each level
+ * above is to hold a tenth of the one below, down to the least size; the first level that this
+ * reaches is the base level, into which level 0 is compacted. Levels between are empty.
+ *
+ *     last   = the deepest level with tables, or the deepest there is
+ *     target = bytes of last, then /10, /10, ... while above base_bytes
+ *
+ * A level's score is its bytes over its target, of level 0 its tables over the trigger; the highest
+ * score of 1 or more is worked on. Within a level the table goes first that drags along the least
+ * of the level below. If no level is over its target, a table goes whose deletes or fragments are
+ * dense, as long as there is a level below which they burden.
+ */
+#ifndef FR_LSM_PICKER_H
+#define FR_LSM_PICKER_H
+
+#include "base/status.h"
+#include "lsm/version.h"
+
+struct fr_picker_options {
+    uint32_t level0_trigger; /* tables */
+    uint32_t ratio;          /* of neighbouring levels */
+    uint64_t base_bytes;     /* least target of a level */
+};
+
+struct fr_picker_options fr_picker_options_default(void);
+
+enum fr_pick_reason {
+    FR_PICK_LEVEL0,  /* too many tables in level 0 */
+    FR_PICK_SIZE,    /* a level is over its target */
+    FR_PICK_DENSITY, /* deletes or fragments */
+    FR_PICK_RANGE,   /* somebody asked */
+    FR_PICK_GARBAGE, /* a value file is mostly garbage */
+};
+
+struct fr_pick {
+    enum fr_pick_reason reason;
+    unsigned level;
+    unsigned output_level;
+    struct fr_version_table **inputs; /* of level, borrowed from the version */
+    size_t input_count;
+    struct fr_version_table *
+            *overlaps; /* of output_level; the same level for FR_PICK_GARBAGE: none */
+    size_t overlap_count;
+    fr_slice smallest; /* of all of them, borrowed */
+    fr_slice largest;
+};
+
+void fr_pick_deinit(struct fr_pick *pick);
+
+/* The targets of all levels, and the base level. Index 0 is unused. */
+void fr_picker_targets(const struct fr_version *version, const struct fr_picker_options *options,
+        uint64_t ret_targets[FR_LEVEL_COUNT], unsigned *ret_base);
+
+/*
+ * The most urgent compaction whose tables are not busy. FR_NOT_FOUND: none is due. FR_ERR_NOMEM.
+ * The caller deinits *ret_pick and marks the tables busy, under the lock that guards `busy`.
+ */
+FR_NODISCARD fr_status fr_picker_pick(const struct fr_version *version,
+        const struct fr_picker_options *options, struct fr_pick *ret_pick);
+
+/*
+ * A compaction of one level's tables that a range of keys touches, into the next; empty slices are
+ * no bound. FR_NOT_FOUND: no table of the level does, or one of them is busy.
+ */
+FR_NODISCARD fr_status fr_picker_pick_range(const struct fr_version *version,
+        const struct fr_picker_options *options, unsigned level, fr_slice start, fr_slice end,
+        struct fr_pick *ret_pick);
+
+/* Bytes that are over the targets: how far compaction lags. */
+uint64_t fr_picker_debt(const struct fr_version *version, const struct fr_picker_options *options);
+
+/* Whether no level below has a table that overlaps [smallest, largest]. */
+bool fr_picker_is_bottom(const struct fr_version *version, unsigned output_level, fr_slice smallest,
+        fr_slice largest);
+
+#endif

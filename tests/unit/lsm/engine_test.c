@@ -1,0 +1,335 @@
+/*
+ * engine_test.c - the engine as a whole, against a plain model: an array of the latest values by
+ * key.
+ *
+ * Built for the simulated machine and for a real file system. Stores are small, memtables and
+ * tables smaller, so that flushes, compactions and rotations of the log happen all the time.
+ */
+#include "base/rng.h"
+#include "lsm/batch.h"
+#include "lsm/engine.h"
+#include "tests/unit/io/test_world.h"
+
+#define KEYS        400
+#define VALUE_BYTES 3000
+
+struct model_value {
+    bool there;
+    struct fr_buf bytes;
+};
+
+struct test_store {
+    struct test_world world;
+    struct fr_engine_options options;
+    struct fr_engine *engine;
+    struct fr_rng rng;
+    struct model_value model[KEYS];
+};
+
+static struct fr_engine_options small_options(void)
+{
+    struct fr_engine_options options = fr_engine_options_default();
+
+    options.memtable_size = 64 << 10;
+    options.log_segment_size = 256 << 10;
+    options.table_size = 64 << 10;
+    options.cache_size = 256 << 10;
+    options.block_size = 4096;
+    options.picker.base_bytes = 128 << 10;
+    return options;
+}
+
+static void open_engine(struct test_store *t)
+{
+    must(fr_engine_open(t->world.env, fr_dir_path(t->world.dir), &t->options, &t->engine));
+}
+
+static void open_store(struct test_store *t, uint64_t seed)
+{
+    memset(t, 0, sizeof(*t));
+    t->world = test_world_open();
+    t->options = small_options();
+    fr_rng_init(&t->rng, seed);
+    open_engine(t);
+}
+
+static void close_store(struct test_store *t)
+{
+    must(fr_engine_close(t->engine));
+    for (size_t i = 0; i < KEYS; i++)
+        fr_buf_deinit(&t->model[i].bytes);
+    test_world_close(&t->world);
+}
+
+static fr_slice key_of(size_t index, char *text, size_t size)
+{
+    int length = snprintf(text, size, "key/%05zu", index);
+
+    return fr_slice_of(text, (size_t)length);
+}
+
+/* Bytes that say whose they are. */
+static fr_slice random_value(struct test_store *t, uint8_t *bytes)
+{
+    size_t size = fr_rng_below(&t->rng, 4) == 0 ? fr_rng_below(&t->rng, VALUE_BYTES)
+                                                : fr_rng_below(&t->rng, 100);
+
+    fr_rng_fill(&t->rng, bytes, size);
+    return fr_slice_of(bytes, size);
+}
+
+static void model_put(struct model_value *value, fr_slice bytes)
+{
+    value->there = true;
+    fr_buf_clear(&value->bytes);
+    fr_buf_append(&value->bytes, bytes.data, bytes.size);
+}
+
+static void model_append(struct model_value *value, fr_slice bytes)
+{
+    if (!value->there) fr_buf_clear(&value->bytes);
+    value->there = true;
+    fr_buf_append(&value->bytes, bytes.data, bytes.size);
+}
+
+/* One random operation, into the batch and the model. */
+static void random_operation(struct test_store *t, struct fr_batch *batch)
+{
+    size_t index = fr_rng_below(&t->rng, KEYS);
+    uint8_t bytes[VALUE_BYTES];
+    char text[32], end_text[32];
+    fr_slice key = key_of(index, text, sizeof(text));
+    fr_slice value = random_value(t, bytes);
+
+    switch (fr_rng_below(&t->rng, 20)) {
+    case 0: {
+        size_t end = FR_MIN(index + 1 + fr_rng_below(&t->rng, 20), (uint64_t)KEYS);
+        must(fr_batch_delete_range(batch, key, key_of(end, end_text, sizeof(end_text))));
+        for (size_t i = index; i < end; i++)
+            t->model[i].there = false;
+        return;
+    }
+    case 1:
+    case 2:
+    case 3:
+        must(fr_batch_delete(batch, key));
+        t->model[index].there = false;
+        return;
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+        must(fr_batch_append(batch, key, value));
+        model_append(&t->model[index], value);
+        return;
+    default:
+        must(fr_batch_put(batch, key, value));
+        model_put(&t->model[index], value);
+    }
+}
+
+static void random_write(struct test_store *t)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice bytes;
+
+    for (uint64_t n = 1 + fr_rng_below(&t->rng, 4); n > 0; n--)
+        random_operation(t, &batch);
+    must(fr_batch_finish(&batch, &bytes));
+    must(fr_engine_write(t->engine, bytes, batch.count,
+            fr_rng_one_in(&t->rng, 50) ? FR_DURABLE_DEVICE : FR_DURABLE_OS));
+    fr_batch_deinit(&batch);
+}
+
+static void check_get(struct test_store *t, size_t index)
+{
+    struct fr_engine_value value;
+    char text[32];
+    fr_slice key = key_of(index, text, sizeof(text));
+
+    fr_status st = fr_engine_get(t->engine, key, FR_SEQ_MAX, &value);
+    cr_assert_geq(st, 0, "%s: %s", text, fr_last_error());
+    cr_assert_eq(st == FR_OK, t->model[index].there, "%s: %s", text, fr_status_name(st));
+    if (st != FR_OK) return;
+    cr_assert(fr_slice_equal(value.bytes, fr_buf_slice(&t->model[index].bytes)),
+            "%s: %zu bytes, not %zu", text, value.bytes.size, t->model[index].bytes.size);
+    fr_engine_value_release(&value);
+}
+
+/* Both ways over everything. */
+static void check_scan(struct test_store *t, bool backwards)
+{
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX};
+    struct fr_iter *it;
+    char text[32];
+    fr_status st;
+
+    must(fr_engine_scan(t->engine, &options, &it));
+    if (backwards) fr_iter_seek_last(it);
+    for (size_t n = 0; n < KEYS; n++) {
+        size_t index = backwards ? KEYS - 1 - n : n;
+        if (!t->model[index].there) continue;
+        st = backwards ? fr_iter_prev(it) : fr_iter_next(it);
+        cr_assert_eq(st, FR_OK, "%zu: %s: %s", index, fr_status_name(st), fr_last_error());
+        cr_assert(fr_slice_equal(it->entry.key, key_of(index, text, sizeof(text))), "%s, not %.*s",
+                text, (int)it->entry.key.size, (const char *)it->entry.key.data);
+        cr_assert(fr_slice_equal(it->entry.value, fr_buf_slice(&t->model[index].bytes)));
+    }
+    must_be(FR_END, backwards ? fr_iter_prev(it) : fr_iter_next(it));
+    fr_iter_close(it);
+}
+
+static void check_all(struct test_store *t)
+{
+    for (size_t i = 0; i < KEYS; i++)
+        check_get(t, i);
+    check_scan(t, false);
+    check_scan(t, true);
+}
+
+static void reopen(struct test_store *t)
+{
+    must(fr_engine_close(t->engine));
+    open_engine(t);
+}
+
+TestSuite(TEST_SUITE, .timeout = 120);
+
+Test(TEST_SUITE, a_new_store_is_empty_and_stays_so)
+{
+    static struct test_store t;
+
+    open_store(&t, 1);
+    check_all(&t);
+    reopen(&t);
+    check_all(&t);
+    close_store(&t);
+}
+
+Test(TEST_SUITE, what_was_written_is_read_before_and_after_a_flush)
+{
+    static struct test_store t;
+
+    open_store(&t, 2);
+    for (int i = 0; i < 100; i++)
+        random_write(&t);
+    check_all(&t);
+    must(fr_engine_flush(t.engine));
+    check_all(&t);
+    reopen(&t);
+    check_all(&t);
+    close_store(&t);
+}
+
+Test(TEST_SUITE, a_long_history_reads_as_the_model)
+{
+    static struct test_store t;
+
+    for (uint64_t seed = 10; seed < 14; seed++) {
+        open_store(&t, seed);
+        for (int i = 0; i < 3000; i++) {
+            random_write(&t);
+            check_get(&t, fr_rng_below(&t.rng, KEYS));
+            if (fr_rng_one_in(&t.rng, 300)) check_all(&t);
+            if (fr_rng_one_in(&t.rng, 500)) must(fr_engine_flush(t.engine));
+            if (fr_rng_one_in(&t.rng, 600)) reopen(&t);
+        }
+        must(fr_engine_wait_idle(t.engine));
+        check_all(&t);
+        must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+        check_all(&t);
+        reopen(&t);
+        check_all(&t);
+        close_store(&t);
+    }
+}
+
+Test(TEST_SUITE, a_snapshot_stays_as_it_was)
+{
+    struct fr_engine_scan_options options = {0};
+    static struct test_store t;
+    struct fr_engine_value value;
+    struct fr_iter *it;
+    char text[32];
+
+    open_store(&t, 3);
+    for (int i = 0; i < 500; i++)
+        random_write(&t);
+    must(fr_engine_snapshot_take(t.engine, &options.at));
+    static struct model_value before[KEYS];
+    memset(before, 0, sizeof(before));
+    for (size_t i = 0; i < KEYS; i++)
+        if (t.model[i].there) model_put(&before[i], fr_buf_slice(&t.model[i].bytes));
+    for (int i = 0; i < 1500; i++)
+        random_write(&t);
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    must(fr_engine_scan(t.engine, &options, &it));
+    for (size_t i = 0; i < KEYS; i++) {
+        fr_slice key = key_of(i, text, sizeof(text));
+        fr_status st = fr_engine_get(t.engine, key, options.at, &value);
+        cr_assert_eq(st == FR_OK, before[i].there, "%s: %s", text, fr_status_name(st));
+        if (st != FR_OK) continue;
+        cr_assert(fr_slice_equal(value.bytes, fr_buf_slice(&before[i].bytes)));
+        fr_engine_value_release(&value);
+        must(fr_iter_next(it));
+        cr_assert(fr_slice_equal(it->entry.key, key));
+        cr_assert(fr_slice_equal(it->entry.value, fr_buf_slice(&before[i].bytes)));
+    }
+    must_be(FR_END, fr_iter_next(it));
+    fr_iter_close(it);
+    fr_engine_snapshot_release(t.engine, options.at);
+    check_all(&t);
+    for (size_t i = 0; i < KEYS; i++)
+        fr_buf_deinit(&before[i].bytes);
+    close_store(&t);
+}
+
+Test(TEST_SUITE, a_second_opener_is_refused)
+{
+    static struct test_store t;
+    struct fr_engine *second;
+
+    open_store(&t, 4);
+    must_be(FR_ERR_BUSY,
+            fr_engine_open(t.world.env, fr_dir_path(t.world.dir), &t.options, &second));
+    close_store(&t);
+}
+
+Test(TEST_SUITE, a_missing_store_is_not_made_unless_asked)
+{
+    struct fr_engine_options options = small_options();
+    struct test_world world = test_world_open();
+    struct fr_engine *engine;
+
+    options.create = false;
+    must_be(FR_ERR_MISSING, fr_engine_open(world.env, fr_dir_path(world.dir), &options, &engine));
+    fr_file_close(test_file_with(&world, "letter.txt", 10));
+    options.create = true;
+    must_be(FR_ERR_FOREIGN, fr_engine_open(world.env, fr_dir_path(world.dir), &options, &engine));
+    test_world_close(&world);
+}
+
+Test(TEST_SUITE, files_that_nobody_needs_are_removed)
+{
+    static struct test_store t;
+    struct fr_dir_names names;
+
+    open_store(&t, 5);
+    for (int i = 0; i < 3000; i++)
+        random_write(&t);
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    reopen(&t);
+    must(fr_engine_wait_idle(t.engine));
+    struct fr_engine_stats stats;
+    fr_engine_stats_get(t.engine, &stats);
+    must(fr_dir_list(t.world.dir, &names));
+    size_t tables = 0, values = 0;
+    for (size_t i = 0; i < names.count; i++) {
+        tables += strstr(names.names[i], ".table") != NULL;
+        values += strstr(names.names[i], ".values") != NULL;
+    }
+    cr_assert_eq(tables, stats.table_count);
+    cr_assert_eq(values, stats.value_file_count);
+    fr_dir_names_deinit(&names);
+    close_store(&t);
+}
