@@ -154,9 +154,9 @@ static double insert_all(struct fr_memtable *m, size_t value_size)
     fr_slice bytes;
 
     for (size_t i = 0; i < KEYS; i += BATCH) {
-        fr_batch_clear(&batch);
+        fr_batch_reset(&batch);
         for (size_t k = i; k < i + BATCH; k++)
-            must(fr_batch_put(&batch, key_at(k), fr_slice_of(value, value_size)) == FR_OK);
+            must(fr_batch_add_put(&batch, key_at(k), fr_slice_of(value, value_size)) == FR_OK);
         must(fr_batch_finish(&batch, &bytes) == FR_OK);
         double before = now_ns();
         must(fr_memtable_reserve(m, bytes.size, batch.count) == FR_OK);
@@ -222,7 +222,7 @@ static double append_all(struct fr_memtable *m)
     fr_slice bytes;
 
     for (size_t i = 0; i < KEYS; i++)
-        must(fr_batch_append(&batch, key_at(nth(i)), fr_slice_of(value, 40)) == FR_OK);
+        must(fr_batch_add_append(&batch, key_at(nth(i)), fr_slice_of(value, 40)) == FR_OK);
     must(fr_batch_finish(&batch, &bytes) == FR_OK);
     double before = now_ns();
     must(fr_memtable_reserve(m, bytes.size, batch.count) == FR_OK);

@@ -113,10 +113,10 @@ static void bench_build(struct bench *b)
 {
     struct fr_table_options options = fr_table_options_default();
 
-    options.compression = FR_COMPRESSION_ZSTD;
+    options.compression = FR_CODEC_ZSTD;
     report(b, "build_zstd", "MB/s", build_once(b, &options));
     remove_table(b);
-    options.compression = FR_COMPRESSION_NONE;
+    options.compression = FR_CODEC_NONE;
     options.verify = false;
     report(b, "build_unverified", "MB/s", build_once(b, &options));
     remove_table(b);

@@ -34,14 +34,14 @@ static fr_status add_again(struct fr_batch *batch, const struct fr_entry *entry)
     switch (entry->kind) {
     case FR_KIND_PUT:
         if (entry->flags != 0)
-            return fr_batch_put_until(batch, entry->key, entry->value, entry->expires_us);
-        return fr_batch_put(batch, entry->key, entry->value);
+            return fr_batch_add_put_until(batch, entry->key, entry->value, entry->expires_us);
+        return fr_batch_add_put(batch, entry->key, entry->value);
     case FR_KIND_DELETE:
-        return fr_batch_delete(batch, entry->key);
+        return fr_batch_add_delete(batch, entry->key);
     case FR_KIND_DELETE_RANGE:
-        return fr_batch_delete_range(batch, entry->key, entry->value);
+        return fr_batch_add_delete_range(batch, entry->key, entry->value);
     default:
-        return fr_batch_append(batch, entry->key, entry->value);
+        return fr_batch_add_append(batch, entry->key, entry->value);
     }
 }
 

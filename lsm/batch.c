@@ -8,7 +8,7 @@ void fr_batch_deinit(struct fr_batch *batch)
     *batch = FR_BATCH_EMPTY;
 }
 
-void fr_batch_clear(struct fr_batch *batch)
+void fr_batch_reset(struct fr_batch *batch)
 {
     fr_buf_clear(&batch->bytes);
     batch->count = 0;
@@ -64,12 +64,12 @@ out:
     return st;
 }
 
-fr_status fr_batch_put(struct fr_batch *batch, fr_slice key, fr_slice value)
+fr_status fr_batch_add_put(struct fr_batch *batch, fr_slice key, fr_slice value)
 {
     return add(batch, &(struct fr_entry){.key = key, .value = value, .kind = FR_KIND_PUT});
 }
 
-fr_status fr_batch_put_until(struct fr_batch *batch, fr_slice key, fr_slice value,
+fr_status fr_batch_add_put_until(struct fr_batch *batch, fr_slice key, fr_slice value,
         uint64_t expires_us)
 {
     return add(batch, &(struct fr_entry){.key = key,
@@ -79,12 +79,12 @@ fr_status fr_batch_put_until(struct fr_batch *batch, fr_slice key, fr_slice valu
                               .expires_us = expires_us});
 }
 
-fr_status fr_batch_delete(struct fr_batch *batch, fr_slice key)
+fr_status fr_batch_add_delete(struct fr_batch *batch, fr_slice key)
 {
     return add(batch, &(struct fr_entry){.key = key, .kind = FR_KIND_DELETE});
 }
 
-fr_status fr_batch_delete_range(struct fr_batch *batch, fr_slice start, fr_slice end)
+fr_status fr_batch_add_delete_range(struct fr_batch *batch, fr_slice start, fr_slice end)
 {
     fr_status st;
 
@@ -97,7 +97,7 @@ out:
     return st;
 }
 
-fr_status fr_batch_append(struct fr_batch *batch, fr_slice key, fr_slice fragment)
+fr_status fr_batch_add_append(struct fr_batch *batch, fr_slice key, fr_slice fragment)
 {
     return add(batch, &(struct fr_entry){.key = key, .value = fragment, .kind = FR_KIND_APPEND});
 }

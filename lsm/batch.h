@@ -23,19 +23,20 @@ struct fr_batch {
 void fr_batch_deinit(struct fr_batch *batch);
 
 /* Forget the operations, keep the memory. */
-void fr_batch_clear(struct fr_batch *batch);
+void fr_batch_reset(struct fr_batch *batch);
 
 /*
  * Add one operation; key and value are copied. FR_ERR_LIMIT: the key, the value or the batch would
  * be too large. FR_ERR_MISUSE: an empty key, or a range that ends where it starts or before.
  * FR_ERR_NOMEM. After a failure the batch is as it was.
  */
-FR_NODISCARD fr_status fr_batch_put(struct fr_batch *batch, fr_slice key, fr_slice value);
-FR_NODISCARD fr_status fr_batch_put_until(struct fr_batch *batch, fr_slice key, fr_slice value,
+FR_NODISCARD fr_status fr_batch_add_put(struct fr_batch *batch, fr_slice key, fr_slice value);
+FR_NODISCARD fr_status fr_batch_add_put_until(struct fr_batch *batch, fr_slice key, fr_slice value,
         uint64_t expires_us);
-FR_NODISCARD fr_status fr_batch_delete(struct fr_batch *batch, fr_slice key);
-FR_NODISCARD fr_status fr_batch_delete_range(struct fr_batch *batch, fr_slice start, fr_slice end);
-FR_NODISCARD fr_status fr_batch_append(struct fr_batch *batch, fr_slice key, fr_slice fragment);
+FR_NODISCARD fr_status fr_batch_add_delete(struct fr_batch *batch, fr_slice key);
+FR_NODISCARD fr_status fr_batch_add_delete_range(struct fr_batch *batch, fr_slice start,
+        fr_slice end);
+FR_NODISCARD fr_status fr_batch_add_append(struct fr_batch *batch, fr_slice key, fr_slice fragment);
 
 /* A moment to come back to. It is good until the batch is rolled back to an earlier one. */
 struct fr_batch_mark {

@@ -93,6 +93,15 @@ void fr_engine_value_release(struct fr_engine_value *value);
 FR_NODISCARD fr_status fr_engine_get(struct fr_engine *engine, fr_slice key, fr_seq at,
         struct fr_engine_value *ret_value);
 
+/*
+ * A view for several reads of one moment: *at is FR_SEQ_MAX for now, which becomes that moment's
+ * number, or a snapshot's. Give it back; values that were read in it keep it alive themselves.
+ */
+struct fr_view *fr_engine_view_take(struct fr_engine *engine, fr_seq *at);
+void fr_engine_view_release(struct fr_view *view);
+FR_NODISCARD fr_status fr_engine_get_in(struct fr_engine *engine, struct fr_view *view,
+        fr_slice key, fr_seq at, struct fr_engine_value *ret_value);
+
 /* --- Snapshots and iterators --- */
 
 /* A moment to come back to; give it back by its number. */

@@ -33,7 +33,7 @@ static fr_status open_table(struct writer *w)
 
     options.block_size = wanted->block_size;
     options.filter_bits = wanted->filter_bits;
-    options.compression = wanted->compress ? FR_COMPRESSION_ZSTD : FR_COMPRESSION_NONE;
+    options.compression = wanted->compress ? FR_CODEC_ZSTD : FR_CODEC_NONE;
     options.verify = wanted->verify_tables;
     options.origin = w->options->origin;
     options.level = w->options->level;

@@ -180,38 +180,56 @@ out:
     return st;
 }
 
-/* Keep what the value lies in; let go of the rest. */
-static void hand_over(struct read *read, struct fr_engine_value *value)
+/* Keep what the value lies in; one in memory of its own needs nothing of the store. */
+static void hand_over(struct read *read, struct fr_engine_value *value, struct fr_view *view)
 {
     bool copied = value->bytes.size == 0 ||
                   (value->buf.data != NULL && value->bytes.data >= value->buf.data &&
                           value->bytes.data < value->buf.data + value->buf.capacity);
 
-    /* A single value in place is in the last block that was looked at, or in a memtable. */
-    if (!copied && read->pinned_count > 0) {
-        struct pinned *last = &read->few[--read->pinned_count];
-        value->block = last->block;
-        value->table = last->table;
+    if (copied) return;
+    atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
+    value->view = view;
+    for (size_t i = 0; i < read->pinned_count; i++) {
+        struct pinned *pinned = &read->few[i];
+        if (value->bytes.data < pinned->block->block.values ||
+                value->bytes.data >= pinned->block->block.values_end)
+            continue;
+        value->block = pinned->block;
+        value->table = pinned->table;
+        *pinned = read->few[--read->pinned_count];
+        return;
     }
 }
 
-fr_status fr_engine_get(struct fr_engine *engine, fr_slice key, fr_seq at,
+struct fr_view *fr_engine_view_take(struct fr_engine *engine, fr_seq *at)
+{
+    struct fr_view *view = fr_engine_view(engine);
+
+    /* After the view: what it shows must have been published before it was taken. */
+    if (*at == FR_SEQ_MAX) *at = fr_engine_last_seq(engine);
+    return view;
+}
+
+void fr_engine_view_release(struct fr_view *view)
+{
+    fr_view_unref(view);
+}
+
+fr_status fr_engine_get_in(struct fr_engine *engine, struct fr_view *view, fr_slice key, fr_seq at,
         struct fr_engine_value *ret_value)
 {
     struct read read = {.engine = engine, .key = key, .hash = fr_hash64(key)};
-    struct fr_view *view = fr_engine_view(engine);
     struct fr_fetch_ctx fetch_ctx = {.version = view->version};
-    struct fr_engine_value value = {.view = view, .engine = engine};
+    struct fr_engine_value value = {.engine = engine};
     fr_status st;
 
-    /* After the view: what it shows must have been published before it was taken. */
-    if (at == FR_SEQ_MAX) at = fr_engine_last_seq(engine);
     fr_lookup_init(&read.lookup, key, at, fr_env_wall_us(engine->env));
     st = read_view(&read, view);
     if (st == FR_OK)
         st = fr_lookup_value(&read.lookup, fr_engine_fetch, &fetch_ctx, &value.buf, &value.bytes,
                 NULL);
-    if (st == FR_OK) hand_over(&read, &value);
+    if (st == FR_OK) hand_over(&read, &value, view);
     for (size_t i = 0; i < read.pinned_count; i++)
         fr_table_block_release(read.few[i].table, read.few[i].block);
     fr_lookup_deinit(&read.lookup);
@@ -222,9 +240,19 @@ fr_status fr_engine_get(struct fr_engine *engine, fr_slice key, fr_seq at,
     return st;
 }
 
+fr_status fr_engine_get(struct fr_engine *engine, fr_slice key, fr_seq at,
+        struct fr_engine_value *ret_value)
+{
+    struct fr_view *view = fr_engine_view_take(engine, &at);
+    fr_status st = fr_engine_get_in(engine, view, key, at, ret_value);
+
+    fr_view_unref(view);
+    return st;
+}
+
 void fr_engine_value_release(struct fr_engine_value *value)
 {
-    fr_table_block_release(value->table, value->block);
+    if (value->block != NULL) fr_table_block_release(value->table, value->block);
     fr_buf_deinit(&value->buf);
     fr_view_unref(value->view);
     *value = (struct fr_engine_value){0};

@@ -90,7 +90,7 @@ static fr_status compress(struct fr_packer *packer, fr_slice raw, size_t *ret_si
 }
 
 fr_status fr_packer_pack(struct fr_packer *packer, fr_slice raw, fr_slice *ret_stored,
-        enum fr_compression *ret_compression)
+        enum fr_codec *ret_compression)
 {
     size_t size = 0;
     fr_status st;
@@ -98,11 +98,10 @@ fr_status fr_packer_pack(struct fr_packer *packer, fr_slice raw, fr_slice *ret_s
     FR_TRY(compress(packer, raw, &size));
     if (size < raw.size - raw.size / 10 && fr_frame_ratio_fair(size, raw.size)) {
         *ret_stored = fr_slice_of(packer->packed.data, size);
-        *ret_compression =
-                packer->dictionary != NULL ? FR_COMPRESSION_ZSTD_DICT : FR_COMPRESSION_ZSTD;
+        *ret_compression = packer->dictionary != NULL ? FR_CODEC_ZSTD_DICT : FR_CODEC_ZSTD;
     } else {
         *ret_stored = raw;
-        *ret_compression = FR_COMPRESSION_NONE;
+        *ret_compression = FR_CODEC_NONE;
     }
 out:
     return st;
@@ -117,7 +116,7 @@ static uint32_t frame_crc(uint32_t seed, uint64_t offset, fr_slice stored, const
 }
 
 uint32_t fr_frame_trailer_put(uint8_t *to, uint32_t seed, uint64_t offset, fr_slice stored,
-        enum fr_compression compression, enum fr_frame_type type, uint32_t raw_size)
+        enum fr_codec compression, enum fr_frame_type type, uint32_t raw_size)
 {
     uint32_t crc;
 
@@ -157,14 +156,14 @@ static fr_status check_fields(const uint8_t *trailer, enum fr_frame_type type, c
     if (trailer[1] != type || fr_get_u16(trailer + 2) != 0)
         return FR_FAIL(FR_ERR_CORRUPT, "%s: the frame at %" PRIu64 " has type %d, not %d", path,
                 offset, trailer[1], type);
-    if (compression == 0 || compression > FR_COMPRESSION_ZSTD_DICT)
+    if (compression == 0 || compression > FR_CODEC_ZSTD_DICT)
         return FR_FAIL(FR_ERR_TOO_NEW, "%s: the frame at %" PRIu64 " has compression %d", path,
                 offset, compression);
-    frame->compression = (enum fr_compression)compression;
+    frame->compression = (enum fr_codec)compression;
     frame->raw_size = fr_get_u32(trailer + 4);
     if (frame->raw_size > FR_BLOCK_SIZE_MAX ||
             !fr_frame_ratio_fair(frame->stored.size, frame->raw_size) ||
-            (compression == FR_COMPRESSION_NONE && frame->raw_size != frame->stored.size))
+            (compression == FR_CODEC_NONE && frame->raw_size != frame->stored.size))
         return FR_FAIL(FR_ERR_CORRUPT,
                 "%s: the frame at %" PRIu64 " claims to be of %" PRIu32 " bytes", path, offset,
                 frame->raw_size);
@@ -230,9 +229,9 @@ fr_status fr_unpack(struct fr_unpacker *unpacker, fr_slice stored, bool with_dic
 fr_status fr_frame_unpack(struct fr_unpacker *unpacker, const struct fr_frame *frame, uint8_t *to,
         const char *path, uint64_t offset)
 {
-    bool with_dictionary = frame->compression == FR_COMPRESSION_ZSTD_DICT;
+    bool with_dictionary = frame->compression == FR_CODEC_ZSTD_DICT;
 
-    if (frame->compression == FR_COMPRESSION_NONE) {
+    if (frame->compression == FR_CODEC_NONE) {
         memcpy(to, frame->stored.data, frame->raw_size);
         return FR_OK;
     }

@@ -44,11 +44,11 @@ FR_NODISCARD fr_status fr_dictionary_train(const uint8_t *samples, const size_t 
  * raw itself, or valid until the next call.
  */
 FR_NODISCARD fr_status fr_packer_pack(struct fr_packer *packer, fr_slice raw, fr_slice *ret_stored,
-        enum fr_compression *ret_compression);
+        enum fr_codec *ret_compression);
 
 /* Fill a trailer. seed is fr_file_id_seed of the file. The answer is the crc as stored. */
 uint32_t fr_frame_trailer_put(uint8_t *to, uint32_t seed, uint64_t offset, fr_slice stored,
-        enum fr_compression compression, enum fr_frame_type type, uint32_t raw_size);
+        enum fr_codec compression, enum fr_frame_type type, uint32_t raw_size);
 
 /* ---- Unpacking. Any thread, several at a time. ---- */
 
@@ -65,7 +65,7 @@ FR_NODISCARD fr_status fr_unpacker_set_dictionary(struct fr_unpacker *unpacker,
 struct fr_frame {
     fr_slice stored;
     uint32_t raw_size;
-    enum fr_compression compression;
+    enum fr_codec compression;
 };
 
 /* bytes: what the handle leads to. FR_ERR_CORRUPT, FR_ERR_TOO_NEW. */

@@ -156,7 +156,7 @@ static fr_status load_properties(struct fr_table *t)
     fr_status st;
 
     FR_TRY(meta_frame(t, handle, FR_FRAME_PROPERTIES, &frame));
-    if (frame.compression != FR_COMPRESSION_NONE)
+    if (frame.compression != FR_CODEC_NONE)
         return FR_FAIL(FR_ERR_CORRUPT, "%s: compressed properties", fr_table_path(t));
     FR_TRY(fr_table_properties_get(frame.stored, fr_table_path(t), handle->offset, &t->properties));
 out:
@@ -261,7 +261,7 @@ static fr_status walk_index(struct fr_table *t, const struct fr_block_handle *ha
 
     fr_block_iter_init(&it);
     FR_TRY(meta_frame(t, handle, type, &frame));
-    if (frame.compression != FR_COMPRESSION_NONE)
+    if (frame.compression != FR_CODEC_NONE)
         FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: a compressed index", fr_table_path(t)));
     FR_TRY(fr_block_open(frame.stored, fr_table_path(t), handle->offset, &block));
     FR_TRY(fr_block_iter_set(&it, &block));

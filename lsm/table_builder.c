@@ -95,7 +95,7 @@ struct fr_table_options fr_table_options_default(void)
             .write_buffer_size = FR_FILE_WRITER_BUFFER_DEFAULT,
             .restart_interval = FR_BLOCK_INTERVAL_DEFAULT,
             .filter_bits = FR_FILTER_BITS_DEFAULT,
-            .compression = FR_COMPRESSION_NONE,
+            .compression = FR_CODEC_NONE,
             .compression_level = 3,
             .verify = true,
     };
@@ -127,7 +127,7 @@ static void init_parts(struct fr_table_builder *b)
     fr_block_builder_init(&b->top, o->restart_interval, false);
     fr_filter_builder_init(&b->filter, o->filter_bits == 0 ? 1 : o->filter_bits);
     fr_ranges_init(&b->ranges);
-    b->sampling = o->compression == FR_COMPRESSION_ZSTD && o->dictionary_size > 0;
+    b->sampling = o->compression == FR_CODEC_ZSTD && o->dictionary_size > 0;
     b->properties.created_us = o->created_us;
     b->properties.level = o->level;
     b->properties.origin = o->origin;
@@ -186,14 +186,14 @@ static fr_status write_frame(struct fr_table_builder *b, enum fr_frame_type type
         bool pack, struct fr_block_handle *ret_handle)
 {
     struct fr_block_handle handle = {.offset = fr_file_writer_offset(&b->writer)};
-    enum fr_compression compression = FR_COMPRESSION_NONE;
+    enum fr_codec compression = FR_CODEC_NONE;
     uint8_t trailer[FR_FRAME_TRAILER_SIZE];
     fr_slice stored = raw;
     fr_status st;
 
     if (raw.size > FR_BLOCK_SIZE_MAX)
         return FR_FAIL(FR_ERR_LIMIT, "a part of a table would be of %zu bytes", raw.size);
-    if (pack && b->options.compression != FR_COMPRESSION_NONE)
+    if (pack && b->options.compression != FR_CODEC_NONE)
         FR_TRY(fr_packer_pack(&b->packer, raw, &stored, &compression));
     handle.size = (uint32_t)(stored.size + sizeof(trailer));
     handle.crc = fr_frame_trailer_put(trailer, b->seed, handle.offset, stored, compression, type,

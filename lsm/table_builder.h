@@ -28,13 +28,13 @@ struct fr_dir;
 struct fr_table_builder;
 
 struct fr_table_options {
-    size_t block_size;               /* about, before compression: 4 to 64 KiB */
-    size_t index_block_size;         /* the same for the index */
-    size_t write_buffer_size;        /* 256 KiB to 1 MiB is good */
-    size_t dictionary_size;          /* with ZSTD: train one of up to this size; 0: none */
-    unsigned restart_interval;       /* entries */
-    unsigned filter_bits;            /* per key; 0: no filter */
-    enum fr_compression compression; /* NONE or ZSTD; each block for which it pays */
+    size_t block_size;         /* about, before compression: 4 to 64 KiB */
+    size_t index_block_size;   /* the same for the index */
+    size_t write_buffer_size;  /* 256 KiB to 1 MiB is good */
+    size_t dictionary_size;    /* with ZSTD: train one of up to this size; 0: none */
+    unsigned restart_interval; /* entries */
+    unsigned filter_bits;      /* per key; 0: no filter */
+    enum fr_codec compression; /* NONE or ZSTD; each block for which it pays */
     int compression_level;
     bool verify; /* read the file back and check all of it before saying that it is there */
     enum fr_table_origin origin;

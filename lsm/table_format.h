@@ -18,7 +18,7 @@
  *
  * Frame: a payload, and a trailer of FR_FRAME_TRAILER_SIZE bytes:
  *
- *        0     1  compression  enum fr_compression
+ *        0     1  compression  enum fr_codec
  *        1     1  type         enum fr_frame_type
  *        2     2  zero
  *        4     4  raw size     of the payload once it is decompressed
@@ -100,10 +100,10 @@ struct fr_block_handle {
 };
 
 /* Stored: never renumbered. */
-enum fr_compression {
-    FR_COMPRESSION_NONE = 1, /* zeros are no frame */
-    FR_COMPRESSION_ZSTD = 2,
-    FR_COMPRESSION_ZSTD_DICT = 3,
+enum fr_codec {
+    FR_CODEC_NONE = 1, /* zeros are no frame */
+    FR_CODEC_ZSTD = 2,
+    FR_CODEC_ZSTD_DICT = 3,
 };
 
 enum fr_frame_type {

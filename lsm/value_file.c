@@ -76,7 +76,7 @@ out:
 static fr_status add(struct fr_value_builder *b, fr_slice key, fr_seq seq, fr_slice value)
 {
     uint64_t offset = fr_file_writer_offset(&b->writer);
-    enum fr_compression compression = FR_COMPRESSION_NONE;
+    enum fr_codec compression = FR_CODEC_NONE;
     fr_slice stored = value;
     uint32_t crc;
     fr_status st;
@@ -300,9 +300,9 @@ static const char *read_record(const struct fr_value_file *f, uint64_t offset, f
     if (key_size == 0 || zero != 0 || record.seq == 0 || record.seq > FR_SEQ_MAX ||
             record.size > FR_VALUE_SIZE_MAX || !fr_frame_ratio_fair(stored, record.size))
         return "has a bad field";
-    if (record.compression != FR_COMPRESSION_NONE && record.compression != FR_COMPRESSION_ZSTD)
+    if (record.compression != FR_CODEC_NONE && record.compression != FR_CODEC_ZSTD)
         return "is compressed in an unknown way";
-    if (record.compression == FR_COMPRESSION_NONE && stored != record.size) return "has two sizes";
+    if (record.compression == FR_CODEC_NONE && stored != record.size) return "has two sizes";
     *ret_record = record;
     return NULL;
 }
@@ -313,7 +313,7 @@ static fr_status unpack_record(struct fr_value_file *f, uint64_t offset,
     uint8_t *to;
     fr_status st;
 
-    if (record->compression == FR_COMPRESSION_NONE) {
+    if (record->compression == FR_CODEC_NONE) {
         *ret_value = record->stored;
         return FR_OK;
     }

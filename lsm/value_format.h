@@ -20,7 +20,7 @@
  *        4     4  stored    bytes of the value as it is stored
  *        8     4  size      of the value
  *       12     2  key size  1 or more
- *       14     1  compression, enum fr_compression: NONE or ZSTD
+ *       14     1  compression, enum fr_codec: NONE or ZSTD
  *       15     1  zero
  *       16     8  seq       of the entry
  *       24        key, stored value

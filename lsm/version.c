@@ -233,8 +233,7 @@ fr_status fr_version_change_drop_table(struct fr_version_change *change, unsigne
 fr_status fr_version_change_add_values(struct fr_version_change *change,
         struct fr_version_values *values)
 {
-    if (!add_one(&change->add_values, change->add_values_count, sizeof(*change->add_values)))
-        return no_memory();
+    if (!add_one(&change->add_values, change->add_values_count, sizeof(void *))) return no_memory();
     change->add_values[change->add_values_count++] = values;
     return FR_OK;
 }

@@ -12,11 +12,11 @@ static fr_slice fill(struct fr_batch *batch)
 {
     fr_slice bytes;
 
-    cr_assert_eq(fr_batch_put(batch, text("a"), text("1")), FR_OK);
-    cr_assert_eq(fr_batch_put_until(batch, text("b"), text("2"), 77), FR_OK);
-    cr_assert_eq(fr_batch_delete(batch, text("c")), FR_OK);
-    cr_assert_eq(fr_batch_delete_range(batch, text("d"), text("e")), FR_OK);
-    cr_assert_eq(fr_batch_append(batch, text("e"), text("")), FR_OK);
+    cr_assert_eq(fr_batch_add_put(batch, text("a"), text("1")), FR_OK);
+    cr_assert_eq(fr_batch_add_put_until(batch, text("b"), text("2"), 77), FR_OK);
+    cr_assert_eq(fr_batch_add_delete(batch, text("c")), FR_OK);
+    cr_assert_eq(fr_batch_add_delete_range(batch, text("d"), text("e")), FR_OK);
+    cr_assert_eq(fr_batch_add_append(batch, text("e"), text("")), FR_OK);
     cr_assert_eq(fr_batch_finish(batch, &bytes), FR_OK);
     return bytes;
 }
@@ -55,13 +55,14 @@ Test(batch, beyond_a_limit_nothing_is_changed)
     fr_slice huge = fr_slice_of(large, FR_VALUE_SIZE_MAX + 1); /* never looked at */
 
     fr_slice before = fill(&batch);
-    cr_assert_eq(fr_batch_put(&batch, text(""), text("v")), FR_ERR_MISUSE);
-    cr_assert_eq(fr_batch_put(&batch, fr_slice_of(large, sizeof(large)), text("v")), FR_ERR_LIMIT);
-    cr_assert_eq(fr_batch_append(&batch, text("k"), huge), FR_ERR_LIMIT);
-    cr_assert_eq(fr_batch_delete_range(&batch, text("b"), text("b")), FR_ERR_MISUSE);
-    cr_assert_eq(fr_batch_delete_range(&batch, text("b"), text("a")), FR_ERR_MISUSE);
-    cr_assert_eq(fr_batch_delete_range(&batch, text("a"), text("")), FR_ERR_MISUSE);
-    cr_assert_eq(fr_batch_put(&batch, fr_slice_of(large, FR_KEY_SIZE_MAX), text("")), FR_OK);
+    cr_assert_eq(fr_batch_add_put(&batch, text(""), text("v")), FR_ERR_MISUSE);
+    cr_assert_eq(fr_batch_add_put(&batch, fr_slice_of(large, sizeof(large)), text("v")),
+            FR_ERR_LIMIT);
+    cr_assert_eq(fr_batch_add_append(&batch, text("k"), huge), FR_ERR_LIMIT);
+    cr_assert_eq(fr_batch_add_delete_range(&batch, text("b"), text("b")), FR_ERR_MISUSE);
+    cr_assert_eq(fr_batch_add_delete_range(&batch, text("b"), text("a")), FR_ERR_MISUSE);
+    cr_assert_eq(fr_batch_add_delete_range(&batch, text("a"), text("")), FR_ERR_MISUSE);
+    cr_assert_eq(fr_batch_add_put(&batch, fr_slice_of(large, FR_KEY_SIZE_MAX), text("")), FR_OK);
     cr_assert_eq(batch.bytes.size, before.size + FR_BATCH_RECORD_SIZE + FR_KEY_SIZE_MAX);
     fr_batch_deinit(&batch);
 }
@@ -73,7 +74,7 @@ Test(batch, a_full_one_takes_no_more)
     fill(&batch);
     size_t size = batch.bytes.size;
     batch.bytes.size = FR_BATCH_SIZE_MAX - FR_BATCH_HEADER_SIZE - 20; /* as if it were so full */
-    cr_assert_eq(fr_batch_put(&batch, text("key"), text("value of some size")), FR_ERR_LIMIT);
+    cr_assert_eq(fr_batch_add_put(&batch, text("key"), text("value of some size")), FR_ERR_LIMIT);
     cr_assert_eq(batch.count, 5);
     batch.bytes.size = size;
     fr_batch_deinit(&batch);
@@ -87,7 +88,7 @@ Test(batch, rolls_back_to_a_mark)
 
     fill(&batch);
     struct fr_batch_mark mark = fr_batch_mark(&batch);
-    cr_assert_eq(fr_batch_put(&batch, text("x"), text("y")), FR_OK);
+    cr_assert_eq(fr_batch_add_put(&batch, text("x"), text("y")), FR_OK);
     fr_batch_rollback(&batch, mark);
     cr_assert_eq(batch.count, 5);
     cr_assert_eq(fr_batch_finish(&batch, &bytes), FR_OK);
@@ -138,7 +139,7 @@ Test(batch, any_failing_allocation_leaves_it_as_it_was)
         uint32_t added = 0;
         fr_alloc_fail_at(n, false);
         for (int i = 0; i < 40; i++)
-            added += fr_batch_put(&batch, text("some key"), text("some value")) == FR_OK;
+            added += fr_batch_add_put(&batch, text("some key"), text("some value")) == FR_OK;
         hit = fr_alloc_fault_hit();
         fr_alloc_fail_at(0, false);
         cr_assert_eq(batch.count, added);

@@ -104,7 +104,7 @@ static void random_operation(struct test_store *t, struct fr_batch *batch)
     switch (fr_rng_below(&t->rng, 20)) {
     case 0: {
         size_t end = FR_MIN(index + 1 + fr_rng_below(&t->rng, 20), (uint64_t)KEYS);
-        must(fr_batch_delete_range(batch, key, key_of(end, end_text, sizeof(end_text))));
+        must(fr_batch_add_delete_range(batch, key, key_of(end, end_text, sizeof(end_text))));
         for (size_t i = index; i < end; i++)
             t->model[i].there = false;
         return;
@@ -112,18 +112,18 @@ static void random_operation(struct test_store *t, struct fr_batch *batch)
     case 1:
     case 2:
     case 3:
-        must(fr_batch_delete(batch, key));
+        must(fr_batch_add_delete(batch, key));
         t->model[index].there = false;
         return;
     case 4:
     case 5:
     case 6:
     case 7:
-        must(fr_batch_append(batch, key, value));
+        must(fr_batch_add_append(batch, key, value));
         model_append(&t->model[index], value);
         return;
     default:
-        must(fr_batch_put(batch, key, value));
+        must(fr_batch_add_put(batch, key, value));
         model_put(&t->model[index], value);
     }
 }

@@ -169,9 +169,10 @@ static void make_batch(struct fr_batch *batch, fr_slice *ret_bytes)
     for (unsigned i = 0; i < 900; i++) {
         snprintf(key, sizeof(key), "%08x", i * 2654435761u);
         snprintf(end, sizeof(end), "%s~", key);
-        cr_assert_eq(fr_batch_append(batch, fr_slice_of_text(key), fr_slice_of_text("v")), FR_OK);
+        cr_assert_eq(fr_batch_add_append(batch, fr_slice_of_text(key), fr_slice_of_text("v")),
+                FR_OK);
         if (i % 20 > 0) continue;
-        cr_assert_eq(fr_batch_delete_range(batch, fr_slice_of_text(key), fr_slice_of_text(end)),
+        cr_assert_eq(fr_batch_add_delete_range(batch, fr_slice_of_text(key), fr_slice_of_text(end)),
                 FR_OK);
     }
     cr_assert_eq(fr_batch_finish(batch, ret_bytes), FR_OK);

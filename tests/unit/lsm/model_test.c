@@ -119,14 +119,14 @@ static fr_status add_to_batch(struct fr_batch *batch, const struct fr_entry *e)
 {
     switch (e->kind) {
     case FR_KIND_PUT:
-        if (e->flags) return fr_batch_put_until(batch, e->key, e->value, e->expires_us);
-        return fr_batch_put(batch, e->key, e->value);
+        if (e->flags) return fr_batch_add_put_until(batch, e->key, e->value, e->expires_us);
+        return fr_batch_add_put(batch, e->key, e->value);
     case FR_KIND_DELETE:
-        return fr_batch_delete(batch, e->key);
+        return fr_batch_add_delete(batch, e->key);
     case FR_KIND_APPEND:
-        return fr_batch_append(batch, e->key, e->value);
+        return fr_batch_add_append(batch, e->key, e->value);
     default:
-        return fr_batch_delete_range(batch, e->key, e->value);
+        return fr_batch_add_delete_range(batch, e->key, e->value);
     }
 }
 

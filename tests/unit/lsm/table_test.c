@@ -115,7 +115,7 @@ Test(table, agrees_at_all_block_sizes_and_compressions)
             struct fr_table_options options = fr_table_options_default();
 
             options.block_size = size;
-            options.compression = FR_COMPRESSION_ZSTD;
+            options.compression = FR_CODEC_ZSTD;
             options.dictionary_size = dictionary ? 2048 : 0;
             check_table(&model, &options, true);
         }
@@ -274,7 +274,7 @@ static void small_table(struct test_world *world, struct model *model)
     model_fill(model, MODEL_PREFIXED, 250, 30, 11);
     options.block_size = 4096;
     options.created_us = 1;
-    options.compression = FR_COMPRESSION_ZSTD;
+    options.compression = FR_CODEC_ZSTD;
     must(fr_table_builder_open(world->dir, &id, &options, &b));
     for (size_t i = 0; i < model->count; i++)
         must(fr_table_builder_add(b, &model->entries[i]));
@@ -394,7 +394,7 @@ static fr_status build_and_read(struct test_world *world, const struct model *mo
     struct fr_iter *it = NULL;
     fr_status st;
 
-    options.compression = FR_COMPRESSION_ZSTD;
+    options.compression = FR_CODEC_ZSTD;
     options.dictionary_size = 1024;
     options.block_size = 4096;
     FR_TRY(fr_table_builder_open(world->dir, &id, &options, &b));

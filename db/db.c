@@ -1,0 +1,457 @@
+/*
+ * db.c - the public storage engine: arguments are checked here, everything else is lsm/engine.h.
+ */
+#include "freshet/db.h"
+
+#include "base/alloc.h"
+#include "io/env.h"
+#include "lsm/batch.h"
+#include "lsm/engine.h"
+
+struct fr_db {
+    struct fr_env *env;
+    struct fr_engine *engine;
+    enum fr_durability durability; /* of writes that do not say */
+};
+
+struct fr_snapshot {
+    struct fr_db *db;
+    fr_seq seq;
+};
+
+struct fr_iterator {
+    struct fr_iter *it;
+};
+
+static fr_status check_key(const void *key, size_t size)
+{
+    if (key == NULL || size == 0) return FR_FAIL(FR_ERR_MISUSE, "a key has one byte at least");
+    if (size > FR_KEY_SIZE_MAX)
+        return FR_FAIL(FR_ERR_LIMIT, "a key of %zu bytes; %d are the most", size, FR_KEY_SIZE_MAX);
+    return FR_OK;
+}
+
+static fr_status durability_of(const fr_sync sync, enum fr_durability *ret_durability)
+{
+    switch (sync) {
+    case FR_SYNC_DEVICE:
+        *ret_durability = FR_DURABLE_DEVICE;
+        return FR_OK;
+    case FR_SYNC_OS:
+        *ret_durability = FR_DURABLE_OS;
+        return FR_OK;
+    case FR_SYNC_NONE:
+        *ret_durability = FR_DURABLE_NONE;
+        return FR_OK;
+    }
+    return FR_FAIL(FR_ERR_MISUSE, "%d is no durability class", (int)sync);
+}
+
+/* The budget is shared out: an eighth for each of four memtables, the rest for blocks. */
+static fr_status engine_options(const struct fr_db_options *options, struct fr_engine_options *o)
+{
+    uint64_t budget = options->memory_budget;
+
+    *o = fr_engine_options_default();
+    if (options->block_size < 4096 || options->block_size > 65536)
+        return FR_FAIL(FR_ERR_MISUSE, "block_size %u: 4 KiB to 64 KiB", options->block_size);
+    if (options->log_segment_size % 4096 != 0)
+        return FR_FAIL(FR_ERR_MISUSE, "log_segment_size must be a multiple of 4096");
+    o->create = options->create;
+    o->must_be_new = options->must_be_new;
+    o->read_only = options->read_only;
+    o->memtable_size = options->memtable_size != 0 ? (size_t)options->memtable_size
+                                                   : (size_t)FR_MIN(budget / 8, (uint64_t)64 << 20);
+    o->memtable_size = FR_MAX(o->memtable_size, (size_t)64 << 10);
+    uint64_t memtables = (uint64_t)o->memtable_size * 4;
+    o->cache_size = (size_t)(budget > memtables ? budget - memtables : 0);
+    o->cache_size = FR_MAX(o->cache_size, (size_t)1 << 20);
+    o->log_segment_size = options->log_segment_size;
+    o->table_size = options->table_size;
+    o->block_size = options->block_size;
+    o->filter_bits = options->filter_bits;
+    o->value_threshold = options->value_threshold;
+    o->compress = options->compression == FR_COMPRESSION_ZSTD;
+    o->verify_tables = options->verify_tables;
+    return FR_OK;
+}
+
+fr_status fr_db_open(const char *path, const struct fr_db_options *options, struct fr_db **ret_db)
+{
+    struct fr_db_options given;
+    struct fr_engine_options o;
+    struct fr_db *db = NULL;
+    fr_status st;
+
+    if (path == NULL || ret_db == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_open: no path");
+    fr_db_options_init(&given);
+    if (options != NULL) {
+        if (options->size != sizeof(given))
+            return FR_FAIL(FR_ERR_MISUSE,
+                    "fr_db_options: size %zu, not %zu: use fr_db_options_init", options->size,
+                    sizeof(given));
+        given = *options;
+    }
+    FR_TRY(engine_options(&given, &o));
+    db = FR_NEW(struct fr_db);
+    if (db == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", path);
+    FR_TRY(durability_of(given.sync, &db->durability));
+    FR_TRY(fr_env_open(NULL, &db->env));
+    FR_TRY(fr_engine_open(db->env, path, &o, &db->engine));
+    *ret_db = FR_TAKE(db);
+out:
+    if (db != NULL) fr_env_close(db->env);
+    fr_free(db);
+    return st;
+}
+
+fr_status fr_db_close(struct fr_db *db)
+{
+    if (db == NULL) return FR_OK;
+    fr_status st = fr_engine_close(db->engine);
+    fr_env_close(db->env);
+    fr_free(db);
+    return st;
+}
+
+/* --- Writing --- */
+
+static fr_status write_options(const struct fr_db *db, const struct fr_write_options *how,
+        enum fr_durability *ret_durability, uint64_t *ret_expires_us)
+{
+    *ret_durability = db->durability;
+    *ret_expires_us = 0;
+    if (how == NULL) return FR_OK;
+    if (how->size != sizeof(*how))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_write_options: size %zu, not %zu", how->size,
+                sizeof(*how));
+    *ret_expires_us = how->expires_us;
+    return durability_of(how->sync, ret_durability);
+}
+
+static fr_status write_batch(struct fr_db *db, const struct fr_batch *batch,
+        enum fr_durability durability)
+{
+    /* Finishing fills in the header of bytes that are there; the operations are as they were. */
+    struct fr_batch *finished = fr_unconst(batch);
+    fr_slice bytes;
+    fr_status st;
+
+    FR_TRY(fr_batch_finish(finished, &bytes));
+    st = fr_engine_write(db->engine, bytes, batch->count, durability);
+out:
+    return st;
+}
+
+fr_status fr_db_write(struct fr_db *db, const struct fr_write_options *how,
+        const struct fr_batch *batch)
+{
+    enum fr_durability durability;
+    uint64_t expires_us;
+    fr_status st;
+
+    FR_TRY(write_options(db, how, &durability, &expires_us));
+    st = write_batch(db, batch, durability);
+out:
+    return st;
+}
+
+/* A batch of one: the operation is added by the caller's own function. */
+struct single {
+    struct fr_batch batch;
+    enum fr_durability durability;
+    uint64_t expires_us;
+};
+
+static fr_status begin_single(struct fr_db *db, const struct fr_write_options *how,
+        struct single *single)
+{
+    single->batch = FR_BATCH_EMPTY;
+    return write_options(db, how, &single->durability, &single->expires_us);
+}
+
+static fr_status end_single(struct fr_db *db, struct single *single, fr_status st)
+{
+    if (st == FR_OK) st = write_batch(db, &single->batch, single->durability);
+    fr_batch_deinit(&single->batch);
+    return st;
+}
+
+fr_status fr_db_put(struct fr_db *db, const struct fr_write_options *how, const void *key,
+        size_t key_size, const void *value, size_t value_size)
+{
+    struct single s;
+
+    fr_status st = begin_single(db, how, &s);
+    if (st == FR_OK)
+        st = fr_batch_put_until(&s.batch, key, key_size, value, value_size, s.expires_us);
+    return end_single(db, &s, st);
+}
+
+fr_status fr_db_delete(struct fr_db *db, const struct fr_write_options *how, const void *key,
+        size_t key_size)
+{
+    struct single s;
+
+    fr_status st = begin_single(db, how, &s);
+    if (st == FR_OK) st = fr_batch_delete(&s.batch, key, key_size);
+    return end_single(db, &s, st);
+}
+
+fr_status fr_db_delete_range(struct fr_db *db, const struct fr_write_options *how,
+        const void *start, size_t start_size, const void *end, size_t end_size)
+{
+    struct single s;
+
+    fr_status st = begin_single(db, how, &s);
+    if (st == FR_OK) st = fr_batch_delete_range(&s.batch, start, start_size, end, end_size);
+    return end_single(db, &s, st);
+}
+
+fr_status fr_db_append(struct fr_db *db, const struct fr_write_options *how, const void *key,
+        size_t key_size, const void *fragment, size_t fragment_size)
+{
+    struct single s;
+
+    fr_status st = begin_single(db, how, &s);
+    if (st == FR_OK) st = fr_batch_append(&s.batch, key, key_size, fragment, fragment_size);
+    return end_single(db, &s, st);
+}
+
+/* --- Reading --- */
+
+static fr_status read_options(const struct fr_read_options *how, fr_seq *ret_at)
+{
+    *ret_at = FR_SEQ_MAX;
+    if (how == NULL) return FR_OK;
+    if (how->size != sizeof(*how))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_read_options: size %zu, not %zu", how->size,
+                sizeof(*how));
+    if (how->snapshot != NULL) *ret_at = how->snapshot->seq;
+    return FR_OK;
+}
+
+/* A value in place needs its keepers remembered; most fit in the caller's struct. */
+static void hand_out(const struct fr_engine_value *value, struct fr_pinned *ret_value)
+{
+    ret_value->data = value->bytes.data;
+    ret_value->size = value->bytes.size;
+    ret_value->owner[0] = value->view;
+    ret_value->owner[1] = value->block;
+    ret_value->owner[2] = fr_unconst(value->table);
+    ret_value->owner[3] = value->buf.data;
+}
+
+fr_status fr_db_get(struct fr_db *db, const struct fr_read_options *how, const void *key,
+        size_t key_size, struct fr_pinned *ret_value)
+{
+    struct fr_engine_value value;
+    fr_status st;
+    fr_seq at;
+
+    FR_TRY(check_key(key, key_size));
+    FR_TRY(read_options(how, &at));
+    st = fr_engine_get(db->engine, fr_slice_of(key, key_size), at, &value);
+    if (st == FR_OK) hand_out(&value, ret_value);
+out:
+    return st;
+}
+
+void fr_pinned_release(struct fr_pinned *value)
+{
+    struct fr_engine_value held = {.view = value->owner[0],
+            .block = value->owner[1],
+            .table = value->owner[2],
+            .buf = {.data = value->owner[3]}};
+
+    fr_engine_value_release(&held);
+    *value = (struct fr_pinned){0};
+}
+
+fr_status fr_db_get_copy(struct fr_db *db, const struct fr_read_options *how, const void *key,
+        size_t key_size, void *to, size_t room, size_t *ret_size)
+{
+    struct fr_pinned value;
+
+    fr_status st = fr_db_get(db, how, key, key_size, &value);
+    if (st != FR_OK) return st;
+    if (room > 0 && value.size > 0) memcpy(to, value.data, FR_MIN(room, value.size));
+    *ret_size = value.size;
+    fr_pinned_release(&value);
+    return FR_OK;
+}
+
+fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how, size_t count,
+        const void *const *keys, const size_t *key_sizes, struct fr_pinned *values,
+        fr_status *statuses)
+{
+    struct fr_engine_value value;
+    struct fr_view *view;
+    fr_status st;
+    fr_seq at;
+
+    FR_TRY(read_options(how, &at));
+    view = fr_engine_view_take(db->engine, &at);
+    for (size_t i = 0; i < count; i++) {
+        statuses[i] = check_key(keys[i], key_sizes[i]);
+        if (statuses[i] == FR_OK)
+            statuses[i] = fr_engine_get_in(db->engine, view, fr_slice_of(keys[i], key_sizes[i]), at,
+                    &value);
+        if (statuses[i] == FR_OK) hand_out(&value, &values[i]);
+    }
+    fr_engine_view_release(view);
+out:
+    return st;
+}
+
+fr_status fr_snapshot_new(struct fr_db *db, struct fr_snapshot **ret_snapshot)
+{
+    struct fr_snapshot *snapshot = FR_NEW(struct fr_snapshot);
+    fr_status st;
+
+    if (snapshot == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a snapshot");
+    snapshot->db = db;
+    FR_TRY(fr_engine_snapshot_take(db->engine, &snapshot->seq));
+    *ret_snapshot = FR_TAKE(snapshot);
+out:
+    fr_free(snapshot);
+    return st;
+}
+
+void fr_snapshot_free(struct fr_snapshot *snapshot)
+{
+    if (snapshot == NULL) return;
+    fr_engine_snapshot_release(snapshot->db->engine, snapshot->seq);
+    fr_free(snapshot);
+}
+
+fr_status fr_iterator_new(struct fr_db *db, const struct fr_read_options *how,
+        struct fr_iterator **ret_iterator)
+{
+    struct fr_iterator *iterator = NULL;
+    struct fr_engine_scan_options options = {0};
+    fr_status st;
+
+    FR_TRY(read_options(how, &options.at));
+    if (how != NULL) {
+        options.lower = fr_slice_of(how->lower, how->lower_size);
+        options.upper = fr_slice_of(how->upper, how->upper_size);
+        options.prefix = fr_slice_of(how->prefix, how->prefix_size);
+        options.readahead_max = how->readahead;
+        options.no_cache = how->no_cache;
+    }
+    iterator = FR_NEW(struct fr_iterator);
+    if (iterator == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an iterator");
+    FR_TRY(fr_engine_scan(db->engine, &options, &iterator->it));
+    *ret_iterator = FR_TAKE(iterator);
+out:
+    fr_free(iterator);
+    return st;
+}
+
+void fr_iterator_free(struct fr_iterator *iterator)
+{
+    if (iterator == NULL) return;
+    fr_iter_close(iterator->it);
+    fr_free(iterator);
+}
+
+void fr_iterator_seek(struct fr_iterator *iterator, const void *key, size_t key_size)
+{
+    fr_iter_seek(iterator->it, fr_slice_of(key, key_size), FR_SEQ_MAX);
+}
+
+void fr_iterator_seek_first(struct fr_iterator *iterator)
+{
+    fr_iter_seek_first(iterator->it);
+}
+
+void fr_iterator_seek_last(struct fr_iterator *iterator)
+{
+    fr_iter_seek_last(iterator->it);
+}
+
+fr_status fr_iterator_next(struct fr_iterator *iterator)
+{
+    return fr_iter_next(iterator->it);
+}
+
+fr_status fr_iterator_prev(struct fr_iterator *iterator)
+{
+    return fr_iter_prev(iterator->it);
+}
+
+const void *fr_iterator_key(const struct fr_iterator *iterator, size_t *ret_size)
+{
+    *ret_size = iterator->it->entry.key.size;
+    return iterator->it->entry.key.data;
+}
+
+const void *fr_iterator_value(const struct fr_iterator *iterator, size_t *ret_size)
+{
+    *ret_size = iterator->it->entry.value.size;
+    return iterator->it->entry.value.data;
+}
+
+/* --- Maintenance --- */
+
+fr_status fr_db_flush(struct fr_db *db)
+{
+    return fr_engine_flush(db->engine);
+}
+
+fr_status fr_db_compact_range(struct fr_db *db, const void *start, size_t start_size,
+        const void *end, size_t end_size)
+{
+    return fr_engine_compact_range(db->engine, fr_slice_of(start, start_size),
+            fr_slice_of(end, end_size));
+}
+
+fr_status fr_db_wait_idle(struct fr_db *db)
+{
+    return fr_engine_wait_idle(db->engine);
+}
+
+fr_status fr_db_sync(struct fr_db *db)
+{
+    return fr_engine_sync(db->engine);
+}
+
+fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats)
+{
+    struct fr_engine_stats from;
+
+    if (ret_stats->size != sizeof(*ret_stats))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_stats: size %zu, not %zu", ret_stats->size,
+                sizeof(*ret_stats));
+    fr_engine_stats_get(db->engine, &from);
+    *ret_stats = (struct fr_db_stats){
+            .size = sizeof(*ret_stats),
+            .last_seq = from.last_seq,
+            .memtable_bytes = from.memtable_bytes,
+            .sealed_count = from.sealed_count,
+            .table_count = from.table_count,
+            .table_bytes = from.table_bytes,
+            .value_file_count = from.value_file_count,
+            .value_file_bytes = from.value_file_bytes,
+            .value_garbage_bytes = from.value_garbage_bytes,
+            .compaction_debt_bytes = from.debt_bytes,
+            .put_bytes = from.batch_bytes,
+            .log_bytes = from.log_bytes,
+            .flush_bytes = from.flush_bytes,
+            .compaction_read_bytes = from.compaction_read_bytes,
+            .compaction_write_bytes = from.compaction_write_bytes,
+            .flush_count = from.flush_count,
+            .compaction_count = from.compaction_count,
+            .stall_us = from.stall_us,
+            .cache_hits = from.cache_hits,
+            .cache_misses = from.cache_misses,
+            .cache_bytes = from.cache_bytes,
+            .filter_useful = from.filter_useful,
+    };
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++) {
+        ret_stats->level_tables[level] = from.level_tables[level];
+        ret_stats->level_bytes[level] = from.level_bytes[level];
+    }
+    return FR_OK;
+}

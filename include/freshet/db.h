@@ -1,0 +1,287 @@
+/*
+ * db.h - the storage engine: a durable, ordered map from keys to values.
+ *
+ * Keys are 1 to 65,535 bytes, ordered byte by byte; values are 0 bytes to 256 MiB. Everything is
+ * safe to call from any number of threads, unless a function says otherwise; iterators and batches
+ * belong to one thread at a time. Statuses are those of status.h: negative is a failure, whose
+ * words fr_last_error() has; FR_NOT_FOUND and FR_END are answers.
+ *
+ *     struct fr_db *db;
+ *     fr_status st = fr_db_open("store", NULL, &db);
+ *     if (st == FR_OK) st = fr_db_put(db, NULL, "key", 3, "value", 5);
+ *     ...
+ *     fr_db_close(db);
+ *
+ * A write returns when it is durable in the class that was asked for, and is seen by every read
+ * that begins after that. A batch is all or nothing, also across a crash. What survives a crash is
+ * what was written up to some moment, with no holes before it.
+ */
+#ifndef FRESHET_DB_H
+#define FRESHET_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/api.h"
+#include "freshet/status.h"
+
+FR_BEGIN_DECLS
+
+struct fr_db;
+struct fr_batch;
+struct fr_snapshot;
+struct fr_iterator;
+
+/* How durable a write is when its call returns. */
+typedef enum fr_sync {
+    FR_SYNC_DEVICE = 0, /* on stable storage: survives a loss of power */
+    FR_SYNC_OS = 1,     /* with the operating system: survives the death of the process */
+    FR_SYNC_NONE = 2    /* in this process: may be lost with it; never leaves a hole */
+} fr_sync;
+
+typedef enum fr_compression {
+    FR_COMPRESSION_ZSTD = 0, /* where it pays: blocks that hardly shrink are stored as they are */
+    FR_COMPRESSION_NONE = 1
+} fr_compression;
+
+/* --- Options -----------------------------------------------------------------------------------
+ */
+
+/*
+ * What a store is opened with. fr_db_options_init() fills in the defaults and the size; later
+ * versions add fields at the end. Every field can also be set by name from text
+ * (fr_db_options_set).
+ */
+struct fr_db_options {
+    size_t size; /* sizeof(struct fr_db_options) */
+
+    bool create;      /* make the store if there is none (true) */
+    bool must_be_new; /* FR_ERR_EXISTS if there is one (false) */
+    bool read_only;   /* take no lock and write nothing; also beside a running writer (false) */
+    fr_sync sync;     /* of writes that do not say otherwise (FR_SYNC_DEVICE) */
+
+    uint64_t memory_budget; /* memtables and block cache together, bytes (256 MiB) */
+
+    uint32_t block_size;        /* of tables, before compression (8 KiB; 4 to 64 KiB) */
+    uint32_t value_threshold;   /* values from this size lie in value files (256; 0: never) */
+    fr_compression compression; /* of tables and values (FR_COMPRESSION_ZSTD) */
+    uint32_t filter_bits;       /* per key (10; 0: no filters) */
+    uint64_t memtable_size;     /* 0 for a share of the budget (0) */
+    uint64_t log_segment_size;  /* (64 MiB) */
+    uint64_t table_size;        /* of one table below level 0 (64 MiB) */
+    bool verify_tables;         /* read every new table back before it is used (true) */
+};
+
+/* Fill in the defaults. */
+FR_API void fr_db_options_init(struct fr_db_options *options);
+
+/*
+ * Set one option from text: "memory_budget", "1 GiB"; "compression", "none"; "read_only", "true".
+ * FR_ERR_MISUSE: no such option, or no such value; the words list what there is.
+ */
+FR_API FR_NODISCARD fr_status fr_db_options_set(struct fr_db_options *options, const char *name,
+        const char *value);
+
+/* The index-th option's name, and in *ret_help a line about it; NULL when there are no more.
+ * Static. */
+FR_API const char *fr_db_options_name(size_t index, const char **ret_help);
+
+/* How one write is made. NULL where it is asked for means the store's default. */
+struct fr_write_options {
+    size_t size; /* sizeof(struct fr_write_options) */
+    fr_sync sync;
+    uint64_t expires_us; /* time of day from which puts of this call are gone; 0 for never */
+};
+
+/* How reads are made. NULL where it is asked for means all zeros. */
+struct fr_read_options {
+    size_t size;                        /* sizeof(struct fr_read_options) */
+    const struct fr_snapshot *snapshot; /* NULL: the newest */
+    bool no_cache;                      /* do not keep the blocks that this reads */
+
+    /* For iterators only: what they will ever show. NULL: no bound. Copied. */
+    const void *lower; /* the first key */
+    size_t lower_size;
+    const void *upper; /* the first key that is not shown */
+    size_t upper_size;
+    const void *prefix; /* only keys that begin so; may be combined with bounds */
+    size_t prefix_size;
+    size_t readahead; /* bytes; 0 to start small and grow */
+};
+
+/* --- Opening -----------------------------------------------------------------------------------
+ */
+
+/*
+ * Open the store in a directory. The last writer's log is replayed; a torn end of it is normal,
+ * damage to what had been acknowledged is FR_ERR_CORRUPT. Only one process may have a store open
+ * for writing: FR_ERR_BUSY. NULL options are the defaults. FR_ERR_MISSING: there is none and create
+ * is false. FR_ERR_FOREIGN: the directory holds something else. FR_ERR_TOO_NEW: made by a later
+ * version.
+ */
+FR_API FR_NODISCARD fr_status fr_db_open(const char *path, const struct fr_db_options *options,
+        struct fr_db **ret_db);
+
+/*
+ * Make everything durable and close. Snapshots, iterators and pinned values of it must be gone
+ * before; no other call may be under way. NULL is fine. A failure says that the last weak writes
+ * may be lost; the store is closed all the same.
+ */
+FR_API fr_status fr_db_close(struct fr_db *db);
+
+/* --- Writing -----------------------------------------------------------------------------------
+ */
+
+/*
+ * All of these: FR_ERR_LIMIT for a key, value or batch beyond the limits, FR_ERR_NOSPACE,
+ * FR_ERR_IO, FR_ERR_READONLY, FR_ERR_NOMEM: nothing was changed. FR_ERR_POISONED: an earlier
+ * failure of the disk has stopped all writing; the words say which. After FR_ERR_IO of a sync it is
+ * unknown whether the write survives; reopening tells.
+ */
+FR_API FR_NODISCARD fr_status fr_db_put(struct fr_db *db, const struct fr_write_options *how,
+        const void *key, size_t key_size, const void *value, size_t value_size);
+
+/* Deleting what is not there is fine. */
+FR_API FR_NODISCARD fr_status fr_db_delete(struct fr_db *db, const struct fr_write_options *how,
+        const void *key, size_t key_size);
+
+/* Delete every key from start up to, but without, end. FR_ERR_MISUSE: end is not above start. */
+FR_API FR_NODISCARD fr_status fr_db_delete_range(struct fr_db *db,
+        const struct fr_write_options *how, const void *start, size_t start_size, const void *end,
+        size_t end_size);
+
+/*
+ * Put a fragment behind the value, or behind nothing if there is none. Costs what the fragment
+ * costs: the value is not read.
+ */
+FR_API FR_NODISCARD fr_status fr_db_append(struct fr_db *db, const struct fr_write_options *how,
+        const void *key, size_t key_size, const void *fragment, size_t fragment_size);
+
+/* A batch collects writes, copying what it is given. Up to 1 GiB. */
+FR_API FR_NODISCARD fr_status fr_batch_new(struct fr_batch **ret_batch);
+FR_API void fr_batch_free(struct fr_batch *batch);
+FR_API void fr_batch_clear(struct fr_batch *batch);
+FR_API size_t fr_batch_count(const struct fr_batch *batch);
+FR_API size_t fr_batch_bytes(const struct fr_batch *batch);
+FR_API FR_NODISCARD fr_status fr_batch_put(struct fr_batch *batch, const void *key, size_t key_size,
+        const void *value, size_t value_size);
+FR_API FR_NODISCARD fr_status fr_batch_put_until(struct fr_batch *batch, const void *key,
+        size_t key_size, const void *value, size_t value_size, uint64_t expires_us);
+FR_API FR_NODISCARD fr_status fr_batch_delete(struct fr_batch *batch, const void *key,
+        size_t key_size);
+FR_API FR_NODISCARD fr_status fr_batch_delete_range(struct fr_batch *batch, const void *start,
+        size_t start_size, const void *end, size_t end_size);
+FR_API FR_NODISCARD fr_status fr_batch_append(struct fr_batch *batch, const void *key,
+        size_t key_size, const void *fragment, size_t fragment_size);
+
+/* Apply the batch in its order, all or nothing. The batch is unchanged and may be used again. */
+FR_API FR_NODISCARD fr_status fr_db_write(struct fr_db *db, const struct fr_write_options *how,
+        const struct fr_batch *batch);
+
+/* --- Reading -----------------------------------------------------------------------------------
+ */
+
+/*
+ * A value that stays where it is until it is released, without a copy where that can be. data is
+ * valid until then.
+ */
+struct fr_pinned {
+    const void *data;
+    size_t size;
+    void *owner[4]; /* the library's own */
+};
+
+/* The key's value. FR_NOT_FOUND: it has none; *ret_value is untouched. */
+FR_API FR_NODISCARD fr_status fr_db_get(struct fr_db *db, const struct fr_read_options *how,
+        const void *key, size_t key_size, struct fr_pinned *ret_value);
+
+/* The same, copied to the caller's memory: *ret_size is the value's, also if it is more than room.
+ */
+FR_API FR_NODISCARD fr_status fr_db_get_copy(struct fr_db *db, const struct fr_read_options *how,
+        const void *key, size_t key_size, void *to, size_t room, size_t *ret_size);
+
+/* Release what get or multi_get gave. A zeroed struct is fine, and is what this leaves. */
+FR_API void fr_pinned_release(struct fr_pinned *value);
+
+/*
+ * Many keys at once, as of one moment. statuses[i] is FR_OK, FR_NOT_FOUND or that key's failure;
+ * values[i] is set if it is FR_OK and must be released. The call itself fails only if nothing could
+ * be done.
+ */
+FR_API FR_NODISCARD fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how,
+        size_t count, const void *const *keys, const size_t *key_sizes, struct fr_pinned *values,
+        fr_status *statuses);
+
+/* The store as it is now, for as long as it is wanted: reads and iterators can be given it. */
+FR_API FR_NODISCARD fr_status fr_snapshot_new(struct fr_db *db, struct fr_snapshot **ret_snapshot);
+FR_API void fr_snapshot_free(struct fr_snapshot *snapshot);
+
+/*
+ * An iterator over the store as of one moment: the snapshot's, or that of its making. A new one
+ * stands before the first key. next moves to the key behind, prev to the one before, from wherever
+ * it stands; seek stands before the first key that is not below the given one, so that next yields
+ * that key and prev the one before it. FR_END: there are no more that way.
+ */
+FR_API FR_NODISCARD fr_status fr_iterator_new(struct fr_db *db, const struct fr_read_options *how,
+        struct fr_iterator **ret_iterator);
+FR_API void fr_iterator_free(struct fr_iterator *iterator);
+FR_API void fr_iterator_seek(struct fr_iterator *iterator, const void *key, size_t key_size);
+FR_API void fr_iterator_seek_first(struct fr_iterator *iterator);
+FR_API void fr_iterator_seek_last(struct fr_iterator *iterator);
+FR_API FR_NODISCARD fr_status fr_iterator_next(struct fr_iterator *iterator);
+FR_API FR_NODISCARD fr_status fr_iterator_prev(struct fr_iterator *iterator);
+
+/* The key and the value it stands on, after an FR_OK; valid until its next call. */
+FR_API const void *fr_iterator_key(const struct fr_iterator *iterator, size_t *ret_size);
+FR_API const void *fr_iterator_value(const struct fr_iterator *iterator, size_t *ret_size);
+
+/* --- Maintenance -------------------------------------------------------------------------------
+ */
+
+/* Write what is in memory to tables, and return when that is durable. */
+FR_API FR_NODISCARD fr_status fr_db_flush(struct fr_db *db);
+
+/* Rewrite the tables of a range of keys into the last level; NULL: no bound. */
+FR_API FR_NODISCARD fr_status fr_db_compact_range(struct fr_db *db, const void *start,
+        size_t start_size, const void *end, size_t end_size);
+
+/* Return when flush and compaction have nothing left to do. */
+FR_API FR_NODISCARD fr_status fr_db_wait_idle(struct fr_db *db);
+
+/* Make every write so far durable, whatever its class was. */
+FR_API FR_NODISCARD fr_status fr_db_sync(struct fr_db *db);
+
+/* Counters and sizes, for people and for monitoring. The caller sets size. */
+struct fr_db_stats {
+    size_t size;
+    uint64_t last_seq;
+    uint64_t memtable_bytes;
+    uint64_t sealed_count; /* memtables that wait for their flush */
+    uint64_t table_count;
+    uint64_t table_bytes;
+    uint64_t value_file_count;
+    uint64_t value_file_bytes;
+    uint64_t value_garbage_bytes;
+    uint64_t level_tables[8];
+    uint64_t level_bytes[8];
+    uint64_t compaction_debt_bytes;
+    uint64_t put_bytes; /* keys and values that callers wrote */
+    uint64_t log_bytes;
+    uint64_t flush_bytes;
+    uint64_t compaction_read_bytes;
+    uint64_t compaction_write_bytes;
+    uint64_t flush_count;
+    uint64_t compaction_count;
+    uint64_t stall_us; /* that writers were slowed down */
+    uint64_t cache_hits;
+    uint64_t cache_misses;
+    uint64_t cache_bytes;
+    uint64_t filter_useful; /* reads of a block that a filter saved */
+};
+
+FR_API FR_NODISCARD fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats);
+
+FR_END_DECLS
+
+#endif
