@@ -43,7 +43,7 @@ configuration() {
     case $1 in
     test | gcc) echo "gcc" ;;
     clang) echo "$FR_CLANG" ;;
-    demo) echo "gcc --buildtype=release -Db_ndebug=true" ;;
+    demo | bench) echo "gcc --buildtype=release -Db_ndebug=true" ;;
     asan) echo "$sanitize=address,undefined" ;;
     tsan) echo "$sanitize=thread" ;;
     nouring) echo "gcc -Dliburing=disabled" ;;

@@ -1,0 +1,56 @@
+/* bench of internals: it shares kv_engine.h.
+ *
+ * kv_os.h - what bench_kv asks of the operating system: time, bytes written, folders, the page
+ * cache.
+ */
+#ifndef FR_BENCH_KV_OS_H
+#define FR_BENCH_KV_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t kv_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Processor time of this process so far, all threads together. */
+uint64_t kv_cpu_ns(void);
+
+/*
+ * This process's counters, all threads together. stored counts pages as they are made dirty, and
+ * direct writes; passed counts what went through write(2) and its like. What a queue of io_uring
+ * writes is in stored only.
+ */
+struct kv_io {
+    uint64_t passed; /* wchar */
+    uint64_t stored; /* write_bytes */
+};
+
+/* Zeros where the kernel does not tell. */
+struct kv_io kv_io_get(void);
+
+/* Bytes that the folder's files take up on disk. */
+uint64_t kv_dir_bytes(const char *dir);
+
+/* Remove what is there, if anything. */
+void kv_dir_remove(const char *dir);
+
+/* Make an empty folder. */
+void kv_dir_make(const char *dir);
+
+/*
+ * Make the folder's files durable and drop their pages from the page cache; all pages of the
+ * machine, if so asked and permitted. Yields the share of their bytes that stayed, 0 to 1.
+ */
+double kv_dir_make_cold(const char *dir, bool whole_machine);
+
+/* The share of the bytes of the folder's files that are in the page cache. */
+double kv_dir_resident(const char *dir);
+
+#endif
