@@ -32,7 +32,7 @@ static const struct option table[] = {
         {"compression", KIND_COMPRESSION, AT(compression), "zstd or none (zstd)"},
         {"filter_bits", KIND_SIZE32, AT(filter_bits), "per key (10; 0: no filters)"},
         {"memtable_size", KIND_SIZE64, AT(memtable_size), "0 for a share of the budget (0)"},
-        {"log_segment_size", KIND_SIZE64, AT(log_segment_size), "of the log's files (64 MiB)"},
+        {"log_segment_size", KIND_SIZE64, AT(log_segment_size), "of the log's files (16 MiB)"},
         {"table_size", KIND_SIZE64, AT(table_size), "of a table below level 0 (64 MiB)"},
         {"verify_tables", KIND_BOOL, AT(verify_tables), "read new tables back first (true)"},
 };
@@ -48,7 +48,7 @@ void fr_db_options_init(struct fr_db_options *options)
             .value_threshold = 256,
             .compression = FR_COMPRESSION_ZSTD,
             .filter_bits = 10,
-            .log_segment_size = (uint64_t)64 << 20,
+            .log_segment_size = (uint64_t)16 << 20,
             .table_size = (uint64_t)64 << 20,
             .verify_tables = true,
     };

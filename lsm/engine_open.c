@@ -35,7 +35,7 @@ struct fr_engine_options fr_engine_options_default(void)
             .memtable_size = 64 * MIB,
             .sealed_max = 3,
             .cache_size = 64 * MIB,
-            .log_segment_size = 64 * MIB,
+            .log_segment_size = 16 * MIB,
             .table_size = 64 * MIB,
             .block_size = 8192,
             .filter_bits = 10,
@@ -303,7 +303,10 @@ static fr_status open_log(struct fr_engine *engine, const struct fr_wal_end *end
             .previous = end->link,
             .start = engine->log_start,
             .segment_size = engine->options.log_segment_size,
-            .spares_max = 2};
+            .first_size = engine->options.log_segment_size > FR_WAL_FIRST_SIZE_MIN
+                                  ? FR_WAL_FIRST_SIZE_MIN
+                                  : 0,
+            .spares_max = 8};
 
     memcpy(options.store, engine->store, FR_STORE_ID_SIZE);
     return fr_wal_writer_open(engine->dir, &options, &engine->log);

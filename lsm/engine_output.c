@@ -191,9 +191,15 @@ out:
     return st;
 }
 
+/*
+ * Compaction places only what it takes out of a dying value file. What else is inline there and
+ * large was put together from fragments, and will be again: in a value file each time would leave
+ * garbage.
+ */
 static fr_status add_entry(struct writer *w, const struct fr_entry *given)
 {
     uint32_t threshold = w->engine->options.value_threshold;
+    bool may_place = w->options->origin == FR_TABLE_ORIGIN_FLUSH;
     uint8_t place_bytes[FR_PLACE_SIZE_MAX];
     struct fr_entry copy = *given, *entry = &copy;
     fr_status st;
@@ -203,9 +209,10 @@ static fr_status add_entry(struct writer *w, const struct fr_entry *given)
         FR_TRY(w->options->fetch(w->options->fetch_ctx, entry, &w->scratch));
         entry->value = fr_buf_slice(&w->scratch);
         entry->flags &= (uint8_t)~FR_ENTRY_PLACED;
+        may_place = true;
     }
-    if (entry->kind == FR_KIND_PUT && !(entry->flags & FR_ENTRY_PLACED) && threshold > 0 &&
-            entry->value.size >= threshold)
+    if (may_place && entry->kind == FR_KIND_PUT && !(entry->flags & FR_ENTRY_PLACED) &&
+            threshold > 0 && entry->value.size >= threshold)
         FR_TRY(place_value(w, entry, place_bytes));
     st = fr_table_builder_add(w->table, entry);
 out:

@@ -15,6 +15,7 @@
 #include "lsm/memtable.h"
 #include "lsm/table_builder.h"
 #include "lsm/value_file.h"
+#include "lsm/value_window.h"
 #include "wal/wal_writer.h"
 
 struct fr_dir;
@@ -176,6 +177,7 @@ void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool i
 /* engine_read.c: the bytes of a placed value, from the version that the context names. */
 struct fr_fetch_ctx {
     const struct fr_version *version;
+    struct fr_value_windows *windows; /* of a scan, or NULL */
 };
 fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to);
 

@@ -53,9 +53,7 @@ static struct fr_value_file *find_values(const struct fr_version *version, uint6
 fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to)
 {
     const struct fr_fetch_ctx *ctx = fetch_ctx;
-    struct fr_buf value = FR_BUF_EMPTY;
     struct fr_place place;
-    fr_status st;
 
     if (!fr_place_get(entry->value, &place))
         return FR_FAIL(FR_ERR_CORRUPT, "an entry's place of its value makes no sense");
@@ -63,12 +61,9 @@ fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct 
     if (file == NULL)
         return FR_FAIL(FR_ERR_CORRUPT, "value file %" PRIu64 " is not part of the store",
                 place.file);
-    FR_TRY(fr_value_read(file, &place, entry->key, entry->seq, &value));
-    fr_buf_append(to, value.data, value.size);
-    st = fr_buf_status(to);
-out:
-    fr_buf_deinit(&value);
-    return st;
+    if (ctx->windows != NULL)
+        return fr_value_windows_fetch(ctx->windows, file, &place, entry->key, entry->seq, to);
+    return fr_value_fetch(file, &place, entry->key, entry->seq, to);
 }
 
 /* Hand the entries of the key in one block to the lookup. *ret_end: the key ended in this block. */

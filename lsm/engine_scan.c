@@ -13,6 +13,7 @@ struct scan {
     struct fr_iter *visible;
     struct fr_view *view;
     struct fr_fetch_ctx fetch_ctx;
+    struct fr_value_windows windows;
 };
 
 static struct scan *of(struct fr_iter *it)
@@ -25,6 +26,7 @@ static void scan_close(struct fr_iter *it)
     struct scan *scan = of(it);
 
     fr_iter_close(scan->visible);
+    fr_value_windows_deinit(&scan->windows);
     fr_view_unref(scan->view);
     fr_free(scan);
 }
@@ -173,6 +175,7 @@ fr_status fr_engine_scan(struct fr_engine *engine, const struct fr_engine_scan_o
     scan->iter.ops = &scan_ops;
     scan->view = fr_engine_view(engine);
     scan->fetch_ctx.version = scan->view->version;
+    scan->fetch_ctx.windows = &scan->windows;
     FR_TRY(gather(&s, scan->view, &table_options));
     struct fr_visible_options visible = {
             .at = options->at == FR_SEQ_MAX ? fr_engine_last_seq(engine) : options->at,

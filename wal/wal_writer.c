@@ -114,8 +114,10 @@ static fr_status make_blank(struct fr_wal_writer *w, struct fr_wal_segment *spar
         if (st < 0) (void)!discard(w, spare);
         return st;
     }
-    st = fr_wal_segment_create(w->dir, o->kind, number, o->segment_size, flags, ret_blank);
-    if (st == FR_OK) count_bytes(w, (int64_t)o->segment_size);
+    bool first = w->first_number == 0 && o->first_size != 0;
+    uint64_t size = first ? o->first_size : o->segment_size;
+    st = fr_wal_segment_create(w->dir, o->kind, number, size, flags, ret_blank);
+    if (st == FR_OK) count_bytes(w, (int64_t)size);
     return st;
 }
 
@@ -414,7 +416,8 @@ static void add_spare(struct fr_wal_writer *w, struct fr_wal_segment *s)
 
 static fr_status retire(struct fr_wal_writer *w, struct fr_wal_segment *s)
 {
-    if (!reserve_spare(w)) return discard(w, s);
+    /* A short first segment would come too soon again. */
+    if (s->size != w->options.segment_size || !reserve_spare(w)) return discard(w, s);
 
     fr_status st = fr_wal_segment_blank(s);
     if (st == FR_OK) {
@@ -452,6 +455,10 @@ static fr_status check_options(struct fr_dir *dir, const struct fr_wal_writer_op
     if (o->epoch == 0 || o->next_number == NULL || o->spares_max > FR_WAL_SPARES_MAX)
         return FR_FAIL(FR_ERR_MISUSE, "%s: a log without epoch or numbers, or with %u spares",
                 fr_dir_path(dir), o->spares_max);
+    if (o->first_size != 0 &&
+            (o->first_size < FR_WAL_FIRST_SIZE_MIN || o->first_size % FR_WAL_BLOCK_SIZE != 0))
+        return FR_FAIL(FR_ERR_MISUSE, "%s: a first log segment of %" PRIu64 " bytes",
+                fr_dir_path(dir), o->first_size);
     if (size != 0 && (size < FR_WAL_SEGMENT_SIZE_MIN || size > FR_WAL_SEGMENT_SIZE_MAX ||
                              size % FR_WAL_BLOCK_SIZE != 0))
         return FR_FAIL(FR_ERR_MISUSE, "%s: log segments of %" PRIu64 " bytes", fr_dir_path(dir),

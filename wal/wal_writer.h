@@ -52,12 +52,22 @@ struct fr_wal_writer_options {
     struct fr_wal_link previous;
     fr_lsn start; /* of a log that begins: rounded up to a block */
 
+    /*
+     * Of this opening's first segment, if it is to be shorter than the others: writing one in
+     * advance is most of what opening costs. FR_WAL_FIRST_SIZE_MIN at least, a multiple of 4096; 0
+     * for all alike.
+     */
+    uint64_t first_size;
+
     uint64_t segment_size;  /* 0 for FR_WAL_SEGMENT_SIZE_DEFAULT; a multiple of 4096 */
     unsigned spares_max;    /* segments kept for another life */
     bool no_shared_mapping; /* see io/map.h */
 };
 
 #define FR_WAL_SPARES_MAX 64
+
+/* The largest group and what goes around it. */
+#define FR_WAL_FIRST_SIZE_MIN ((uint64_t)2 << 20)
 
 /*
  * Begin the log's next opening with a segment of its own: an earlier one's file is never written.

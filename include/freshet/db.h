@@ -68,7 +68,7 @@ struct fr_db_options {
     fr_compression compression; /* of tables and values (FR_COMPRESSION_ZSTD) */
     uint32_t filter_bits;       /* per key (10; 0: no filters) */
     uint64_t memtable_size;     /* 0 for a share of the budget (0) */
-    uint64_t log_segment_size;  /* (64 MiB) */
+    uint64_t log_segment_size;  /* (16 MiB) */
     uint64_t table_size;        /* of one table below level 0 (64 MiB) */
     bool verify_tables;         /* read every new table back before it is used (true) */
 };
