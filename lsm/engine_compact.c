@@ -252,8 +252,10 @@ static fr_status merge_tables(struct fr_engine *engine, const struct job *job)
     FR_TRY(execute(engine, job, &output, &read_bytes));
     FR_TRY(drop_inputs(job, &output.change));
     uint64_t written = output.bytes;
-    FR_TRY(fr_engine_install(engine, &output.change, NULL));
+    st = fr_engine_install(engine, &output.change, NULL);
+    /* Also if it failed: the edit may be durable all the same, and then it names these files. */
     fr_output_deinit(engine, &output, true);
+    FR_TRY(st);
     fr_mutex_lock(&engine->mu);
     engine->stats.compaction_count++;
     engine->stats.compaction_read_bytes += read_bytes;

@@ -22,26 +22,27 @@
  */
 #define NUMBERS_AHEAD 256
 
+/* A value file that the same change adds: it cannot be dropped by it, only by the next one. */
+static bool adds_values(const struct fr_version_change *change, uint64_t number)
+{
+    for (size_t i = 0; i < change->add_values_count; i++)
+        if (change->add_values[i]->meta.number == number) return true;
+    return false;
+}
+
 static fr_status drop_dead_values(const struct fr_version *version,
         struct fr_version_change *change, bool *ret_any)
 {
     fr_status st = FR_OK;
 
     for (size_t i = 0; i < version->values_count; i++) {
-        if (version->values_live[i] > 0) continue;
-        FR_TRY(fr_version_change_drop_values(change, version->values[i]->meta.number));
+        uint64_t number = version->values[i]->meta.number;
+        if (version->values_live[i] > 0 || adds_values(change, number)) continue;
+        FR_TRY(fr_version_change_drop_values(change, number));
         *ret_any = true;
     }
 out:
     return st;
-}
-
-/* A value file that the same change adds and nobody points to cannot be dropped by it. */
-static bool adds_values(const struct fr_version_change *change, uint64_t number)
-{
-    for (size_t i = 0; i < change->add_values_count; i++)
-        if (change->add_values[i]->meta.number == number) return true;
-    return false;
 }
 
 static fr_status next_version(const struct fr_version *base, struct fr_version_change *change,
@@ -53,8 +54,6 @@ static fr_status next_version(const struct fr_version *base, struct fr_version_c
 
     FR_TRY(fr_version_apply(base, change, &version));
     FR_TRY(drop_dead_values(version, change, &any));
-    for (size_t i = 0; i < change->drop_values_count; i++)
-        if (adds_values(change, change->drop_values[i])) any = false;
     if (any) {
         fr_version_unref(FR_TAKE(version));
         FR_TRY(fr_version_apply(base, change, &version));
@@ -90,6 +89,8 @@ fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_ver
     fr_manifest_close(engine->manifest);
     engine->manifest = next;
 out:
+    /* SUPER may name the new one all the same; an edit in the old one could be lost with it. */
+    if (st < 0) fr_manifest_close(FR_TAKE(engine->manifest));
     fr_buf_deinit(&edit);
     return st;
 }
@@ -122,6 +123,10 @@ static fr_status install_locked(struct fr_engine *engine, struct fr_version_chan
     struct fr_version *base, *version = NULL;
     fr_status st;
 
+    if (engine->manifest == NULL)
+        return FR_FAIL(FR_ERR_POISONED, "%s: a change of the manifest has failed before",
+                fr_dir_path(engine->dir));
+
     /* Only we change the version, under this lock; so it is the one to build on. */
     struct fr_view *view = fr_engine_view(engine);
     base = fr_version_ref(view->version);
@@ -136,7 +141,9 @@ static fr_status install_locked(struct fr_engine *engine, struct fr_version_chan
         FR_TRY(fr_engine_begin_manifest(engine, version));
     else
         FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
-    FR_TRY(publish(engine, base, change, version, log_end));
+    st = publish(engine, base, change, version, log_end);
+    /* The manifest is ahead of what we know: nothing that builds on that may follow it. */
+    if (st < 0) fr_manifest_close(FR_TAKE(engine->manifest));
 out:
     fr_version_unref(version);
     fr_version_unref(base);

@@ -6,9 +6,12 @@
  *     manifest    the version: which tables and value files there must be
  *     files       each one is there and of this store; what no version has is removed
  *     log         what had not reached a table, into a memtable
+ *     log         a first segment of our own, durable
  *     manifest    one of our own, with all of that version
- *     log         a first segment of our own
  *     threads
+ *
+ * A new store has its manifest and SUPER before its log, so that no log is ever without a SUPER.
+ * In an old one the log comes first: the manifest can only name a start that is there.
  *
  * Nothing is changed before everything was found to be whole, but that orphans are removed. What
  * was read of manifest and log has been made durable first, so nobody is shown what a power loss
@@ -322,8 +325,7 @@ void fr_engine_release_old_log(struct fr_engine *engine, fr_lsn lsn)
 }
 
 /* What was replayed goes ahead of all that is written now; it is flushed first. */
-static fr_status set_up_memtables(struct fr_engine *engine, struct fr_memtable *replayed,
-        fr_lsn end)
+static fr_status set_up_memtables(struct fr_engine *engine, struct fr_memtable *replayed)
 {
     struct fr_memtable_stats stats;
     fr_status st;
@@ -332,7 +334,7 @@ static fr_status set_up_memtables(struct fr_engine *engine, struct fr_memtable *
     FR_TRY(fr_memtable_new(engine->options.memtable_size, &engine->active));
     if (stats.entry_count + stats.range_count > 0)
         engine->sealed[engine->sealed_count++] =
-                (struct fr_sealed){.memtable = fr_memtable_ref(replayed), .log_end = end};
+                (struct fr_sealed){.memtable = fr_memtable_ref(replayed)};
 out:
     return st;
 }
@@ -345,17 +347,43 @@ static fr_status publish_first_view(struct fr_engine *engine, struct fr_version 
     return st;
 }
 
+static fr_status begin_manifest(struct fr_engine *engine, const struct fr_version *version)
+{
+    fr_mutex_lock(&engine->manifest_mu);
+    fr_status st = fr_engine_begin_manifest(engine, version);
+    fr_mutex_unlock(&engine->manifest_mu);
+    return st;
+}
+
+/*
+ * A log that follows an older one, which may be removed as soon as a manifest says that the start
+ * is ours: so ours is made durable before. It starts at a block, the older one may end before that.
+ */
+static fr_status take_over_log(struct fr_engine *engine, const struct fr_wal_end *end)
+{
+    fr_lsn durable;
+    fr_status st;
+
+    FR_TRY(open_log(engine, end));
+    FR_TRY(fr_wal_writer_sync(engine->log, &durable));
+    engine->old_log_end = fr_wal_writer_start(engine->log);
+    if (engine->sealed_count > 0)
+        engine->sealed[0].log_end = engine->old_log_end;
+    else
+        engine->log_start = engine->old_log_end;
+out:
+    return st;
+}
+
 static fr_status begin_writing(struct fr_engine *engine, const struct fr_version *version,
         const struct fr_wal_end *end)
 {
+    bool is_new = engine->super.manifest == 0;
     fr_status st;
 
-    fr_mutex_lock(&engine->manifest_mu);
-    st = fr_engine_begin_manifest(engine, version);
-    fr_mutex_unlock(&engine->manifest_mu);
-    FR_TRY(st);
-    FR_TRY(open_log(engine, end));
-    engine->old_log_end = end->link.number == 0 ? 0 : end->link.lsn;
+    if (is_new) FR_TRY(begin_manifest(engine, version));
+    FR_TRY(take_over_log(engine, end));
+    if (!is_new) FR_TRY(begin_manifest(engine, version));
     if (engine->sealed_count == 0) fr_engine_release_old_log(engine, engine->old_log_end);
     FR_TRY(fr_thread_start(&engine->flush_thread, "freshet-flush", fr_engine_flush_main, engine));
     FR_TRY(fr_thread_start(&engine->compact_thread, "freshet-compact", fr_engine_compact_main,
@@ -383,9 +411,8 @@ static fr_status recover(struct fr_engine *engine)
     FR_TRY(fr_memtable_new(SIZE_MAX / 4, &replayed));
     FR_TRY(replay_log(engine, &state, replayed, &last_seq, &end));
     atomic_store_explicit(&engine->last_seq, last_seq, memory_order_release);
-    FR_TRY(set_up_memtables(engine, replayed, end.link.lsn));
-    engine->log_start =
-            engine->sealed_count > 0 || end.link.number == 0 ? state.log.start : end.link.lsn;
+    FR_TRY(set_up_memtables(engine, replayed));
+    engine->log_start = state.log.start;
     FR_TRY(publish_first_view(engine, state.version));
     if (engine->options.read_only) goto out;
     FR_TRY(remove_orphans(engine, state.version));

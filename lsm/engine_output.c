@@ -276,17 +276,15 @@ out:
     return st;
 }
 
-void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool installed)
+void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool named)
 {
     (void)engine;
     for (size_t i = 0; i < output->table_count; i++) {
-        if (!installed)
-            atomic_store_explicit(&output->tables[i]->dropped, true, memory_order_relaxed);
+        if (!named) atomic_store_explicit(&output->tables[i]->dropped, true, memory_order_relaxed);
         fr_version_table_unref(output->tables[i]);
     }
     for (size_t i = 0; i < output->values_count; i++) {
-        if (!installed)
-            atomic_store_explicit(&output->values[i]->dropped, true, memory_order_relaxed);
+        if (!named) atomic_store_explicit(&output->values[i]->dropped, true, memory_order_relaxed);
         fr_version_values_unref(output->values[i]);
     }
     fr_free(output->tables);

@@ -72,7 +72,7 @@ struct fr_engine {
     struct fr_mutex manifest_mu; /* rank FR_RANK_LSM_MANIFEST */
 
     /* Guarded by manifest_mu. */
-    struct fr_manifest *manifest;
+    struct fr_manifest *manifest; /* NULL once it is unknown what it holds, or which is current */
     struct fr_super super;
     fr_lsn log_start; /* recovery starts here */
 
@@ -171,8 +171,11 @@ FR_NODISCARD fr_status fr_output_write(struct fr_engine *engine, struct fr_fold 
         const struct fr_fold_options *fold_options, const struct fr_output_options *options,
         struct fr_output *ret_output);
 
-/* Drop the references; the files stay if an installed version has them, else they are removed. */
-void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool installed);
+/*
+ * Drop the references, and remove the files unless a manifest may name them. After an installation
+ * that has failed it may: the edit can be on the disk all the same. The next opening knows.
+ */
+void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool named);
 
 /* engine_read.c: the bytes of a placed value, from the version that the context names. */
 struct fr_fetch_ctx {

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "io/dir.h"
 #include "wal/wal_reader.h"
@@ -177,7 +178,8 @@ fr_status fr_manifest_replay(struct fr_dir *dir, const struct fr_super *super,
     struct replay replay = {.obsolete = obsolete, .state = &state};
     struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_MANIFEST,
             .flags = settle ? FR_WAL_READ_SETTLE : 0,
-            .start = super->manifest_lsn};
+            .start = super->manifest_lsn,
+            .number = super->manifest};
     struct fr_wal_reader *reader = NULL;
     fr_slice edit;
     uint64_t tag;
@@ -243,7 +245,10 @@ fr_status fr_manifest_begin(struct fr_dir *dir, struct fr_super *super, fr_slice
     FR_TRY(fr_manifest_append(manifest, edit));
     FR_TRY(super->manifest == 0 ? fr_super_create(dir, &next) : fr_super_change(dir, &next));
     *super = next;
-    FR_TRY(fr_wal_remove_before(dir, FR_WAL_KIND_MANIFEST, next.manifest));
+    /* One that stays behind is passed over, and removed with the next. */
+    if (fr_wal_remove_before(dir, FR_WAL_KIND_MANIFEST, next.manifest) < 0)
+        fr_log(FR_LOG_WARN, "lsm", "%s", fr_last_error());
+    st = FR_OK;
     *ret_manifest = FR_TAKE(manifest);
 out:
     fr_manifest_close(manifest);

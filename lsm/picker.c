@@ -44,6 +44,16 @@ void fr_picker_targets(const struct fr_version *version, const struct fr_picker_
         if (target <= options->base_bytes) break;
         target = FR_MAX(target / options->ratio, options->base_bytes);
     }
+    /*
+     * A last level that has shrunk may want fewer levels above it than there still are. Nothing may
+     * be compacted past their tables: it is newer than they are.
+     */
+    for (unsigned level = 1; level < *ret_base; level++) {
+        if (version->levels[level].count == 0) continue;
+        for (unsigned l = level; l < *ret_base; l++)
+            ret_targets[l] = options->base_bytes;
+        *ret_base = level;
+    }
     /* The last level is full by definition; it only overflows into one that does not exist yet. */
     ret_targets[last] = UINT64_MAX;
 }
@@ -196,28 +206,47 @@ static fr_status pick_dense(const struct fr_version *version, struct fr_pick *pi
     return FR_NOT_FOUND;
 }
 
+/* How urgent a level is; from 1 on it is due. */
+static double score_of(const struct fr_version *version, const struct fr_picker_options *options,
+        const uint64_t targets[FR_LEVEL_COUNT], unsigned level)
+{
+    if (level == 0) return (double)version->levels[0].count / options->level0_trigger;
+    return (double)version->levels[level].file_bytes / (double)targets[level];
+}
+
+/* The most urgent level that is due and not yet tried; FR_LEVEL_COUNT if there is none. */
+static unsigned worst_level(const double scores[FR_LEVEL_COUNT - 1])
+{
+    unsigned worst = FR_LEVEL_COUNT;
+
+    for (unsigned level = 0; level < FR_LEVEL_COUNT - 1; level++)
+        if (scores[level] >= 1 && (worst == FR_LEVEL_COUNT || scores[level] > scores[worst]))
+            worst = level;
+    return worst;
+}
+
 fr_status fr_picker_pick(const struct fr_version *version, const struct fr_picker_options *options,
         struct fr_pick *ret_pick)
 {
+    double scores[FR_LEVEL_COUNT - 1] = {0};
     uint64_t targets[FR_LEVEL_COUNT];
     struct fr_pick pick = {0};
-    unsigned base, worst = 0;
-    fr_status st;
+    fr_status st = FR_NOT_FOUND;
+    unsigned base, worst;
 
     fr_picker_targets(version, options, targets, &base);
-    double worst_score = (double)version->levels[0].count / options->level0_trigger;
-    for (unsigned level = base; level < FR_LEVEL_COUNT - 1; level++) {
-        double score = (double)version->levels[level].file_bytes / (double)targets[level];
-        if (score <= worst_score) continue;
-        worst = level;
-        worst_score = score;
+    for (unsigned level = 0; level < FR_LEVEL_COUNT - 1; level++)
+        if (level == 0 || level >= base) scores[level] = score_of(version, options, targets, level);
+    while (st == FR_NOT_FOUND && (worst = worst_level(scores)) < FR_LEVEL_COUNT) {
+        scores[worst] = 0; /* if its tables are busy, the next one has its turn */
+        fr_pick_deinit(&pick);
+        st = worst == 0 ? pick_level0(version, base, &pick)
+                        : pick_least_drag(version, worst, &pick);
     }
-    if (worst_score < 1)
+    if (st == FR_NOT_FOUND) {
+        fr_pick_deinit(&pick);
         st = pick_dense(version, &pick);
-    else if (worst == 0)
-        st = pick_level0(version, base, &pick);
-    else
-        st = pick_least_drag(version, worst, &pick);
+    }
     if (st == FR_OK)
         *ret_pick = pick;
     else

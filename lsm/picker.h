@@ -3,15 +3,16 @@
  *
  * Sizes of levels are dynamic: the last level that holds anything is the measure, and each level
  * above is to hold a tenth of the one below, down to the least size; the first level that this
- * reaches is the base level, into which level 0 is compacted. Levels between are empty.
+ * reaches is the base level, into which level 0 is compacted. Levels between are empty; as long as
+ * they are not, because the last level has shrunk, the first one with tables is the base level.
  *
  *     last   = the deepest level with tables, or the deepest there is
  *     target = bytes of last, then /10, /10, ... while above base_bytes
  *
  * A level's score is its bytes over its target, of level 0 its tables over the trigger; the highest
  * score of 1 or more is worked on. Within a level the table goes first that drags along the least
- * of the level below. If no level is over its target, a table goes whose deletes or fragments are
- * dense, as long as there is a level below which they burden.
+ * of the level below. If no level is over its target, or the tables of those are busy, a table goes
+ * whose deletes or fragments are dense, as long as there is a level below which they burden.
  */
 #ifndef FR_LSM_PICKER_H
 #define FR_LSM_PICKER_H

@@ -47,9 +47,12 @@ out:
     return st;
 }
 
-/* One copy, if it is whole and newer than the best so far. */
+/*
+ * One copy, if it is whole and newer than the best so far. One that cannot be read is as good as a
+ * damaged one: that is what there are copies for. *unread has the last such failure.
+ */
 static fr_status consider(struct fr_file *file, uint64_t offset, struct fr_super *best,
-        bool *ret_found)
+        bool *ret_found, struct fr_error *unread)
 {
     uint8_t *bytes = fr_alloc(FR_SUPER_COPY_SIZE);
     struct fr_super super = {0};
@@ -57,8 +60,10 @@ static fr_status consider(struct fr_file *file, uint64_t offset, struct fr_super
 
     if (bytes == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a superblock");
     st = fr_file_read_exact(file, offset, bytes, FR_SUPER_COPY_SIZE);
+    if (st == FR_ERR_IO) fr_error_save(unread);
     if (st == FR_OK) st = fr_super_decode(bytes, offset, &super);
     fr_free(bytes);
+    if (st == FR_ERR_IO) return FR_OK;
     if (st == FR_ERR_CORRUPT) return FR_OK; /* the other copies decide */
     if (st < 0) return st;
     if (*ret_found && best->generation >= super.generation) return FR_OK;
@@ -71,6 +76,7 @@ fr_status fr_super_read(struct fr_dir *dir, struct fr_super *ret_super)
 {
     char name[FR_FILE_NAME_SIZE];
     struct fr_file *file = NULL;
+    struct fr_error unread = {.size = sizeof(unread)};
     struct fr_super best = {0};
     bool found = false;
     fr_status st;
@@ -79,7 +85,11 @@ fr_status fr_super_read(struct fr_dir *dir, struct fr_super *ret_super)
     FR_TRY(fr_file_open(dir, name, 0, &file));
     for (uint64_t generation = 0; generation < 2; generation++)
         for (unsigned copy = 0; copy < FR_SUPER_COPIES; copy++)
-            FR_TRY(consider(file, fr_super_offset(generation, copy), &best, &found));
+            FR_TRY(consider(file, fr_super_offset(generation, copy), &best, &found, &unread));
+    if (!found && unread.status != FR_OK) {
+        st = fr_error_restore(&unread);
+        goto out;
+    }
     if (!found) {
         st = FR_FAIL(FR_ERR_CORRUPT, "%s: no whole superblock at 0, 4096, 65536 or 69632",
                 fr_file_path(file));

@@ -11,7 +11,8 @@ struct fr_dir;
 
 /*
  * The store's identity and its current manifest. FR_ERR_MISSING: the directory has no SUPER.
- * FR_ERR_CORRUPT: no copy of it is whole. FR_ERR_TOO_NEW. The words name the file.
+ * FR_ERR_CORRUPT: no copy of it is whole. FR_ERR_IO: none, and one could not be read.
+ * FR_ERR_TOO_NEW. The words name the file.
  */
 FR_NODISCARD fr_status fr_super_read(struct fr_dir *dir, struct fr_super *ret_super);
 

@@ -54,7 +54,7 @@ bool fr_obsolete_take(struct fr_obsolete *obsolete, struct fr_obsolete_file *ret
 
 /* A table as versions share it. */
 struct fr_version_table {
-    _Atomic(uint32_t) refs; /* taken relaxed; released, and acquired by the last one */
+    _Atomic(uint32_t) refs; /* taken relaxed; given back with release and acquire */
 
     /* Constant. */
     struct fr_obsolete *obsolete;

@@ -21,7 +21,8 @@
 struct found {
     uint64_t number;
     uint64_t file_size;
-    bool valid; /* the header is right; else it is blank, or torn, or damaged */
+    bool valid;    /* the header is right; else it is blank, or torn, or damaged */
+    bool stranger; /* the header is right, but it is of another beginning */
     struct fr_wal_header header;
     struct found *successor; /* in the chain; NULL for the newest */
     char name[FR_FILE_NAME_SIZE];
@@ -172,7 +173,7 @@ static fr_status find_previous(struct fr_wal_reader *r, struct found *f, struct 
 }
 
 /* Back from the newest to the segment with the start, or to the first one there ever was. */
-static fr_status find_chain(struct fr_wal_reader *r)
+static fr_status follow_back(struct fr_wal_reader *r, struct found **ret_first)
 {
     struct found *f = newest_valid(r), *p = NULL;
 
@@ -181,6 +182,32 @@ static fr_status find_chain(struct fr_wal_reader *r)
         if (st < 0) return st;
         p->successor = f;
         f = p;
+    }
+    *ret_first = f;
+    return FR_OK;
+}
+
+static void pass_over(struct found *f)
+{
+    FR_COVER("wal: another beginning is passed over");
+    while (f != NULL) {
+        struct found *next = f->successor;
+        f->valid = false;
+        f->stranger = true;
+        f->successor = NULL;
+        f = next;
+    }
+}
+
+static fr_status find_chain(struct fr_wal_reader *r)
+{
+    struct found *f;
+
+    for (;;) {
+        fr_status st = follow_back(r, &f);
+        if (st < 0) return st;
+        if (f == NULL || r->options.number == 0 || f->number == r->options.number) break;
+        pass_over(f);
     }
     r->at = f;
     return FR_OK;
@@ -407,7 +434,7 @@ static fr_status judge_newer_files(struct fr_wal_reader *r, uint64_t than, fr_ls
 {
     for (size_t i = 0; i < r->file_count; i++) {
         struct found *f = &r->files[i];
-        if (f->number <= than) continue;
+        if (f->number <= than || f->stranger) continue;
         FR_ASSERT(!f->valid);
         fr_status st = judge_newer(r, f, end);
         if (st < 0) return st;
@@ -463,7 +490,8 @@ static fr_status check_promise(struct fr_wal_reader *r)
 {
     for (size_t i = 0; i < r->file_count; i++) {
         const struct found *f = &r->files[i];
-        if (f->number > r->at->number && f->file_size >= FR_WAL_SEGMENT_SIZE_MIN) return FR_OK;
+        if (f->number > r->at->number && !f->stranger && f->file_size >= FR_WAL_SEGMENT_SIZE_MIN)
+            return FR_OK;
     }
     return FR_FAIL(FR_ERR_MISSING, "%s: the segment that follows it is not there",
             fr_file_path(r->file));

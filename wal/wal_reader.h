@@ -43,6 +43,13 @@ struct fr_wal_reader_options {
 
     /* Known from elsewhere: the log was durable up to here. 0 if nothing is known. */
     fr_lsn durable;
+
+    /*
+     * The number of the segment that has the start, where that is known: others may have begun a
+     * log of the kind and not come far. Segments that do not lead back to it are passed over. 0 if
+     * there can be only one.
+     */
+    uint64_t number;
 };
 
 /*

@@ -31,6 +31,7 @@ struct fr_wal_writer {
     uint64_t file_bytes; /* of all files */
     bool syncing;        /* one thread is; current stays what it is */
     bool preparing;      /* one thread makes the blank */
+    bool begun;          /* the current segment's header is durable */
     bool sealed;         /* there is no more to come */
     bool failed;         /* for good; failure says why */
     fr_lsn marked;       /* the latest `durable` of any group */
@@ -170,6 +171,7 @@ static void begin_locked(struct fr_wal_writer *w, struct fr_wal_link previous, f
     else
         w->segments = s;
     w->current = s;
+    w->begun = false;
 }
 
 /* ---- syncing ----------------------------------------------------------------------------------
@@ -205,6 +207,7 @@ static fr_status sync_current_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     if (w->failed) return check_locked(w); /* a write has failed meanwhile: trust nothing */
     FR_ASSERT(target >= atomic_load_explicit(&w->durable, memory_order_relaxed));
     atomic_store_explicit(&w->durable, target, memory_order_release);
+    w->begun = true;
     return FR_OK;
 }
 
@@ -235,7 +238,7 @@ static fr_status sync_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     fr_lsn wanted = fr_wal_segment_end(w->current);
     fr_status st = await_turn_locked(w);
 
-    if (st < 0 || durable_of(w) >= wanted) return st;
+    if (st < 0 || (durable_of(w) >= wanted && w->begun)) return st;
     fill_locked(w, FR_WAL_PAD, 0);
     return sync_current_locked(w);
 }

@@ -97,7 +97,10 @@ enum fr_wal_class {
 FR_NODISCARD fr_status fr_wal_writer_append(struct fr_wal_writer *w, const fr_slice *parts,
         size_t part_count, uint64_t tag, enum fr_wal_class durability, fr_lsn *ret_end);
 
-/* All that was appended before the call is durable, up to *ret_durable. */
+/*
+ * All that was appended before the call is durable, up to *ret_durable; and so is the segment that
+ * the log has reached, even if nothing is in it yet: what is before it may be released.
+ */
 FR_NODISCARD fr_status fr_wal_writer_sync(struct fr_wal_writer *w, fr_lsn *ret_durable);
 
 /*

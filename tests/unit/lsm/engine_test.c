@@ -7,7 +7,7 @@
  */
 #include "base/rng.h"
 #include "lsm/batch.h"
-#include "lsm/engine.h"
+#include "lsm/engine_priv.h"
 #include "tests/unit/io/test_world.h"
 
 #define KEYS        400
@@ -333,3 +333,103 @@ Test(TEST_SUITE, files_that_nobody_needs_are_removed)
     fr_dir_names_deinit(&names);
     close_store(&t);
 }
+
+#ifdef TEST_SIM
+#include "io/sim.h"
+
+/* The store as another machine has it, with all that the model has. */
+static void check_machine(struct test_store *t, struct fr_sim *sim)
+{
+    struct fr_engine *engine = t->engine;
+
+    must(fr_engine_open(fr_sim_env(sim), t->world.path, &t->options, &t->engine));
+    check_all(t);
+    must(fr_engine_close(t->engine));
+    t->engine = engine;
+}
+
+static void close_broken_store(struct test_store *t)
+{
+    cr_assert_lt(fr_engine_close(t->engine), 0);
+    for (size_t i = 0; i < KEYS; i++)
+        fr_buf_deinit(&t->model[i].bytes);
+    test_world_close(&t->world);
+}
+
+/* Nobody has asked for durability, but the flush has made its own. */
+Test(TEST_SUITE, what_was_flushed_survives_a_power_loss)
+{
+    struct fr_sim_crash_options options = {.images_max = 60};
+    static struct test_store t;
+    struct fr_sim_image *image;
+    struct fr_sim_crash *crash;
+    struct fr_sim *sim;
+    fr_status st;
+
+    for (uint64_t seed = 20; seed < 23; seed++) {
+        open_store(&t, seed);
+        for (int i = 0; i < 40; i++)
+            random_write(&t);
+        must(fr_engine_flush(t.engine));
+        must(fr_engine_wait_idle(t.engine));
+        must(fr_sim_crash_open(t.world.sim, &options, &crash));
+        while ((st = fr_sim_crash_next(crash, &image)) == FR_OK) {
+            must(fr_sim_image_boot(image, 1, &sim));
+            check_machine(&t, sim);
+            fr_sim_close(sim);
+            fr_sim_image_free(image);
+        }
+        cr_assert_eq(st, FR_END);
+        fr_sim_crash_close(crash);
+        close_store(&t);
+    }
+}
+
+/* The edit is on the disk, but the answer says that it is not. */
+Test(TEST_SUITE, files_of_an_edit_that_may_be_durable_stay)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC) | FR_SIM_MASK(FR_SIM_WRITE_DSYNC),
+            .name = "*.manifest",
+            .forever = true,
+            .kind = FR_SIM_FAULT_ERROR_AFTER};
+    static struct test_store t;
+    struct fr_sim *sim;
+
+    open_store(&t, 30);
+    for (int i = 0; i < 40; i++)
+        random_write(&t);
+    must(fr_sim_fault_add(t.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_engine_flush(t.engine));
+    cr_assert_lt(fr_engine_close(t.engine), 0);
+    must(fr_sim_kill(t.world.sim, &sim));
+    check_machine(&t, sim);
+    fr_sim_close(sim);
+    for (size_t i = 0; i < KEYS; i++)
+        fr_buf_deinit(&t.model[i].bytes);
+    test_world_close(&t.world);
+}
+
+Test(TEST_SUITE, a_manifest_that_may_not_be_current_takes_no_edits)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC),
+            .name = "SUPER",
+            .forever = true,
+            .kind = FR_SIM_FAULT_ERROR_AFTER};
+    static struct test_store t;
+    struct fr_sim *sim;
+
+    open_store(&t, 31);
+    for (int i = 0; i < 40; i++)
+        random_write(&t);
+    must(fr_sim_fault_add(t.world.sim, &fault));
+    fr_mutex_lock(&t.engine->manifest_mu);
+    fr_status st = fr_engine_begin_manifest(t.engine, t.engine->view->version);
+    fr_mutex_unlock(&t.engine->manifest_mu);
+    cr_assert_eq(st, FR_ERR_IO);
+    must_be(FR_ERR_POISONED, fr_engine_flush(t.engine));
+    must(fr_sim_kill(t.world.sim, &sim));
+    check_machine(&t, sim);
+    fr_sim_close(sim);
+    close_broken_store(&t);
+}
+#endif
