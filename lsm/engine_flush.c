@@ -134,6 +134,7 @@ fr_status fr_engine_flush(struct fr_engine *engine)
     struct fr_memtable_stats stats;
     fr_status st = FR_OK;
 
+    if (engine->log == NULL) return FR_FAIL(FR_ERR_READONLY, "the store is open for reading only");
     fr_mutex_lock(&engine->mu);
     fr_memtable_stats_get(engine->active, &stats);
     fr_mutex_unlock(&engine->mu);

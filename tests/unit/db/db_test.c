@@ -280,6 +280,10 @@ Test(db, a_reader_beside_the_writer_sees_the_log)
     must(fr_db_get(reader, NULL, "a", 1, &value));
     fr_pinned_release(&value);
     cr_assert_eq(fr_db_put(reader, NULL, "b", 1, "x", 1), FR_ERR_READONLY);
+    cr_assert_eq(fr_db_flush(reader), FR_ERR_READONLY);
+    cr_assert_eq(fr_db_compact_range(reader, NULL, 0, NULL, 0), FR_ERR_READONLY);
+    cr_assert_eq(fr_db_sync(reader), FR_ERR_READONLY);
+    must(fr_db_wait_idle(reader));
     must(fr_db_close(reader));
     put("b", "2");
 }
