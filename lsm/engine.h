@@ -81,9 +81,8 @@ fr_seq fr_engine_last_seq(const struct fr_engine *engine);
 struct fr_engine_value {
     fr_slice bytes;
     struct fr_view *view; /* with a reference, or NULL */
-    const struct fr_engine *engine;
-    void *block;       /* pinned, or NULL */
-    const void *table; /* that it belongs to */
+    void *block;          /* pinned, or NULL */
+    const void *table;    /* that it belongs to */
     struct fr_buf buf;
 };
 

@@ -34,22 +34,6 @@ struct read {
     size_t pinned_count;
 };
 
-/* The value file that a place is in; NULL if the version has none of that number. */
-static struct fr_value_file *find_values(const struct fr_version *version, uint64_t number)
-{
-    size_t low = 0, high = version->values_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (version->values[middle]->meta.number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == version->values_count || version->values[low]->meta.number != number) return NULL;
-    return version->values[low]->file;
-}
-
 fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to)
 {
     const struct fr_fetch_ctx *ctx = fetch_ctx;
@@ -57,10 +41,11 @@ fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct 
 
     if (!fr_place_get(entry->value, &place))
         return FR_FAIL(FR_ERR_CORRUPT, "an entry's place of its value makes no sense");
-    struct fr_value_file *file = find_values(ctx->version, place.file);
-    if (file == NULL)
+    size_t at = fr_version_find_values(ctx->version, place.file);
+    if (at == ctx->version->values_count)
         return FR_FAIL(FR_ERR_CORRUPT, "value file %" PRIu64 " is not part of the store",
                 place.file);
+    struct fr_value_file *file = ctx->version->values[at]->file;
     if (ctx->windows != NULL)
         return fr_value_windows_fetch(ctx->windows, file, &place, entry->key, entry->seq, to);
     return fr_value_fetch(file, &place, entry->key, entry->seq, to);
@@ -216,7 +201,7 @@ fr_status fr_engine_get_in(struct fr_engine *engine, struct fr_view *view, fr_sl
 {
     struct read read = {.engine = engine, .key = key, .hash = fr_hash64(key)};
     struct fr_fetch_ctx fetch_ctx = {.version = view->version};
-    struct fr_engine_value value = {.engine = engine};
+    struct fr_engine_value value = {0};
     fr_status st;
 
     fr_lookup_init(&read.lookup, key, at, fr_env_wall_us(engine->env));

@@ -380,8 +380,7 @@ static fr_status build_values(const struct fr_version *from, const struct fr_ver
     return FR_OK;
 }
 
-/* The place of a value file in a version; values_count if it is not there. */
-static size_t find_values(const struct fr_version *version, uint64_t number)
+size_t fr_version_find_values(const struct fr_version *version, uint64_t number)
 {
     size_t low = 0, high = version->values_count;
 
@@ -402,7 +401,7 @@ static fr_status count_live(struct fr_version *version)
         for (size_t i = 0; i < version->levels[level].count; i++) {
             const struct fr_edit_table *meta = &version->levels[level].tables[i]->meta;
             for (size_t r = 0; r < meta->ref_count; r++) {
-                size_t at = find_values(version, meta->refs[r].file);
+                size_t at = fr_version_find_values(version, meta->refs[r].file);
                 if (at == version->values_count)
                     return FR_FAIL(FR_ERR_CORRUPT,
                             "table %" PRIu64 " points to value file %" PRIu64

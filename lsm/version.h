@@ -168,6 +168,9 @@ void fr_version_mark_dropped(const struct fr_version *base, const struct fr_vers
 /* Assert that levels are in order and sums are right; for tests and debug builds. */
 void fr_version_check(const struct fr_version *version);
 
+/* The place of a value file in values; values_count if it is not there. */
+size_t fr_version_find_values(const struct fr_version *version, uint64_t number);
+
 /* Whether all that a table holds or covers is before the key. */
 bool fr_version_is_before(const struct fr_edit_table *table, fr_slice key);
 
