@@ -254,7 +254,7 @@ static fr_status merge_tables(struct fr_engine *engine, const struct job *job)
     uint64_t written = output.bytes;
     st = fr_engine_install(engine, &output.change, NULL);
     /* Also if it failed: the edit may be durable all the same, and then it names these files. */
-    fr_output_deinit(engine, &output, true);
+    fr_output_deinit(&output, true);
     FR_TRY(st);
     fr_mutex_lock(&engine->mu);
     engine->stats.compaction_count++;
@@ -262,7 +262,7 @@ static fr_status merge_tables(struct fr_engine *engine, const struct job *job)
     engine->stats.compaction_write_bytes += written;
     fr_mutex_unlock(&engine->mu);
 out:
-    fr_output_deinit(engine, &output, false);
+    fr_output_deinit(&output, false);
     return st;
 }
 

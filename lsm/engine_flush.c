@@ -67,7 +67,7 @@ static fr_status flush_one(struct fr_engine *engine, struct fr_sealed sealed, fr
     FR_TRY(settle_log(engine, sealed.log_end));
     uint64_t bytes = output.bytes;
     st = fr_engine_install(engine, &output.change, &sealed.log_end);
-    fr_output_deinit(engine, &output, true);
+    fr_output_deinit(&output, true);
     FR_TRY(st);
     fr_mutex_lock(&engine->mu);
     engine->stats.flush_bytes += bytes;
@@ -78,7 +78,7 @@ static fr_status flush_one(struct fr_engine *engine, struct fr_sealed sealed, fr
         fr_log(FR_LOG_WARN, "lsm", "%s", fr_last_error());
     fr_engine_release_old_log(engine, sealed.log_end);
 out:
-    fr_output_deinit(engine, &output, false);
+    fr_output_deinit(&output, false);
     return st;
 }
 

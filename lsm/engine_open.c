@@ -199,21 +199,22 @@ static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *
     FR_TRY(fr_version_new(&empty));
     for (size_t i = 0; i < closed->values_count; i++) {
         FR_TRY(fr_engine_open_values(engine, &closed->values[i]->meta, &values));
-        FR_TRY(fr_version_change_add_values(&change, values));
+        st = fr_version_change_add_values(&change, values);
+        if (st < 0) fr_version_values_unref(values);
+        FR_TRY(st);
     }
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
         for (size_t i = 0; i < closed->levels[level].count; i++) {
             FR_TRY(fr_engine_open_table(engine, &closed->levels[level].tables[i]->meta, &table));
-            FR_TRY(fr_version_change_add_table(&change, level, table));
+            st = fr_version_change_add_table(&change, level, table);
+            if (st < 0) fr_version_table_unref(table);
+            FR_TRY(st);
         }
     FR_TRY(fr_version_apply(empty, &change, &open));
     fr_version_unref(closed);
     state->version = open;
 out:
-    for (size_t i = 0; i < change.add_table_count; i++)
-        fr_version_table_unref(change.add_tables[i].table);
-    for (size_t i = 0; i < change.add_values_count; i++)
-        fr_version_values_unref(change.add_values[i]);
+    fr_version_change_unref_added(&change);
     fr_version_change_deinit(&change);
     fr_version_unref(empty);
     return st;

@@ -91,17 +91,6 @@ static void fill_edit(const struct fr_table_meta *meta, struct fr_edit_table *re
     fr_put_u64(ret_edit->hash + 8, meta->hash.high);
 }
 
-static bool keep(void *array_of_pointer, size_t *count, void *item)
-{
-    void ***array = array_of_pointer;
-    void **moved = fr_realloc(*array, (*count + 1) * sizeof(void *));
-
-    if (moved == NULL) return false;
-    moved[(*count)++] = item;
-    *array = moved;
-    return true;
-}
-
 static fr_status keep_table(struct writer *w, const struct fr_table_meta *meta)
 {
     struct fr_version_table *table;
@@ -110,12 +99,9 @@ static fr_status keep_table(struct writer *w, const struct fr_table_meta *meta)
 
     fill_edit(meta, &edit);
     FR_TRY(fr_engine_open_table(w->engine, &edit, &table));
-    if (!keep(&w->output->tables, &w->output->table_count, table)) {
-        fr_version_table_unref(table);
-        return FR_FAIL(FR_ERR_NOMEM, "no memory for a new table");
-    }
     w->output->bytes += meta->file_size;
     st = fr_version_change_add_table(&w->output->change, w->options->level, table);
+    if (st < 0) fr_version_table_unref(table);
 out:
     return st;
 }
@@ -151,12 +137,9 @@ static fr_status finish_values(struct writer *w)
     fr_put_u64(edit.hash, meta.hash.low);
     fr_put_u64(edit.hash + 8, meta.hash.high);
     FR_TRY(fr_engine_open_values(w->engine, &edit, &values));
-    if (!keep(&w->output->values, &w->output->values_count, values)) {
-        fr_version_values_unref(values);
-        return FR_FAIL(FR_ERR_NOMEM, "no memory for a new value file");
-    }
     w->output->bytes += meta.file_size;
     st = fr_version_change_add_values(&w->output->change, values);
+    if (st < 0) fr_version_values_unref(values);
 out:
     return st;
 }
@@ -246,7 +229,7 @@ static fr_status write_all(struct writer *w, struct fr_fold *fold)
     FR_TRY(finish_table(w, NULL));
     FR_TRY(finish_values(w));
     /* The names, before an edit may name the files. */
-    if (w->output->table_count > 0) FR_TRY(fr_dir_sync(w->engine->dir));
+    if (w->output->change.add_table_count > 0) FR_TRY(fr_dir_sync(w->engine->dir));
     st = FR_OK;
 out:
     return st;
@@ -272,23 +255,19 @@ out:
     fr_range_set_unref(ranges);
     fr_buf_deinit(&w.low);
     fr_buf_deinit(&w.scratch);
-    fr_output_deinit(engine, &output, false);
+    fr_output_deinit(&output, false);
     return st;
 }
 
-void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool named)
+void fr_output_deinit(struct fr_output *output, bool named)
 {
-    (void)engine;
-    for (size_t i = 0; i < output->table_count; i++) {
-        if (!named) atomic_store_explicit(&output->tables[i]->dropped, true, memory_order_relaxed);
-        fr_version_table_unref(output->tables[i]);
-    }
-    for (size_t i = 0; i < output->values_count; i++) {
-        if (!named) atomic_store_explicit(&output->values[i]->dropped, true, memory_order_relaxed);
-        fr_version_values_unref(output->values[i]);
-    }
-    fr_free(output->tables);
-    fr_free(output->values);
+    const struct fr_version_change *change = &output->change;
+
+    for (size_t i = 0; i < change->add_table_count && !named; i++)
+        atomic_store_explicit(&change->add_tables[i].table->dropped, true, memory_order_relaxed);
+    for (size_t i = 0; i < change->add_values_count && !named; i++)
+        atomic_store_explicit(&change->add_values[i]->dropped, true, memory_order_relaxed);
+    fr_version_change_unref_added(change);
     fr_version_change_deinit(&output->change);
     *output = (struct fr_output){0};
 }

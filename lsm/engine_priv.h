@@ -159,11 +159,7 @@ struct fr_output_options {
 };
 
 struct fr_output {
-    struct fr_version_change change; /* the additions, open */
-    struct fr_version_table **tables;
-    size_t table_count;
-    struct fr_version_values **values;
-    size_t values_count;
+    struct fr_version_change change; /* what was written, open: a reference to each is ours */
     uint64_t bytes;
 };
 
@@ -175,7 +171,7 @@ FR_NODISCARD fr_status fr_output_write(struct fr_engine *engine, struct fr_fold 
  * Drop the references, and remove the files unless a manifest may name them. After an installation
  * that has failed it may: the edit can be on the disk all the same. The next opening knows.
  */
-void fr_output_deinit(struct fr_engine *engine, struct fr_output *output, bool named);
+void fr_output_deinit(struct fr_output *output, bool named);
 
 /* engine_read.c: the bytes of a placed value, from the version that the context names. */
 struct fr_fetch_ctx {

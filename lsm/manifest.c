@@ -24,11 +24,7 @@ struct fr_manifest {
 struct replay {
     struct fr_obsolete *obsolete;
     struct fr_manifest_state *state;
-    struct fr_version_change change;
-    struct fr_version_table **new_tables; /* one reference each, until the edit is applied */
-    size_t new_table_count;
-    struct fr_version_values **new_values;
-    size_t new_values_count;
+    struct fr_version_change change; /* what it adds is ours: a reference each */
 };
 
 static fr_status on_reset(void *ctx)
@@ -69,17 +65,6 @@ static fr_status on_log(void *ctx, const struct fr_edit_log *log)
     return FR_OK;
 }
 
-static bool keep(void *array_of_pointer, size_t *count, void *item)
-{
-    void ***array = array_of_pointer;
-    void **moved = fr_realloc(*array, (*count + 1) * sizeof(void *));
-
-    if (moved == NULL) return false;
-    moved[(*count)++] = item;
-    *array = moved;
-    return true;
-}
-
 /* A table that the same edit drops from another level: it is moved, not made again. */
 static fr_status on_add_table(void *ctx, unsigned level, const struct fr_edit_table *meta)
 {
@@ -88,11 +73,9 @@ static fr_status on_add_table(void *ctx, unsigned level, const struct fr_edit_ta
 
     fr_status st = fr_version_table_new(replay->obsolete, meta, NULL, NULL, NULL, &table);
     if (st < 0) return st;
-    if (!keep(&replay->new_tables, &replay->new_table_count, table)) {
-        fr_version_table_unref(table);
-        return FR_FAIL(FR_ERR_NOMEM, "no memory to replay the manifest");
-    }
-    return fr_version_change_add_table(&replay->change, level, table);
+    st = fr_version_change_add_table(&replay->change, level, table);
+    if (st < 0) fr_version_table_unref(table);
+    return st;
 }
 
 static fr_status on_drop_table(void *ctx, unsigned level, uint64_t number)
@@ -109,11 +92,9 @@ static fr_status on_add_values(void *ctx, const struct fr_edit_values *meta)
 
     fr_status st = fr_version_values_new(replay->obsolete, meta, NULL, NULL, &values);
     if (st < 0) return st;
-    if (!keep(&replay->new_values, &replay->new_values_count, values)) {
-        fr_version_values_unref(values);
-        return FR_FAIL(FR_ERR_NOMEM, "no memory to replay the manifest");
-    }
-    return fr_version_change_add_values(&replay->change, values);
+    st = fr_version_change_add_values(&replay->change, values);
+    if (st < 0) fr_version_values_unref(values);
+    return st;
 }
 
 static fr_status on_drop_values(void *ctx, uint64_t number)
@@ -136,13 +117,7 @@ static const struct fr_edit_visitor replay_visitor = {
 
 static void forget_edit(struct replay *replay)
 {
-    for (size_t i = 0; i < replay->new_table_count; i++)
-        fr_version_table_unref(replay->new_tables[i]);
-    for (size_t i = 0; i < replay->new_values_count; i++)
-        fr_version_values_unref(replay->new_values[i]);
-    fr_free(FR_TAKE(replay->new_tables));
-    fr_free(FR_TAKE(replay->new_values));
-    replay->new_table_count = replay->new_values_count = 0;
+    fr_version_change_unref_added(&replay->change);
     fr_version_change_deinit(&replay->change);
 }
 

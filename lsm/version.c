@@ -193,6 +193,14 @@ void fr_version_change_deinit(struct fr_version_change *change)
     *change = (struct fr_version_change){0};
 }
 
+void fr_version_change_unref_added(const struct fr_version_change *change)
+{
+    for (size_t i = 0; i < change->add_table_count; i++)
+        fr_version_table_unref(change->add_tables[i].table);
+    for (size_t i = 0; i < change->add_values_count; i++)
+        fr_version_values_unref(change->add_values[i]);
+}
+
 /* Changes are short: an array grows by one and copies itself. */
 static bool add_one(void *array_of_pointer, size_t count, size_t element_size)
 {

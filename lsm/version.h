@@ -139,6 +139,9 @@ struct fr_version_change {
 };
 
 void fr_version_change_deinit(struct fr_version_change *change);
+
+/* For who made what the change adds: drop the makers' references to all of it. Before deinit. */
+void fr_version_change_unref_added(const struct fr_version_change *change);
 FR_NODISCARD fr_status fr_version_change_add_table(struct fr_version_change *change, unsigned level,
         struct fr_version_table *table);
 FR_NODISCARD fr_status fr_version_change_drop_table(struct fr_version_change *change,
