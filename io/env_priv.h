@@ -92,10 +92,12 @@ struct fr_backend_ops {
 
     /*
      * A shared mapping of a range inside the file, refused (-EOPNOTSUPP) where a store into it
-     * could find no room. Both are NULL where there is no such thing.
+     * could find no room; and letting go of the page tables of a part. All are NULL where there is
+     * no such thing.
      */
     int (*file_map)(void *ctx, fr_handle file, uint64_t offset, uint64_t size, void **ret_data);
     void (*file_unmap)(void *ctx, void *data, uint64_t size);
+    void (*file_relax)(void *ctx, void *data, uint64_t size);
 
     /* Queues. */
     fr_status (*queue_open)(void *ctx, const struct fr_io_queue_options *options,

@@ -83,6 +83,17 @@ bool fr_map_is_shared(const struct fr_map *map)
     return map->shared;
 }
 
+void fr_map_relax(struct fr_map *map, uint64_t offset, uint64_t size)
+{
+    /* Whole pages of the largest kind: their edges may be stored to all the time. */
+    uint64_t from = (offset + FR_MAP_ALIGNMENT - 1) & ~(uint64_t)(FR_MAP_ALIGNMENT - 1);
+    uint64_t to = (offset + size) & ~(uint64_t)(FR_MAP_ALIGNMENT - 1);
+    const struct fr_env *env = map->file->env;
+
+    FR_ASSERT(offset <= map->size && size <= map->size - offset);
+    if (map->shared && from < to) env->ops->file_relax(env->ctx, map->data + from, to - from);
+}
+
 fr_status fr_map_publish(struct fr_map *map, uint64_t offset, uint64_t size)
 {
     struct fr_file *file = map->file;

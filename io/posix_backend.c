@@ -373,6 +373,13 @@ static void posix_file_unmap(void *ctx, void *data, uint64_t size)
     munmap(data, (size_t)size);
 }
 
+/* Of a shared mapping of a file only the page tables' entries go, all with one interrupt. */
+static void posix_file_relax(void *ctx, void *data, uint64_t size)
+{
+    (void)ctx;
+    (void)madvise(data, (size_t)size, MADV_DONTNEED);
+}
+
 static fr_status posix_queue_open(void *ctx, const struct fr_io_queue_options *options,
         struct fr_queue_backend **ret_queue)
 {
@@ -418,6 +425,7 @@ static const struct fr_backend_ops posix_ops = {
         .file_info = posix_file_info,
         .file_map = posix_file_map,
         .file_unmap = posix_file_unmap,
+        .file_relax = posix_file_relax,
         .queue_open = posix_queue_open,
 };
 

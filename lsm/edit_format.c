@@ -66,6 +66,7 @@ void fr_edit_put_log(struct fr_buf *edit, const struct fr_edit_log *log)
 
     fr_buf_varint(edit, log->start);
     fr_buf_varint(edit, log->durable);
+    fr_buf_varint(edit, log->number);
     end(field);
 }
 
@@ -221,6 +222,7 @@ static fr_status read_log(struct fr_bytes *body, const struct fr_edit_visitor *v
 
     log.start = fr_bytes_varint(body);
     log.durable = fr_bytes_varint(body);
+    log.number = fr_bytes_varint(body);
     if (!fr_bytes_done(body)) return fail_field(FR_EDIT_LOG, "makes no sense");
     return visitor->log == NULL ? FR_OK : visitor->log(ctx, &log);
 }

@@ -9,17 +9,20 @@
  * have to be understood, FR_ERR_TOO_NEW otherwise; others may be skipped. Numbers in bodies are
  * varints, keys are varint size and bytes.
  *
- *   tag  body
- *     1  RESET        nothing: forget everything before
- *     2  NEXT_FILE    number: no file of that number or above has been named yet
- *     3  LAST_SEQ     sequence number: no entry in a table is above
- *     4  LOG          lsn: what is before is in tables, recovery starts here; durable lsn: the log
- * was known to be durable up to there 5  ADD_TABLE    level, number, size, content hash (16 bytes),
- * smallest key, largest key, 1 if the largest is the end of a range and not covered itself, else 0,
- * smallest seq, largest seq, entries, deletes, range deletes, appends, n, then n times: value file,
- * bytes and count of the values in it that this table points to 6  DROP_TABLE   level, number 7
- * ADD_VALUES   number, size, content hash (16 bytes), bytes of values, count of values 8
- * DROP_VALUES  number
+ *   - 1 RESET: nothing. Forget everything before.
+ *   - 2 NEXT_FILE: number. No file of that number or above has been named yet.
+ *   - 3 LAST_SEQ: sequence number. No entry in a table is above.
+ *   - 4 LOG: lsn, durable lsn, number. What is before the first is in tables, recovery starts
+ * there; the log was known to be durable up to the second; the segment of that number has the
+ * start. 0: it does not matter, there is no log yet. The log need not be durable up to the start:
+ * then nothing behind it has ever been acknowledged as durable.
+ *   - 5 ADD_TABLE: level, number, size, content hash (16 bytes), smallest key, largest key, 1 if
+ * the largest is the end of a range and not covered itself, else 0, smallest seq, largest seq,
+ *     entries, deletes, range deletes, appends, n, then n times: value file, bytes and count of the
+ *     values in it that this table points to
+ *   - 6 DROP_TABLE: level, number
+ *   - 7 ADD_VALUES: number, size, content hash (16 bytes), bytes of values, count of values
+ *   - 8 DROP_VALUES: number
  *
  * A file is durable, with its name, before an edit adds it; it is removed only after the edit that
  * drops it is durable. A file number is never used twice: NEXT_FILE runs ahead of what is in use.
@@ -81,6 +84,7 @@ struct fr_edit_values {
 struct fr_edit_log {
     fr_lsn start;
     fr_lsn durable;
+    uint64_t number;
 };
 
 /* Append one field to an edit. Failure sticks in the buffer. */

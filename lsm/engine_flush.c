@@ -46,17 +46,6 @@ out:
     return st;
 }
 
-/*
- * The log is asked for what is behind log_end from now on, so it must not end before: batches of
- * the weaker classes may still be in no file at all.
- */
-static fr_status settle_log(struct fr_engine *engine, fr_lsn log_end)
-{
-    fr_lsn durable = fr_wal_writer_durable(engine->log);
-
-    return durable >= log_end ? FR_OK : fr_wal_writer_sync(engine->log, &durable);
-}
-
 static fr_status flush_one(struct fr_engine *engine, struct fr_sealed sealed, fr_seq *snapshots,
         size_t snapshot_count)
 {
@@ -64,7 +53,6 @@ static fr_status flush_one(struct fr_engine *engine, struct fr_sealed sealed, fr
     fr_status st;
 
     FR_TRY(execute(engine, sealed.memtable, snapshots, snapshot_count, &output));
-    FR_TRY(settle_log(engine, sealed.log_end));
     uint64_t bytes = output.bytes;
     st = fr_engine_install(engine, &output.change, &sealed.log_end);
     fr_output_deinit(&output, true);

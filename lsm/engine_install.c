@@ -64,14 +64,15 @@ out:
     return st;
 }
 
-static void put_counters(struct fr_engine *engine, struct fr_buf *edit, const fr_lsn *log_end)
+static void put_counters(struct fr_engine *engine, struct fr_buf *edit,
+        const struct fr_edit_log *log_from)
 {
     fr_edit_put_next_file(edit,
             atomic_load_explicit(&engine->next_number, memory_order_relaxed) + NUMBERS_AHEAD);
     fr_edit_put_last_seq(edit, fr_engine_last_seq(engine));
-    if (log_end == NULL) return;
-    struct fr_edit_log log = {.start = *log_end,
-            .durable = engine->log == NULL ? *log_end : fr_wal_writer_durable(engine->log)};
+    if (log_from == NULL) return;
+    struct fr_edit_log log = *log_from;
+    if (engine->log != NULL) log.durable = fr_wal_writer_durable(engine->log);
     fr_edit_put_log(edit, &log);
 }
 
@@ -82,7 +83,7 @@ fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_ver
     fr_status st;
 
     fr_version_encode(version, &edit);
-    put_counters(engine, &edit, &engine->log_start);
+    put_counters(engine, &edit, &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
     FR_TRY(fr_manifest_begin(engine->dir, &engine->super, fr_buf_slice(&edit),
             fr_engine_next_number, engine, &next));
@@ -91,6 +92,19 @@ fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_ver
 out:
     /* SUPER may name the new one all the same; an edit in the old one could be lost with it. */
     if (st < 0) fr_manifest_close(FR_TAKE(engine->manifest));
+    fr_buf_deinit(&edit);
+    return st;
+}
+
+fr_status fr_engine_tell_log(struct fr_engine *engine)
+{
+    struct fr_buf edit = FR_BUF_EMPTY;
+    fr_status st;
+
+    put_counters(engine, &edit, &engine->log_from);
+    FR_TRY(fr_buf_status(&edit));
+    FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
+out:
     fr_buf_deinit(&edit);
     return st;
 }
@@ -134,9 +148,11 @@ static fr_status install_locked(struct fr_engine *engine, struct fr_version_chan
 
     FR_TRY(next_version(base, change, &version));
     fr_version_change_encode(change, &edit);
-    put_counters(engine, &edit, log_end);
+    if (log_end != NULL)
+        engine->log_from = (struct fr_edit_log){
+                .start = *log_end, .number = fr_wal_writer_number_at(engine->log, *log_end)};
+    put_counters(engine, &edit, log_end == NULL ? NULL : &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
-    if (log_end != NULL) engine->log_start = *log_end;
     if (fr_manifest_is_long(engine->manifest))
         FR_TRY(fr_engine_begin_manifest(engine, version));
     else

@@ -10,7 +10,8 @@
  *     manifest    one of our own, with all of that version
  *     threads
  *
- * A new store has its manifest and SUPER before its log, so that no log is ever without a SUPER.
+ * A new store has its manifest and SUPER before its log, so that no log is ever without a SUPER; an
+ * edit says then which segment is the first, so that its loss is noticed.
  * In an old one the log comes first: the manifest can only name a start that is there.
  *
  * Nothing is changed before everything was found to be whole, but that orphans are removed. What
@@ -275,7 +276,8 @@ static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_s
     struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_LOG,
             .flags = engine->options.read_only ? 0 : FR_WAL_READ_SETTLE,
             .start = state->log.start,
-            .durable = state->log.durable};
+            .durable = state->log.durable,
+            .number = state->log.number};
     struct fr_wal_reader *reader = NULL;
     fr_slice batch;
     uint64_t first;
@@ -305,7 +307,7 @@ static fr_status open_log(struct fr_engine *engine, const struct fr_wal_end *end
             .next_number = fr_engine_next_number,
             .next_number_ctx = engine,
             .previous = end->link,
-            .start = engine->log_start,
+            .start = engine->log_from.start,
             .segment_size = engine->options.log_segment_size,
             .first_size = engine->options.log_segment_size > FR_WAL_FIRST_SIZE_MIN
                                   ? FR_WAL_FIRST_SIZE_MIN
@@ -356,6 +358,14 @@ static fr_status begin_manifest(struct fr_engine *engine, const struct fr_versio
     return st;
 }
 
+static fr_status tell_log(struct fr_engine *engine)
+{
+    fr_mutex_lock(&engine->manifest_mu);
+    fr_status st = fr_engine_tell_log(engine);
+    fr_mutex_unlock(&engine->manifest_mu);
+    return st;
+}
+
 /*
  * A log that follows an older one, which may be removed as soon as a manifest says that the start
  * is ours: so ours is made durable before. It starts at a block, the older one may end before that.
@@ -371,7 +381,8 @@ static fr_status take_over_log(struct fr_engine *engine, const struct fr_wal_end
     if (engine->sealed_count > 0)
         engine->sealed[0].log_end = engine->old_log_end;
     else
-        engine->log_start = engine->old_log_end;
+        engine->log_from = (struct fr_edit_log){
+                .start = engine->old_log_end, .number = fr_wal_writer_first_number(engine->log)};
 out:
     return st;
 }
@@ -384,7 +395,7 @@ static fr_status begin_writing(struct fr_engine *engine, const struct fr_version
 
     if (is_new) FR_TRY(begin_manifest(engine, version));
     FR_TRY(take_over_log(engine, end));
-    if (!is_new) FR_TRY(begin_manifest(engine, version));
+    FR_TRY(is_new ? tell_log(engine) : begin_manifest(engine, version));
     if (engine->sealed_count == 0) fr_engine_release_old_log(engine, engine->old_log_end);
     FR_TRY(fr_thread_start(&engine->flush_thread, "freshet-flush", fr_engine_flush_main, engine));
     FR_TRY(fr_thread_start(&engine->compact_thread, "freshet-compact", fr_engine_compact_main,
@@ -413,7 +424,7 @@ static fr_status recover(struct fr_engine *engine)
     FR_TRY(replay_log(engine, &state, replayed, &last_seq, &end));
     atomic_store_explicit(&engine->last_seq, last_seq, memory_order_release);
     FR_TRY(set_up_memtables(engine, replayed));
-    engine->log_start = state.log.start;
+    engine->log_from = state.log;
     FR_TRY(publish_first_view(engine, state.version));
     if (engine->options.read_only) goto out;
     FR_TRY(remove_orphans(engine, state.version));

@@ -74,7 +74,7 @@ struct fr_engine {
     /* Guarded by manifest_mu. */
     struct fr_manifest *manifest; /* NULL once it is unknown what it holds, or which is current */
     struct fr_super super;
-    fr_lsn log_start; /* recovery starts here */
+    struct fr_edit_log log_from; /* recovery starts here; what is durable is asked anew each time */
 
     /* The flush thread's alone, after open. */
     fr_lsn old_log_end; /* of what earlier openings have written */
@@ -138,6 +138,10 @@ FR_NODISCARD fr_status fr_engine_open_values(struct fr_engine *engine,
  */
 FR_NODISCARD fr_status fr_engine_begin_manifest(struct fr_engine *engine,
         const struct fr_version *version) FR_REQUIRES(engine->manifest_mu);
+/* Have the manifest know where the log begins. */
+FR_NODISCARD fr_status fr_engine_tell_log(struct fr_engine *engine)
+        FR_REQUIRES(engine->manifest_mu);
+
 FR_NODISCARD fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *change,
         const fr_lsn *log_end);
 

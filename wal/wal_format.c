@@ -8,7 +8,7 @@
 #include "base/crc32c.h"
 
 #define CRC_OFFSET      (FR_WAL_HEADER_SIZE - 4)
-#define ZEROS_OFFSET    92
+#define ZEROS_OFFSET    100
 #define FEATURES_MUST   0u /* none yet */
 #define GROUP_CHECKED   8  /* what the check covers starts here */
 #define GROUP_CRC_START 4
@@ -21,6 +21,7 @@ void fr_wal_header_encode(struct fr_wal_header *header, uint8_t ret_page[static 
 
     FR_ASSERT(header->number > 0 && header->epoch > 0);
     FR_ASSERT(header->first % FR_WAL_BLOCK_SIZE == 0);
+    FR_ASSERT(header->durable <= header->first);
     memset(page, 0, FR_WAL_HEADER_SIZE);
     memcpy(page, magic, sizeof(magic));
     fr_put_u32(page + 8, FR_WAL_VERSION);
@@ -35,6 +36,7 @@ void fr_wal_header_encode(struct fr_wal_header *header, uint8_t ret_page[static 
     fr_put_u64(page + 72, header->previous.number);
     fr_put_u64(page + 80, header->previous.lsn);
     fr_put_u32(page + 88, header->previous.crc);
+    fr_put_u64(page + 92, header->durable);
     header->crc = fr_crc32c(0, page, CRC_OFFSET);
     fr_put_u32(page + CRC_OFFSET, header->crc);
 }
@@ -65,6 +67,10 @@ static fr_status check_header(const struct fr_wal_header *h)
         return FR_FAIL(FR_ERR_CORRUPT,
                 "segment %" PRIu64 " from LSN %" PRIu64 " cannot follow %" PRIu64 " up to %" PRIu64,
                 h->number, h->first, p->number, p->lsn);
+    if (h->durable > h->first)
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "segment from LSN %" PRIu64 " that knows the log durable up to %" PRIu64, h->first,
+                h->durable);
     return FR_OK;
 }
 
@@ -94,6 +100,7 @@ fr_status fr_wal_header_decode(const uint8_t page[static FR_WAL_HEADER_SIZE],
     h.previous.number = fr_bytes_u64(&in);
     h.previous.lsn = fr_bytes_u64(&in);
     h.previous.crc = fr_bytes_u32(&in);
+    h.durable = fr_bytes_u64(&in);
     FR_ASSERT(fr_bytes_offset(&in) == ZEROS_OFFSET);
     if (!all_zeros(fr_bytes_take(&in, CRC_OFFSET - ZEROS_OFFSET)))
         return FR_FAIL(FR_ERR_CORRUPT, "unknown bytes in the segment header");

@@ -22,7 +22,8 @@
  *       72     8  previous.number of the segment before this one; 0 if the log begins here
  *       80     8  previous.lsn    where the log ends in that segment
  *       88     4  previous.crc    of the last group before that place
- *       92  4000  zeros
+ *       92     8  durable         the log was known to be durable up to here when this was begun
+ *      100  3992  zeros
  *     4092     4  crc             CRC-32C of the 4092 bytes before
  *
  * A group:
@@ -65,21 +66,30 @@
  *
  * Where a segment ends is said by the header of its successor, in `previous`. This cuts off a torn
  * tail for good: once the next opening's first segment is durable, the groups behind the cut are no
- * part of the log, intact or not. A segment's successor is begun only when the segment is durable
- * up to that place. So the chain of segments is followed backwards from the newest that has a valid
- * header, and a flaw before the place where a segment ends is damage.
+ * part of the log, intact or not. The chain of segments is followed backwards from the newest that
+ * has a valid header.
+ *
+ * A segment's successor is begun when the segment is full, durable or not; nobody has to wait for a
+ * sync that nobody has asked for. A sync makes all segments durable, the oldest first, before any of
+ * it is acknowledged. So a crash may leave a later segment whole and an earlier one torn, or without
+ * a header page. Where the chain is broken like that it is followed back from the newest valid
+ * header before the break, and what is behind the break is part of the torn tail.
  *
  * A segment's file has its full size, durably, before a header page is put in it, and before its
  * predecessor is sealed. So a segment that is shorter than its header says, and a seal that
- * promises a next segment of which there is no file, are damage as well.
+ * promises a next segment of which there is no file, are damage as well. A file that had a former
+ * life keeps its bytes until they are written over. Under its new name its header has a smaller
+ * number than the name, and starts before the place from which on the log is asked for: that is as
+ * good as blank. Its groups fail their check, which the number is part of.
  *
- * In the newest segment a flaw at x may be a torn tail, which is what a crash looks like, or damage
- * of something that was acknowledged. It is damage if anything knows that the log was durable
- * beyond x: `durable` of any credible group header behind x, in this file or in a newer one whose
- * header page is flawed, or what the caller knows. One doubt remains. What was made durable by the
- * last sync before the crash is vouched for by nobody, because no group was written after it. So
- * damage in there is taken for a torn tail. Writing a PAD when there is nothing else to do removes
- * the doubt, and so does a clean end: its SEAL is written after the sync of all that is before.
+ * A flaw at x may be a torn tail, which is what a crash looks like, or damage of something that was
+ * acknowledged. It is damage if anything knows that the log was durable beyond x: `durable` of any
+ * credible group header behind x, in this file or in a newer one, `durable` of a newer header page,
+ * or what the caller knows. What is before the place that the log is asked for from is of no
+ * interest, damaged or not. One doubt remains. What was made durable by the last sync before the
+ * crash is vouched for by nobody, because no group was written after it. So damage in there is taken
+ * for a torn tail. Writing a PAD when there is nothing else to do removes the doubt, and so does a
+ * clean end: its SEAL is written after the sync of all that is before.
  */
 #ifndef FR_WAL_WAL_FORMAT_H
 #define FR_WAL_WAL_FORMAT_H
@@ -137,6 +147,7 @@ struct fr_wal_header {
     fr_lsn first;
     uint64_t size;
     struct fr_wal_link previous;
+    fr_lsn durable;
     uint32_t crc; /* set by encode and decode */
 };
 

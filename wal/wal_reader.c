@@ -103,7 +103,7 @@ static fr_status open_file(struct fr_wal_reader *r, const struct found *f)
     return fr_file_open(r->dir, f->name, flags, &r->file);
 }
 
-/* Whether a header that is right in itself is that of this file. */
+/* Whether a header that is right in itself is that of this file; FR_NOT_FOUND: of a former life. */
 static fr_status check_identity(const struct fr_wal_reader *r, const struct found *f)
 {
     const struct fr_wal_header *h = &f->header;
@@ -111,6 +111,10 @@ static fr_status check_identity(const struct fr_wal_reader *r, const struct foun
 
     if (memcmp(h->store, r->options.store, FR_STORE_ID_SIZE) != 0)
         return FR_FAIL(FR_ERR_FOREIGN, "%s: a log segment of another store", path);
+    if (h->kind == r->options.kind && h->number < f->number && h->first < r->options.start) {
+        FR_COVER("wal: a segment's former life");
+        return FR_NOT_FOUND;
+    }
     if (h->kind != r->options.kind || h->number != f->number)
         return FR_FAIL(FR_ERR_FOREIGN, "%s: is segment %" PRIu64 " of a log of kind %d", path,
                 h->number, (int)h->kind);
@@ -128,7 +132,6 @@ static fr_status read_header(struct fr_wal_reader *r, struct found *f)
     fr_status st;
 
     FR_TRY(open_file(r, f));
-    if (r->options.flags & FR_WAL_READ_SETTLE) FR_TRY(fr_file_sync(r->file));
     FR_TRY(fr_file_info_get(r->file, &info));
     f->file_size = info.size;
     FR_TRY(fr_file_read(r->file, 0, page, sizeof(page), &size));
@@ -136,20 +139,24 @@ static fr_status read_header(struct fr_wal_reader *r, struct found *f)
     st = fr_wal_header_decode(page, &f->header);
     if (st == FR_ERR_CORRUPT) return FR_OK; /* what that means depends on the others */
     if (st < 0) return FR_FAIL(st, "%s: was written by a later version", fr_file_path(r->file));
-    f->valid = true;
     st = check_identity(r, f);
+    f->valid = st == FR_OK;
+    if (st == FR_NOT_FOUND) st = FR_OK;
 out:
     return st;
 }
 
-static struct found *newest_valid(struct fr_wal_reader *r)
+static struct found *newest_valid_before(struct fr_wal_reader *r, uint64_t number)
 {
     for (size_t i = r->file_count; i > 0; i--)
-        if (r->files[i - 1].valid) return &r->files[i - 1];
+        if (r->files[i - 1].valid && r->files[i - 1].number < number) return &r->files[i - 1];
     return NULL;
 }
 
-/* The segment that this one's header names as the one before. */
+/*
+ * The segment that this one's header names as the one before. FR_NOT_FOUND: it has no valid header,
+ * so the chain is broken there.
+ */
 static fr_status find_previous(struct fr_wal_reader *r, struct found *f, struct found **ret)
 {
     const struct fr_wal_link *link = &f->header.previous;
@@ -161,27 +168,41 @@ static fr_status find_previous(struct fr_wal_reader *r, struct found *f, struct 
         return FR_FAIL(FR_ERR_MISSING,
                 "%s/%s: the segment before it, number %" PRIu64 ", is not there",
                 fr_dir_path(r->dir), f->name, link->number);
-    if (!p->valid)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s/%s: header at 0 is damaged, and %s follows it",
-                fr_dir_path(r->dir), p->name, f->name);
+    *ret = p;
+    if (!p->valid) return FR_NOT_FOUND;
     if (link->lsn < p->header.first ||
             link->lsn - p->header.first > p->header.size - FR_WAL_HEADER_SIZE)
         return FR_FAIL(FR_ERR_CORRUPT, "%s/%s: follows LSN %" PRIu64 ", which is not in %s",
                 fr_dir_path(r->dir), f->name, link->lsn, p->name);
-    *ret = p;
     return FR_OK;
 }
 
-/* Back from the newest to the segment with the start, or to the first one there ever was. */
+/* Whether the segments before this one are of no interest. */
+static bool is_first(const struct fr_wal_reader *r, const struct found *f)
+{
+    if (f->header.previous.number == 0) return true;
+    if (r->options.number > 0) return f->number <= r->options.number;
+    return f->header.first <= r->options.start;
+}
+
+/*
+ * Back from the newest to the segment with the start, or to the first one there ever was; and anew
+ * from below each break.
+ */
 static fr_status follow_back(struct fr_wal_reader *r, struct found **ret_first)
 {
-    struct found *f = newest_valid(r), *p = NULL;
+    struct found *f = newest_valid_before(r, UINT64_MAX), *p = NULL;
 
-    while (f != NULL && f->header.first > r->options.start && f->header.previous.number > 0) {
+    while (f != NULL && !is_first(r, f)) {
         fr_status st = find_previous(r, f, &p);
         if (st < 0) return st;
-        p->successor = f;
-        f = p;
+        if (st == FR_OK) {
+            p->successor = f;
+            f = p;
+        } else {
+            FR_COVER("wal: a segment without the one before it");
+            f = newest_valid_before(r, p->number);
+        }
     }
     *ret_first = f;
     return FR_OK;
@@ -213,6 +234,20 @@ static fr_status find_chain(struct fr_wal_reader *r)
     return FR_OK;
 }
 
+/* Durable before it is believed: the chain, and what is newer. */
+static fr_status settle(struct fr_wal_reader *r)
+{
+    uint64_t first = r->at == NULL ? 0 : r->at->number;
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < r->file_count && st == FR_OK; i++) {
+        if (r->files[i].number < first) continue;
+        st = open_file(r, &r->files[i]);
+        if (st == FR_OK) st = fr_file_sync(r->file);
+    }
+    return st;
+}
+
 static fr_status enter_segment(struct fr_wal_reader *r, struct found *f)
 {
     r->at = f;
@@ -238,6 +273,7 @@ fr_status fr_wal_reader_open(struct fr_dir *dir, const struct fr_wal_reader_opti
     for (size_t i = 0; i < r->file_count; i++)
         FR_TRY(read_header(r, &r->files[i]));
     FR_TRY(find_chain(r));
+    if (options->flags & FR_WAL_READ_SETTLE) FR_TRY(settle(r));
     if (r->at != NULL) FR_TRY(enter_segment(r, r->at));
     if (r->file_count > 0) r->end.last_number = r->files[r->file_count - 1].number;
     *ret_reader = FR_TAKE(r);
@@ -368,10 +404,17 @@ static fr_status skip_gap(struct fr_wal_reader *r)
     return FR_OK;
 }
 
+static fr_status fail_damaged_at(const struct fr_wal_reader *r, const struct found *f,
+        uint64_t offset, const char *why)
+{
+    return FR_FAIL(FR_ERR_CORRUPT, "%s/%s: group at %" PRIu64 " (LSN %" PRIu64 ") is damaged; %s",
+            fr_dir_path(r->dir), f->name, offset, f->header.first + offset - FR_WAL_HEADER_SIZE,
+            why);
+}
+
 static fr_status fail_damaged(const struct fr_wal_reader *r, const char *why)
 {
-    return FR_FAIL(FR_ERR_CORRUPT, "%s: group at %" PRIu64 " (LSN %" PRIu64 ") is damaged; %s",
-            fr_file_path(r->file), r->offset, lsn_at(r, r->offset), why);
+    return fail_damaged_at(r, r->at, r->offset, why);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------
@@ -380,14 +423,22 @@ static fr_status fail_damaged(const struct fr_wal_reader *r, const char *why)
 /* What lies behind a flaw. */
 struct traces {
     fr_lsn durable; /* the largest that any credible header names */
+    fr_lsn first;   /* of the first such group */
     fr_lsn end;     /* of the last such group; 0: there is none */
 };
 
 /*
- * Look for group headers from an offset of r->at's file to its end. The place of each must be its
- * own: so stale ones are passed over by one comparison.
+ * Whether a group's place is its own: so stale ones are passed over by one comparison. Without a
+ * header that much is known: segments start on a block, and less than `reach`.
  */
-static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn first,
+static bool place_fits(const struct fr_wal_reader *r, uint64_t offset, fr_lsn lsn, fr_lsn reach)
+{
+    if (r->at->valid) return lsn == lsn_at(r, offset);
+    return lsn % FR_WAL_BLOCK_SIZE == offset % FR_WAL_BLOCK_SIZE && lsn < reach;
+}
+
+/* Look for group headers from an offset of r->at's file to its end. */
+static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn reach,
         struct traces *traces)
 {
     uint64_t limit = r->at->file_size;
@@ -397,46 +448,68 @@ static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn firs
     for (uint64_t offset = from; offset + FR_WAL_GROUP_HEADER_SIZE <= limit; offset += 8) {
         fr_status st = fetch(r, offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
         if (st < 0) return st;
-        fr_lsn lsn = first + offset - FR_WAL_HEADER_SIZE;
-        if (fr_get_u64(bytes + 8) != lsn) continue;
+        if (!place_fits(r, offset, fr_get_u64(bytes + 8), reach)) continue;
         if (!fr_wal_group_decode(bytes, r->check_seed, &g)) continue;
         if (r->at->valid && g.epoch != r->at->header.epoch) continue;
+        if (traces->end == 0) traces->first = g.lsn;
         traces->durable = FR_MAX(traces->durable, g.durable);
-        traces->end = FR_MAX(traces->end, lsn + fr_wal_group_extent(g.size));
+        traces->end = FR_MAX(traces->end, g.lsn + fr_wal_group_extent(g.size));
     }
     return FR_OK;
 }
 
-/* A newer file without a valid header: it may have been one that others relied on. */
-static fr_status judge_newer(struct fr_wal_reader *r, struct found *f, fr_lsn end)
+/* An end of the log: with a flaw, or with a seal. */
+struct ending {
+    struct found *at; /* NULL: no segment was found */
+    uint64_t offset;
+    fr_lsn lsn;
+    bool sealed;
+    struct found *broken; /* the first newer file without a valid header */
+    fr_lsn reach;         /* where the log would be with all of the files that follow */
+};
+
+/*
+ * A newer file: one that was begun before this one's end was durable; or without a valid header,
+ * and perhaps one that others relied on. Neither may know the log durable beyond its end.
+ */
+static fr_status judge_newer(struct fr_wal_reader *r, struct found *f, struct ending *ending)
 {
+    fr_lsn limit = FR_MAX(ending->lsn, r->options.start);
     struct traces traces = {0};
-    fr_lsn first = fr_wal_round_up(end);
 
     if (f->file_size < FR_WAL_HEADER_SIZE) return FR_OK;
+    if (!f->valid && ending->broken == NULL) ending->broken = f;
+    ending->reach += f->file_size;
     r->at = f;
     r->check_seed = fr_wal_check_seed(r->options.store, f->number);
     fr_status st = open_file(r, f);
-    if (st == FR_OK) st = find_traces(r, FR_WAL_HEADER_SIZE, first, &traces);
+    if (st == FR_OK) st = find_traces(r, FR_WAL_HEADER_SIZE, ending->reach, &traces);
     if (st < 0) return st;
-    if (traces.durable > first)
+    if (f->valid) traces.durable = FR_MAX(traces.durable, f->header.durable);
+    if (f->valid && traces.durable > limit && ending->at != NULL && !ending->sealed)
+        return fail_damaged_at(r, ending->at, ending->offset, "the log was durable beyond it");
+    if (traces.durable > (f->valid ? limit : fr_wal_round_up(limit)))
         return FR_FAIL(FR_ERR_CORRUPT,
-                "%s: header at 0 is damaged; the log was durable up to LSN %" PRIu64,
-                fr_file_path(r->file), traces.durable);
-    if (traces.end > end) {
+                "%s/%s: header at 0 is damaged; the log was durable up to LSN %" PRIu64,
+                fr_dir_path(r->dir), (ending->broken == NULL ? f : ending->broken)->name,
+                traces.durable);
+    if (traces.end > limit) {
         r->end.verdict = FR_WAL_END_TORN;
-        r->end.dropped_bytes += traces.end - first;
+        r->end.dropped_bytes += traces.end - traces.first;
     }
     return FR_OK;
 }
 
-static fr_status judge_newer_files(struct fr_wal_reader *r, uint64_t than, fr_lsn end)
+static fr_status judge_newer_files(struct fr_wal_reader *r, struct ending *ending)
 {
+    uint64_t than = ending->at == NULL ? 0 : ending->at->number;
+
+    ending->reach = fr_wal_round_up(FR_MAX(ending->lsn, r->options.start));
+
     for (size_t i = 0; i < r->file_count; i++) {
         struct found *f = &r->files[i];
         if (f->number <= than || f->stranger) continue;
-        FR_ASSERT(!f->valid);
-        fr_status st = judge_newer(r, f, end);
+        fr_status st = judge_newer(r, f, ending);
         if (st < 0) return st;
     }
     return FR_OK;
@@ -448,40 +521,50 @@ static struct fr_wal_link link_here(const struct fr_wal_reader *r)
             .number = r->at->number, .lsn = lsn_at(r, r->offset), .crc = r->crc};
 }
 
-/* The log ends at r->offset of the newest segment: with a flaw, or with a seal. */
-static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict)
+/* The log ends at r->offset: there is a flaw, or a seal and no successor. */
+static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict, bool sealed)
 {
-    fr_lsn end = lsn_at(r, r->offset);
-    fr_lsn durable = FR_MAX(r->options.durable, r->options.start);
-    struct traces traces = {0};
-    fr_status st = find_traces(r, r->offset, r->at->header.first, &traces);
+    struct ending ending = {
+            .at = r->at, .offset = r->offset, .lsn = lsn_at(r, r->offset), .sealed = sealed};
+    struct fr_wal_link link = r->in_batch ? r->batch_start : link_here(r);
+    struct traces traces = {.durable = r->options.durable};
+    fr_status st = find_traces(r, r->offset, 0, &traces);
 
     if (st < 0) return st;
-    if (FR_MAX(traces.durable, durable) > end) {
+    if (traces.durable > FR_MAX(ending.lsn, r->options.start)) {
         FR_COVER("wal: damage told from a torn end");
         return fail_damaged(r, "the log was durable beyond it");
     }
-    r->end.link = r->in_batch ? r->batch_start : link_here(r);
     r->end.verdict = verdict;
-    if (traces.end > end || r->in_batch) {
+    if (traces.end > ending.lsn || r->in_batch) {
         FR_COVER("wal: a torn end");
         r->end.verdict = FR_WAL_END_TORN;
-        r->end.dropped_bytes = FR_MAX(traces.end, end) - r->end.link.lsn;
+        r->end.dropped_bytes = FR_MAX(traces.end, ending.lsn) - link.lsn;
     }
-    st = judge_newer_files(r, r->at->number, end);
+    if (link.lsn >= r->options.start) r->end.link = link;
+    st = judge_newer_files(r, &ending);
     return st < 0 ? st : FR_END;
+}
+
+/* The file in which the log should begin, if it has begun. */
+static bool has_start(const struct fr_wal_reader *r)
+{
+    if (r->options.number == 0) return r->options.start == 0 || r->file_count > 0;
+    for (size_t i = 0; i < r->file_count; i++)
+        if (r->files[i].number == r->options.number) return true;
+    return false;
 }
 
 static fr_status judge_empty(struct fr_wal_reader *r)
 {
-    fr_lsn durable = FR_MAX(r->options.durable, r->options.start);
+    struct ending ending = {.sealed = true};
 
-    if (durable > 0)
+    if (r->options.durable > r->options.start || !has_start(r))
         return FR_FAIL(FR_ERR_MISSING,
                 "%s: no segment of the log, which was durable up to %" PRIu64, fr_dir_path(r->dir),
-                durable);
+                r->options.durable);
     r->end.verdict = FR_WAL_END_OPEN;
-    fr_status st = judge_newer_files(r, 0, 0);
+    fr_status st = judge_newer_files(r, &ending);
     return st < 0 ? st : FR_END;
 }
 
@@ -526,7 +609,7 @@ static fr_status take_seal(struct fr_wal_reader *r, const struct fr_wal_group *s
         fr_status st = check_promise(r);
         if (st < 0) return st;
     }
-    return judge_end(r, closed ? FR_WAL_END_CLOSED : FR_WAL_END_OPEN);
+    return judge_end(r, closed ? FR_WAL_END_CLOSED : FR_WAL_END_OPEN, true);
 }
 
 /*
@@ -560,8 +643,7 @@ static fr_status next_group(struct fr_wal_reader *r, struct fr_wal_link *ret_bef
         st = read_group(r, ret_group, ret_payload);
     }
     if (st != FR_NOT_FOUND) return st;
-    if (r->at->successor != NULL) return fail_damaged(r, "the log goes on in the next segment");
-    return judge_end(r, FR_WAL_END_OPEN);
+    return judge_end(r, FR_WAL_END_OPEN, false);
 }
 
 static fr_status begin_batch(struct fr_wal_reader *r, const struct fr_wal_group *g,

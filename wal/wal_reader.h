@@ -38,16 +38,21 @@ struct fr_wal_reader_options {
     uint8_t store[FR_STORE_ID_SIZE];
     unsigned flags;
 
-    /* Where to start: what is before is no longer asked for, and need not be there. */
+    /*
+     * Where to start: what is before is no longer asked for, and need not be there. Nor need what
+     * is behind, if nothing says that it was ever durable: a log that ends before is empty.
+     */
     fr_lsn start;
 
     /* Known from elsewhere: the log was durable up to here. 0 if nothing is known. */
     fr_lsn durable;
 
     /*
-     * The number of the segment that has the start, where that is known: others may have begun a
-     * log of the kind and not come far. Segments that do not lead back to it are passed over. 0 if
-     * there can be only one.
+     * The number of the segment that has the start, where that is known, else 0. Segments that do
+     * not lead back to it are passed over: others may have begun a log of the kind and not come
+     * far; and the torn end of an earlier opening, cut off long ago, would be the newest that is
+     * left if what came after it was released or lost. It may be without a valid header if nothing
+     * in it was acknowledged, but its file must be there.
      */
     uint64_t number;
 };
@@ -80,7 +85,10 @@ enum fr_wal_verdict {
 struct fr_wal_end {
     enum fr_wal_verdict verdict;
 
-    /* Where the next opening goes on (fr_wal_writer_options); number 0 if no log was found. */
+    /*
+     * Where the next opening goes on (fr_wal_writer_options); number 0 if no log was found, or none
+     * that reaches the start: then the next opening begins one, there or behind.
+     */
     struct fr_wal_link link;
 
     uint64_t dropped_bytes; /* of groups that could be recognised behind link.lsn */

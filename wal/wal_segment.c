@@ -7,6 +7,9 @@
 #include "io/file.h"
 #include "io/map.h"
 
+/* From so many changed bytes on it pays to let go of a mapping before a sync. */
+#define RELAX_BYTES_MIN ((uint64_t)256 << 10)
+
 enum fr_file_kind fr_wal_file_kind(enum fr_wal_kind kind)
 {
     return kind == FR_WAL_KIND_MANIFEST ? FR_FILE_MANIFEST : FR_FILE_WAL;
@@ -54,17 +57,6 @@ out:
     return st;
 }
 
-fr_status fr_wal_segment_blank(struct fr_wal_segment *s)
-{
-    fr_status st;
-
-    memset(fr_map_data(s->map), 0, FR_WAL_HEADER_SIZE);
-    FR_TRY(fr_map_publish(s->map, 0, FR_WAL_HEADER_SIZE));
-    FR_TRY(fr_file_sync(s->file));
-out:
-    return st;
-}
-
 fr_status fr_wal_segment_rename(struct fr_wal_segment *s, enum fr_wal_kind kind, uint64_t number)
 {
     char name[FR_FILE_NAME_SIZE];
@@ -94,6 +86,7 @@ void fr_wal_segment_begin(struct fr_wal_segment *s, const struct fr_wal_header *
     s->check_seed = fr_wal_check_seed(header->store, header->number);
     s->at = FR_WAL_HEADER_SIZE;
     s->published = 0;
+    s->synced = 0;
     s->crc = s->header.crc;
     s->group_count = 0;
 }
@@ -208,7 +201,10 @@ fr_status fr_wal_segment_publish(struct fr_wal_segment *s)
     return st;
 }
 
-fr_status fr_wal_segment_sync(struct fr_wal_segment *s)
+fr_status fr_wal_segment_sync(struct fr_wal_segment *s, uint64_t from, uint64_t to)
 {
+    /* A page that the system writes is write-protected first, at the cost of an interrupt of all our
+       processors for each; all at once is cheaper, but the next store has to fault. */
+    if (to - from > RELAX_BYTES_MIN) fr_map_relax(s->map, from, to - from);
     return fr_file_sync(s->file);
 }

@@ -5,11 +5,12 @@
  *     (nothing) ----> blank file ------------> takes groups -------> sealed
  *                         ^                                            |
  *                         +--------------------------------------------+
- *                            blank, and rename to the next number
+ *                                    rename to the next number
  *
- * A blank file has its full size and a header page of zeros, durable with its name. So what a
- * reader finds under the name of a segment is blank, or begun as that segment, or torn while it was
- * begun; never something that once was another segment.
+ * A blank file has its full size, durable with its name. A new one is all zeros; one that had a
+ * former life keeps the bytes of it, which nobody takes for those of the segment it is now: see
+ * wal/wal_format.h. So nothing is written and nothing is synced between two lives, and where no sync
+ * is asked for the same pages of memory serve again and again.
  *
  * Groups are made in place, in a map of the file (io/map.h), and published up to here or there. All
  * calls on one segment are made by one thread at a time, but sync.
@@ -48,6 +49,8 @@ struct fr_wal_segment {
     uint64_t published; /* up to here the system has it */
     uint32_t crc;       /* of the last group, or of the header page */
     uint64_t group_count;
+
+    uint64_t synced; /* the owner's: up to here it was, when a sync last began */
 };
 
 /* Which kind of file a kind of log is made of. */
@@ -60,10 +63,7 @@ enum fr_file_kind fr_wal_file_kind(enum fr_wal_kind kind);
 FR_NODISCARD fr_status fr_wal_segment_create(struct fr_dir *dir, enum fr_wal_kind kind,
         uint64_t number, uint64_t size, unsigned map_flags, struct fr_wal_segment **ret_segment);
 
-/* Make it blank again: the header page is zeros, and durably so. */
-FR_NODISCARD fr_status fr_wal_segment_blank(struct fr_wal_segment *segment);
-
-/* Give a blank file a new number; its name is durable on return. */
+/* Make a segment that nobody asks for any more the blank file of a new number; durable on return. */
 FR_NODISCARD fr_status fr_wal_segment_rename(struct fr_wal_segment *segment, enum fr_wal_kind kind,
         uint64_t number);
 
@@ -105,7 +105,11 @@ void fr_wal_segment_fill(struct fr_wal_segment *segment, enum fr_wal_type type, 
 /* Hand all groups to the system: they survive the process. */
 FR_NODISCARD fr_status fr_wal_segment_publish(struct fr_wal_segment *segment);
 
-/* Make durable what was published before. Any thread, along with the other calls. */
-FR_NODISCARD fr_status fr_wal_segment_sync(struct fr_wal_segment *segment);
+/*
+ * Make durable what was published before, of which [from, to) has changed since the last time. Any
+ * thread, along with the other calls.
+ */
+FR_NODISCARD fr_status fr_wal_segment_sync(struct fr_wal_segment *segment, uint64_t from,
+        uint64_t to);
 
 #endif

@@ -24,12 +24,13 @@ struct fr_wal_writer {
 
     /* Guarded by mu. */
     struct fr_wal_segment *segments; /* in use, oldest first; the last one is current */
+    struct fr_wal_segment *unsynced; /* of them, the oldest that may not be durable */
     struct fr_wal_segment *current;
     struct fr_wal_segment *blank; /* the next one, or NULL */
     struct fr_wal_segment *spares;
     unsigned spare_count;
     uint64_t file_bytes; /* of all files */
-    bool syncing;        /* one thread is; current stays what it is */
+    bool syncing;        /* one thread is, from `unsynced` on: these stay in the list */
     bool preparing;      /* one thread makes the blank */
     bool begun;          /* the current segment's header is durable */
     bool sealed;         /* there is no more to come */
@@ -66,6 +67,11 @@ static fr_status poison_locked(struct fr_wal_writer *w, fr_status st) FR_REQUIRE
     w->failure.size = sizeof(w->failure);
     fr_error_save(&w->failure);
     return st;
+}
+
+static fr_lsn durable_of(const struct fr_wal_writer *w)
+{
+    return atomic_load_explicit(&w->durable, memory_order_acquire);
 }
 
 /* ---- successors -------------------------------------------------------------------------------
@@ -159,7 +165,8 @@ static void begin_locked(struct fr_wal_writer *w, struct fr_wal_link previous, f
     struct fr_wal_header header = {.kind = w->options.kind,
             .epoch = w->options.epoch,
             .first = first,
-            .previous = previous};
+            .previous = previous,
+            .durable = durable_of(w)};
     enum fr_file_kind kind;
 
     FR_ASSERT(fr_file_name_parse(s->name, &kind, &header.number));
@@ -169,7 +176,7 @@ static void begin_locked(struct fr_wal_writer *w, struct fr_wal_link previous, f
     if (w->current != NULL)
         w->current->next = s;
     else
-        w->segments = s;
+        w->segments = w->unsynced = s;
     w->current = s;
     w->begun = false;
 }
@@ -185,35 +192,44 @@ static fr_status await_turn_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     return check_locked(w);
 }
 
-/*
- * Publish the current segment, and make it durable up to its present end. The turn is ours; the
- * lock is given up during the sync.
- */
-static fr_status sync_current_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
+/* From one segment to another, without the lock; appends to the last one may go on meanwhile. */
+static fr_status sync_segments(struct fr_wal_segment *first, struct fr_wal_segment *last,
+        uint64_t from, uint64_t to)
 {
-    struct fr_wal_segment *s = w->current;
-    fr_status st = poison_locked(w, fr_wal_segment_publish(s));
-    fr_lsn target = fr_wal_segment_end(s);
+    fr_status st = FR_OK;
+
+    for (struct fr_wal_segment *s = first; s != last && st == FR_OK; s = s->next)
+        st = fr_wal_segment_sync(s, s->synced, s->at);
+    return st == FR_OK ? fr_wal_segment_sync(last, from, to) : st;
+}
+
+/*
+ * Publish the current segment, and make all segments durable up to its present end. The turn is
+ * ours; the lock is given up during the sync.
+ */
+static fr_status sync_all_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
+{
+    struct fr_wal_segment *first = w->unsynced, *last = w->current;
+    fr_status st = poison_locked(w, fr_wal_segment_publish(last));
+    fr_lsn target = fr_wal_segment_end(last);
+    uint64_t from = last->synced, to = last->at;
 
     if (st < 0) return st;
     FR_ASSERT(target % FR_WAL_BLOCK_SIZE == 0);
+    last->synced = to;
     w->syncing = true;
     fr_mutex_unlock(&w->mu);
-    st = fr_wal_segment_sync(s);
+    st = sync_segments(first, last, from, to);
     fr_mutex_lock(&w->mu);
     w->syncing = false;
+    w->unsynced = last;
     fr_cond_broadcast(&w->changed);
     if (st < 0) return poison_locked(w, st);
     if (w->failed) return check_locked(w); /* a write has failed meanwhile: trust nothing */
     FR_ASSERT(target >= atomic_load_explicit(&w->durable, memory_order_relaxed));
     atomic_store_explicit(&w->durable, target, memory_order_release);
-    w->begun = true;
+    if (last == w->current) w->begun = true;
     return FR_OK;
-}
-
-static fr_lsn durable_of(const struct fr_wal_writer *w)
-{
-    return atomic_load_explicit(&w->durable, memory_order_acquire);
 }
 
 static void set_end_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
@@ -240,7 +256,7 @@ static fr_status sync_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
 
     if (st < 0 || (durable_of(w) >= wanted && w->begun)) return st;
     fill_locked(w, FR_WAL_PAD, 0);
-    return sync_current_locked(w);
+    return sync_all_locked(w);
 }
 
 fr_status fr_wal_writer_sync(struct fr_wal_writer *w, fr_lsn *ret_durable)
@@ -258,16 +274,16 @@ fr_status fr_wal_writer_sync(struct fr_wal_writer *w, fr_lsn *ret_durable)
 
 /*
  * Go on in the next segment. What can fail without harm comes first; then this one is sealed and
- * made durable, and only then is the next one begun.
+ * handed to the system, so that the next one can never survive the process alone.
  */
 static fr_status rotate_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
 {
     fr_status st = prepare_locked(w);
 
     if (st < 0) return st;
-    FR_TRY(await_turn_locked(w));
+    FR_TRY(check_locked(w)); /* the lock was given up */
     fill_locked(w, FR_WAL_SEAL, 0);
-    FR_TRY(sync_current_locked(w));
+    FR_TRY(poison_locked(w, fr_wal_segment_publish(w->current)));
     begin_locked(w, fr_wal_segment_link(w->current), fr_wal_segment_end(w->current));
     set_end_locked(w);
 out:
@@ -367,7 +383,7 @@ static fr_status seal_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     FR_TRY(sync_locked(w));
     FR_TRY(await_turn_locked(w));
     fill_locked(w, FR_WAL_SEAL, FR_WAL_CLOSED);
-    FR_TRY(sync_current_locked(w));
+    FR_TRY(sync_all_locked(w));
     w->sealed = true;
 out:
     return st;
@@ -384,17 +400,24 @@ fr_status fr_wal_writer_seal(struct fr_wal_writer *w)
 /* ---- releasing --------------------------------------------------------------------------------
  */
 
-/* The oldest segment, out of the list, if it is wholly before lsn. */
+/*
+ * The oldest segment, out of the list, if it is wholly before lsn. It need not be durable: nobody
+ * asks for it any more.
+ */
 static struct fr_wal_segment *take_released(struct fr_wal_writer *w, fr_lsn lsn)
 {
     struct fr_wal_segment *s;
 
     fr_mutex_lock(&w->mu);
-    s = w->segments;
-    if (s == w->current || fr_wal_segment_end(s) > lsn)
+    while ((s = w->segments) != w->current && fr_wal_segment_end(s) <= lsn && w->syncing &&
+            s == w->unsynced)
+        fr_cond_wait(&w->changed, &w->mu);
+    if (s == w->current || fr_wal_segment_end(s) > lsn) {
         s = NULL;
-    else
+    } else {
+        if (w->unsynced == s) w->unsynced = s->next;
         w->segments = FR_TAKE(s->next);
+    }
     fr_mutex_unlock(&w->mu);
     return s;
 }
@@ -421,17 +444,8 @@ static fr_status retire(struct fr_wal_writer *w, struct fr_wal_segment *s)
 {
     /* A short first segment would come too soon again. */
     if (s->size != w->options.segment_size || !reserve_spare(w)) return discard(w, s);
-
-    fr_status st = fr_wal_segment_blank(s);
-    if (st == FR_OK) {
-        add_spare(w, s);
-        return FR_OK;
-    }
-    fr_mutex_lock(&w->mu);
-    w->spare_count--;
-    fr_mutex_unlock(&w->mu);
-    (void)!discard(w, s);
-    return st;
+    add_spare(w, s);
+    return FR_OK;
 }
 
 fr_status fr_wal_writer_release(struct fr_wal_writer *w, fr_lsn lsn)
@@ -478,11 +492,11 @@ static fr_status begin_log(struct fr_wal_writer *w)
     fr_status st = prepare_locked(w);
     if (st == FR_OK) {
         w->start = fr_wal_round_up(goes_on ? o->previous.lsn : o->start);
+        /* Not up to the rounded start: this segment's header is not durable yet. */
+        w->marked = goes_on ? o->previous.lsn : o->start;
+        atomic_store_explicit(&w->durable, w->marked, memory_order_release);
         begin_locked(w, o->previous, w->start);
         w->first_number = w->current->header.number;
-        /* Not up to the start: the link to what was before is not durable yet. */
-        w->marked = goes_on ? o->previous.lsn : w->start;
-        atomic_store_explicit(&w->durable, w->marked, memory_order_release);
         set_end_locked(w);
     }
     fr_mutex_unlock(&w->mu);
@@ -558,6 +572,17 @@ fr_lsn fr_wal_writer_start(const struct fr_wal_writer *w)
 uint64_t fr_wal_writer_first_number(const struct fr_wal_writer *w)
 {
     return w->first_number;
+}
+
+uint64_t fr_wal_writer_number_at(struct fr_wal_writer *w, fr_lsn lsn)
+{
+    fr_mutex_lock(&w->mu);
+    const struct fr_wal_segment *s = w->segments;
+    while (s != w->current && fr_wal_segment_end(s) <= lsn)
+        s = s->next;
+    uint64_t number = s->header.number;
+    fr_mutex_unlock(&w->mu);
+    return number;
 }
 
 size_t fr_wal_writer_segment_count(struct fr_wal_writer *w)

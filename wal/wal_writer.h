@@ -11,9 +11,11 @@
  * at a time: whoever comes while one is running waits for it, and then finds itself covered or
  * makes the next one, which serves all who came meanwhile.
  *
- * When a segment is full it is sealed and synced, and only then is its successor begun: so only the
- * newest segment can ever have a torn end. Blank successors are made by prepare, in time if a
- * background thread calls it now and then, else in the append that needs one.
+ * When a segment is full it is sealed and its successor begun, without any I/O: a sync, when one is
+ * asked for, goes over all segments that need it, the oldest first. Segments that are released
+ * before anybody asked for a sync are never written to the device by us, and their pages serve the
+ * next life of the file. Blank successors are made by prepare, in time if a background thread calls
+ * it now and then, else in the append that needs one.
  *
  * The first failure of a write or a sync ends it all: there is no second try, and all that comes
  * later answers FR_ERR_POISONED with the words of the first. A successor that cannot be made
@@ -115,8 +117,8 @@ FR_NODISCARD fr_status fr_wal_writer_prepare(struct fr_wal_writer *w);
 
 /*
  * Nobody will ask for what is before lsn: that must be a durable fact by now. Segments that are
- * wholly before it become spares or are removed; the current one stays. FR_ERR_IO and the like: a
- * file was left behind, the log is unharmed; if blanking a spare fails, it is removed.
+ * wholly before it become spares or are removed; the current one stays. Waits for a sync of them
+ * that is under way. FR_ERR_IO and the like: a file was left behind, the log is unharmed.
  */
 FR_NODISCARD fr_status fr_wal_writer_release(struct fr_wal_writer *w, fr_lsn lsn);
 
@@ -132,6 +134,12 @@ fr_lsn fr_wal_writer_durable(const struct fr_wal_writer *w);
 /* Where this opening's first segment starts, and its number: what a manifest has to remember. */
 fr_lsn fr_wal_writer_start(const struct fr_wal_writer *w);
 uint64_t fr_wal_writer_first_number(const struct fr_wal_writer *w);
+
+/*
+ * The number of the segment that has what is behind lsn, which must be one that an append answered,
+ * or the start, and not released.
+ */
+uint64_t fr_wal_writer_number_at(struct fr_wal_writer *w, fr_lsn lsn);
 
 /* Segments in use, and the size of all files, spares and the blank one included. */
 size_t fr_wal_writer_segment_count(struct fr_wal_writer *w);

@@ -29,7 +29,7 @@ static void put_field(struct fr_buf *edit, int i)
 {
     struct fr_edit_table table = table_of(i % 2);
     struct fr_edit_values values = {5, 6, "letters, sixteen", 7, UINT64_MAX};
-    struct fr_edit_log log = {4096, UINT64_MAX};
+    struct fr_edit_log log = {4096, UINT64_MAX, 17};
 
     switch (i) {
     case 0:

@@ -82,8 +82,10 @@ static void note(struct test_log *log, fr_slice payload, uint64_t tag)
 
 fr_status test_log_read(struct test_log *log)
 {
-    struct fr_wal_reader_options options = {
-            .kind = log->options.kind, .start = log->start, .durable = log->durable};
+    struct fr_wal_reader_options options = {.kind = log->options.kind,
+            .start = log->start,
+            .number = log->number,
+            .durable = log->durable};
     struct fr_wal_reader *reader = NULL;
     fr_slice payload;
     uint64_t tag;

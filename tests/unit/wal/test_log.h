@@ -20,6 +20,7 @@ struct test_log {
 
     /* Of the latest reading. */
     fr_lsn start;
+    uint64_t number;
     fr_lsn durable;
     char text[4096]; /* payloads with a space behind each */
     size_t batch_count;

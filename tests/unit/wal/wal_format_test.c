@@ -81,7 +81,7 @@ Test(wal_format, a_header_that_contradicts_itself_is_refused)
         uint64_t value;
     } changes[] = {{12, 3}, {40, 0}, {40, 8}, {48, 0}, {56, 40961}, {56, 45056}, {56, 0},
             {56, UINT64_MAX - 4095}, {64, 0}, {64, 65537}, {64, 12288}, {64, (uint64_t)1 << 40},
-            {72, 0}, {72, 9}, {72, UINT64_MAX}, {80, 50000}, {80, 0}, {88, (uint64_t)1 << 33},
+            {72, 0}, {72, 9}, {72, UINT64_MAX}, {80, 50000}, {80, 0}, {92, UINT64_MAX}, {100, 1},
             {4080, 1}};
     struct fr_wal_header header = sample_header(), again;
     uint8_t page[FR_WAL_HEADER_SIZE];

@@ -1,5 +1,7 @@
 #include "wal/wal_reader.h"
 
+#include <inttypes.h>
+
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "tests/unit/wal/test_log.h"
@@ -38,11 +40,17 @@ Test(wal_reader, starts_where_it_is_told)
     cr_assert_eq(log_.last_lsn, log_.start);
 }
 
-Test(wal_reader, a_start_behind_the_end_is_damage)
+Test(wal_reader, a_log_that_ends_before_the_start_is_empty_unless_more_was_durable)
 {
     test_log_open(&log_);
     test_log_append(&log_, "a");
     log_.start = 40960;
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 0);
+    cr_assert_eq(log_.end.link.number, 0); /* the next opening begins a log of its own */
+    log_.durable = 40960;
+    must(test_log_read(&log_));
+    log_.durable = 40961;
     must_be(FR_ERR_CORRUPT, test_log_read(&log_));
     must_say("000001.wal: group at 4152");
 }
@@ -173,20 +181,63 @@ Test(wal_reader, a_clean_end_leaves_no_doubt)
     cr_assert_eq(matrix[TAIL][SAME], FR_WAL_BLOCK_SIZE);
 }
 
-Test(wal_reader, a_flaw_in_a_segment_that_has_a_successor_is_damage_at_every_byte)
+/* Two segments, with a sync before the end, or with none. The first one's end. */
+static fr_lsn write_two_segments(bool sync)
 {
     test_log_open(&log_);
     test_log_append(&log_, "a");
     test_log_append_big(&log_, 8000);
-    test_log_append_big(&log_, 8000);
+    test_log_append_big(&log_, 4000);
     cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 2);
-    fr_lsn end = 8192; /* the seal fills the second block */
+    if (sync) test_log_sync(&log_);
+    test_log_append(&log_, "b");
     test_log_stop(&log_);
+    return 8192; /* the seal fills the second block */
+}
+
+Test(wal_reader, a_flaw_in_a_segment_whose_successor_was_made_durable_is_damage_at_every_byte)
+{
+    fr_lsn end = write_two_segments(true);
+
     for (uint64_t offset = 0; offset < 4096 + end; offset += 3) {
         test_log_flip(&log_, "000001.wal", offset);
         must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+        must_say("000001.wal: ");
         test_log_flip(&log_, "000001.wal", offset);
     }
+}
+
+Test(wal_reader, a_flaw_in_an_older_segment_is_a_torn_end_if_nobody_asked_for_a_sync)
+{
+    fr_lsn end = write_two_segments(false);
+
+    for (uint64_t offset = 0; offset < 4096 + end; offset += 3) {
+        test_log_flip(&log_, "000001.wal", offset);
+        cr_assert_eq(read_outcome("a b "), TORN, "%" PRIu64, offset);
+        cr_assert_eq(log_.end.verdict, FR_WAL_END_TORN);
+        cr_assert_lt(log_.batch_count, 4);
+        test_log_flip(&log_, "000001.wal", offset);
+    }
+}
+
+Test(wal_reader, a_damaged_header_of_a_later_segment_is_named)
+{
+    write_two_segments(true);
+    test_log_flip(&log_, "000002.wal", 100);
+    must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+    must_say("000002.wal: header at 0 is damaged");
+}
+
+Test(wal_reader, a_former_life_is_blank_only_where_the_log_has_gone_on)
+{
+    test_log_open(&log_);
+    log_.start = test_log_append(&log_, "a");
+    test_log_stop(&log_);
+    must(fr_dir_rename(log_.world.dir, "000001.wal", "000002.wal"));
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 0);
+    log_.start = 0; /* nobody would have given up this segment */
+    must_be(FR_ERR_FOREIGN, test_log_read(&log_));
 }
 
 Test(wal_reader, a_lost_sector_or_block_is_never_skipped)
@@ -302,6 +353,35 @@ Test(wal_reader, what_was_cut_off_stays_so_though_it_is_intact)
     test_log_flip(&log_, "000001.wal", 4096 + 56 + 50); /* as if it had been a reading error */
     must(test_log_read(&log_));
     cr_assert_str_eq(log_.text, "a x ");
+}
+
+Test(wal_reader, what_was_cut_off_stays_so_when_what_came_after_it_is_given_up_and_lost)
+{
+    /* "c" stands at 4096 + 56 of the log, where the next opening's first batch will end. */
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    test_log_sync(&log_);
+    test_log_append(&log_, "b");
+    test_log_append(&log_, "c");
+    test_log_stop(&log_);
+    test_log_flip(&log_, "000001.wal", 2 * 4096 + 50);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a ");
+    test_log_flip(&log_, "000001.wal", 2 * 4096 + 50);
+    test_log_open(&log_);
+    log_.start = test_log_append(&log_, "x");
+    cr_assert_eq(log_.start, 4096 + 56);
+    log_.number = fr_wal_writer_number_at(log_.writer, log_.start);
+    cr_assert_eq(log_.number, 2);
+    test_log_stop(&log_);
+    struct fr_buf bytes = test_log_load(&log_, "000002.wal");
+    memset(bytes.data, 0, bytes.size);
+    test_log_store(&log_, "000002.wal", &bytes);
+    fr_buf_deinit(&bytes);
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 0);
+    cr_assert_geq(fr_dir_unlink(log_.world.dir, "000002.wal"), 0);
+    must_be(FR_ERR_MISSING, test_log_read(&log_));
 }
 
 Test(wal_reader, a_batch_without_its_last_group_is_cut_off_where_it_began)
