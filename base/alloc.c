@@ -13,12 +13,14 @@
 #include "base/alloc.h"
 
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 #include "base/status.h"
 
 #define HEADER_SIZE   16
 #define ALIGNMENT_MAX ((size_t)1 << 20)
+#define HUGE_PAGE     ((size_t)2 << 20)
 
 struct header {
     uint64_t size;
@@ -142,6 +144,15 @@ void *fr_alloc_zeroed(size_t count, size_t size)
     void *memory = fr_alloc(count * size);
     if (memory != NULL) memset(memory, 0, count * size);
     return memory;
+}
+
+void fr_alloc_prefer_huge(void *memory, size_t size)
+{
+    uintptr_t from = ((uintptr_t)memory + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+    uintptr_t to = ((uintptr_t)memory + size) & ~(uintptr_t)(HUGE_PAGE - 1);
+
+    if (from < to)
+        (void)madvise((char *)memory + (from - (uintptr_t)memory), to - from, MADV_HUGEPAGE);
 }
 
 void *fr_realloc(void *memory, size_t size)

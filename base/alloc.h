@@ -29,6 +29,12 @@ void *fr_alloc_zeroed(size_t count, size_t size);
 /* The same on a boundary: a power of two up to 1 MiB. */
 void *fr_alloc_aligned(size_t size, size_t alignment);
 
+/*
+ * A hint: this memory is large, long-lived and walked through at random, so huge pages would pay.
+ * What is not on a boundary of theirs is left as it is.
+ */
+void fr_alloc_prefer_huge(void *memory, size_t size);
+
 /* Grow or shrink; memory may be NULL. On failure NULL, and the old memory is as it was. */
 void *fr_realloc(void *memory, size_t size);
 

@@ -237,7 +237,7 @@ static void run_memtable(size_t value_size, struct figures *f)
     struct fr_memtable_stats stats;
     struct fr_memtable *m;
 
-    must(fr_memtable_new(BUDGET, &m) == FR_OK);
+    must(fr_memtable_new(BUDGET, NULL, &m) == FR_OK);
     f->insert = insert_all(m, value_size);
     fr_memtable_stats_get(m, &stats);
     f->bytes = (double)stats.used_bytes / KEYS;

@@ -32,6 +32,9 @@
 
 #define MIB ((size_t)1 << 20)
 
+/* Of a memtable: so the last one is at most that part of it too much. */
+#define POOL_CHUNKS 8
+
 struct fr_engine_options fr_engine_options_default(void)
 {
     return (struct fr_engine_options){
@@ -334,7 +337,7 @@ static fr_status set_up_memtables(struct fr_engine *engine, struct fr_memtable *
     fr_status st;
 
     fr_memtable_stats_get(replayed, &stats);
-    FR_TRY(fr_memtable_new(engine->options.memtable_size, &engine->active));
+    FR_TRY(fr_memtable_new(engine->options.memtable_size, engine->pool, &engine->active));
     if (stats.entry_count + stats.range_count > 0)
         engine->sealed[engine->sealed_count++] =
                 (struct fr_sealed){.memtable = fr_memtable_ref(replayed)};
@@ -420,7 +423,7 @@ static fr_status recover(struct fr_engine *engine)
             memory_order_relaxed);
     last_seq = state.last_seq;
     /* One memtable, however large: the log is no longer than the memtables that it stands for. */
-    FR_TRY(fr_memtable_new(SIZE_MAX / 4, &replayed));
+    FR_TRY(fr_memtable_new(SIZE_MAX / 4, NULL, &replayed));
     FR_TRY(replay_log(engine, &state, replayed, &last_seq, &end));
     atomic_store_explicit(&engine->last_seq, last_seq, memory_order_release);
     FR_TRY(set_up_memtables(engine, replayed));
@@ -433,6 +436,15 @@ out:
     if (replayed != NULL) fr_memtable_unref(replayed);
     fr_version_unref(state.version);
     return st;
+}
+
+/* A memtable's memory waits for the next one, if it is large enough to be worth it. */
+static fr_status new_pool(struct fr_engine *engine)
+{
+    size_t size = engine->options.memtable_size;
+
+    if (engine->options.read_only || size < POOL_CHUNKS * MIB) return FR_OK;
+    return fr_memtable_pool_new(size / POOL_CHUNKS, size, &engine->pool);
 }
 
 static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_options *options)
@@ -462,6 +474,7 @@ static void engine_free(struct fr_engine *engine)
     fr_manifest_close(engine->manifest);
     fr_wal_writer_close(engine->log);
     fr_cache_free(engine->cache);
+    fr_memtable_pool_free(engine->pool);
     fr_dir_unlock(engine->lock);
     fr_dir_close(engine->dir);
     fr_obsolete_deinit(&engine->obsolete);
@@ -493,6 +506,7 @@ fr_status fr_engine_open(struct fr_env *env, const char *path,
 
     if (engine == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", path);
     FR_TRY(fr_cache_new(options->cache_size, options->cache_size, &engine->cache));
+    FR_TRY(new_pool(engine));
     FR_TRY(fr_dir_open(env, path, writes && options->create ? FR_DIR_CREATE : 0, &engine->dir));
     fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
     if (writes) FR_TRY(fr_dir_lock(engine->dir, lock_name, &engine->lock));

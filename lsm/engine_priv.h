@@ -13,6 +13,7 @@
 #include "lsm/fold.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
+#include "lsm/memtable_pool.h"
 #include "lsm/table_builder.h"
 #include "lsm/value_file.h"
 #include "lsm/value_window.h"
@@ -66,6 +67,7 @@ struct fr_engine {
     struct fr_dir_lock *lock; /* NULL if read-only */
     uint8_t store[FR_STORE_ID_SIZE];
     struct fr_cache *cache;
+    struct fr_memtable_pool *pool; /* NULL: memtables are small, or there are none */
     struct fr_wal_writer *log; /* NULL if read-only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */

@@ -49,7 +49,7 @@ fr_status fr_engine_seal_locked(struct fr_engine *engine)
     fr_status st;
 
     FR_ASSERT(engine->sealed_count < FR_SEALED_MAX);
-    FR_TRY(fr_memtable_new(engine->options.memtable_size, &fresh));
+    FR_TRY(fr_memtable_new(engine->options.memtable_size, engine->pool, &fresh));
     engine->sealed[engine->sealed_count++] =
             (struct fr_sealed){.memtable = full, .log_end = fr_wal_writer_end(engine->log)};
     engine->active = fresh;

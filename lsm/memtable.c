@@ -17,6 +17,7 @@
 #include "base/cover.h"
 #include "base/rng.h"
 #include "lsm/batch.h"
+#include "lsm/memtable_pool.h"
 #include "lsm/memtable_priv.h"
 
 /* Large enough that a chunk is rare, small enough that the last one is no waste. */
@@ -88,7 +89,9 @@ static void count_up(_Atomic(size_t) *count, size_t more)
 
 static struct fr_memtable_chunk *add_chunk(struct fr_memtable_memory *memory, size_t size)
 {
-    struct fr_memtable_chunk *chunk = fr_alloc_aligned(size, 64);
+    bool pooled = memory->pool != NULL && size == memory->chunk_size;
+    struct fr_memtable_chunk *chunk =
+            pooled ? fr_memtable_pool_take(memory->pool) : fr_alloc_aligned(size, 64);
     if (chunk == NULL) return NULL;
 
     chunk->size = size;
@@ -228,7 +231,8 @@ static key_node *table_find(const struct fr_memtable *m, uint32_t hash, fr_slice
     }
 }
 
-fr_status fr_memtable_new(size_t budget, struct fr_memtable **ret_memtable)
+fr_status fr_memtable_new(size_t budget, struct fr_memtable_pool *pool,
+        struct fr_memtable **ret_memtable)
 {
     struct fr_memtable *m = FR_NEW(struct fr_memtable);
     if (m == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a memtable");
@@ -236,8 +240,10 @@ fr_status fr_memtable_new(size_t budget, struct fr_memtable **ret_memtable)
     atomic_init(&m->refs, 1);
     m->budget = FR_MAX(budget, FR_MEMTABLE_BUDGET_MIN);
     m->hash_seed = fr_mix64((uintptr_t)m);
-    m->memory.chunk_size = FR_MIN(CHUNK_MAX, m->budget / 4);
-    m->index_memory.chunk_size = FR_MAX(m->memory.chunk_size / 16, (size_t)4096);
+    size_t chunk_size = FR_MIN(CHUNK_MAX, m->budget / 4);
+    m->memory.chunk_size = pool == NULL ? chunk_size : fr_memtable_pool_chunk_size(pool);
+    m->memory.pool = pool;
+    m->index_memory.chunk_size = FR_MAX(chunk_size / 16, (size_t)4096);
     if (!grow_table(m, TABLE_SLOTS_MIN) ||
             !fr_memtable_index_init(&m->index, &m->index_memory, &m->head)) {
         fr_memtable_unref(m);
@@ -269,7 +275,10 @@ static void free_chunks(struct fr_memtable_memory *memory)
 {
     for (struct fr_memtable_chunk *c = memory->chunks, *next; c != NULL; c = next) {
         next = c->next;
-        fr_free(c);
+        if (memory->pool != NULL && c->size == memory->chunk_size)
+            fr_memtable_pool_give(memory->pool, c);
+        else
+            fr_free(c);
     }
 }
 
@@ -650,11 +659,61 @@ void fr_memtable_stats_get(const struct fr_memtable *m, struct fr_memtable_stats
     };
 }
 
+/*
+ * Keys lie in memory as they came, so a walk in order waits for memory at each step. Whoever walks
+ * over a memtable that takes no more sends these ahead, along the leaves of the index: one fetches
+ * keys, and the other, when these have come, their values. Where the index is incomplete they are
+ * elsewhere, and only of no use.
+ */
+struct scout {
+    const struct fr_memtable_index_node *leaf;
+    uint32_t slot;
+};
+
+#define KEYS_AHEAD   16
+#define VALUES_AHEAD 8
+
+static const key_node *scout_next(struct scout *scout)
+{
+    while (scout->leaf != NULL &&
+            scout->slot == atomic_load_explicit(&scout->leaf->count, memory_order_acquire)) {
+        scout->leaf = atomic_load_explicit(&scout->leaf->next, memory_order_acquire);
+        scout->slot = 0;
+    }
+    if (scout->leaf == NULL) return NULL;
+    return atomic_load_explicit(&scout->leaf->key[scout->slot++], memory_order_acquire);
+}
+
+static void fetch_bytes(const void *from, size_t size)
+{
+    for (size_t at = 0; at < size; at += 64)
+        __builtin_prefetch((const char *)from + at);
+}
+
+static void scout_keys(struct scout *scout, unsigned steps)
+{
+    const key_node *key;
+
+    while (steps-- > 0 && (key = scout_next(scout)) != NULL)
+        fetch_bytes(key, sizeof(*key));
+}
+
+/* What is beyond some lines the processor fetches by itself, once they are read. */
+static void scout_values(struct scout *scout, unsigned steps)
+{
+    const key_node *key;
+
+    while (steps-- > 0 && (key = scout_next(scout)) != NULL)
+        fetch_bytes(key->first.value, FR_MIN(key->first.value_size, 1024u));
+}
+
 /* The iterator: it stands on a version, or in the gap before one, or behind all. */
 struct memtable_iter {
     struct fr_iter it;
     const struct fr_memtable *m;
     bool verify;
+    struct scout keys; /* with verify only, and on the way from the first to the last */
+    struct scout values;
     bool on;             /* on the version; else in the gap before it */
     const key_node *key; /* NULL: behind all */
     const version_node *version;
@@ -698,6 +757,10 @@ static void iter_seek_first(struct fr_iter *it)
 
     i->status = FR_OK;
     stand_before(i, atomic_load_explicit(&i->m->head.next, memory_order_acquire));
+    if (!i->verify) return;
+    i->keys = i->values = (struct scout){.leaf = fr_memtable_index_first(&i->m->index)};
+    scout_keys(&i->keys, KEYS_AHEAD);
+    scout_values(&i->values, VALUES_AHEAD);
 }
 
 static void iter_seek_last(struct fr_iter *it)
@@ -726,7 +789,11 @@ static fr_status iter_next(struct fr_iter *it)
         i->version = i->version->older;
         return hand_out(i);
     }
-    if (i->on) stand_before(i, atomic_load_explicit(&i->key->next, memory_order_acquire));
+    if (i->on) {
+        scout_keys(&i->keys, 1);
+        scout_values(&i->values, 1);
+        stand_before(i, atomic_load_explicit(&i->key->next, memory_order_acquire));
+    }
     return i->key == NULL ? FR_END : hand_out(i);
 }
 

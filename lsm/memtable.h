@@ -20,15 +20,18 @@
 #include "lsm/range_set.h"
 
 struct fr_memtable;
+struct fr_memtable_pool;
 
 /* Fits the least budget that makes sense: small stores in small machines, and tests. */
 #define FR_MEMTABLE_BUDGET_MIN ((size_t)16 << 10)
 
 /*
  * A memtable that is full when it holds budget bytes of memory; it then ends with the batch that
- * it has. One reference. FR_ERR_NOMEM.
+ * it has. One reference. Its memory comes from the pool, which must outlive it; without one (NULL)
+ * from the allocator. FR_ERR_NOMEM.
  */
-FR_NODISCARD fr_status fr_memtable_new(size_t budget, struct fr_memtable **ret_memtable);
+FR_NODISCARD fr_status fr_memtable_new(size_t budget, struct fr_memtable_pool *pool,
+        struct fr_memtable **ret_memtable);
 
 /* Any thread. The last one frees it. */
 struct fr_memtable *fr_memtable_ref(struct fr_memtable *memtable);

@@ -166,6 +166,15 @@ key_node *fr_memtable_index_before(const struct fr_memtable_index *index, fr_sli
     return at;
 }
 
+const index_node *fr_memtable_index_first(const struct fr_memtable_index *index)
+{
+    const index_node *node = GET_ACQ(index->root);
+
+    while (node->level > 0)
+        node = GET_ACQ(node->child[0]);
+    return node;
+}
+
 key_node *fr_memtable_index_last(const struct fr_memtable_index *index)
 {
     index_node *node = GET_ACQ(index->root);

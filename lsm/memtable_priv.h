@@ -22,7 +22,8 @@ struct fr_memtable_memory {
     uint8_t *spare_at; /* of the one for what does not fit there, or NULL */
     uint8_t *spare_end;
     size_t chunk_size;
-    _Atomic(size_t) used_bytes; /* relaxed: the writer counts, others look */
+    struct fr_memtable_pool *pool; /* of chunks of that size, or NULL */
+    _Atomic(size_t) used_bytes;    /* relaxed: the writer counts, others look */
     _Atomic(size_t) held_bytes;
 };
 
@@ -112,6 +113,9 @@ void fr_memtable_index_add(struct fr_memtable_index *index, const struct fr_memt
 /* Any thread: the last key below the given one, which may be the head. */
 struct fr_memtable_key *fr_memtable_index_before(const struct fr_memtable_index *index,
         fr_slice key);
+
+/* Any thread: the leaf of the first keys. */
+const struct fr_memtable_index_node *fr_memtable_index_first(const struct fr_memtable_index *index);
 
 /* Any thread: the last key of all, or the head. */
 struct fr_memtable_key *fr_memtable_index_last(const struct fr_memtable_index *index);

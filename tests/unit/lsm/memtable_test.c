@@ -6,13 +6,14 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "lsm/batch.h"
+#include "lsm/memtable_pool.h"
 #include "lsm/memtable_priv.h"
 
 static struct fr_memtable *new_memtable(size_t budget)
 {
     struct fr_memtable *m;
 
-    cr_assert_eq(fr_memtable_new(budget, &m), FR_OK);
+    cr_assert_eq(fr_memtable_new(budget, NULL, &m), FR_OK);
     return m;
 }
 
@@ -63,6 +64,55 @@ static void insert_number(struct fr_memtable *m, uint64_t number, fr_seq seq)
 
     snprintf(key, sizeof(key), "common/prefix/%016" PRIx64, number);
     cr_assert_eq(insert(m, FR_KIND_PUT, key, "value", seq), FR_OK);
+}
+
+static void fill(struct fr_memtable *m, size_t bytes)
+{
+    struct fr_memtable_stats stats = {0};
+
+    for (uint64_t i = 1; stats.used_bytes < bytes; i++) {
+        insert_number(m, i * 7919 % 100003, i);
+        fr_memtable_stats_get(m, &stats);
+    }
+}
+
+Test(memtable, the_memory_of_one_that_is_gone_serves_the_next)
+{
+    size_t budget = (size_t)8 << 20, chunk = (size_t)1 << 20;
+    struct fr_memtable_pool *pool;
+    struct fr_memtable *m;
+
+    cr_assert_eq(fr_memtable_pool_new(chunk, budget, &pool), FR_OK);
+    for (int round = 0; round < 3; round++) {
+        cr_assert_eq(fr_memtable_new(budget, pool, &m), FR_OK);
+        fill(m, budget - chunk);
+        cr_assert_eq(fr_memtable_pool_waiting(pool), 0);
+        fr_memtable_check(m);
+        fr_memtable_unref(m);
+        cr_assert_geq(fr_memtable_pool_waiting(pool), budget / 2);
+        cr_assert_leq(fr_memtable_pool_waiting(pool), budget);
+    }
+    fr_memtable_pool_free(pool);
+}
+
+Test(memtable, what_is_too_large_for_a_chunk_of_the_pool_never_waits_there)
+{
+    struct fr_memtable_pool *pool;
+    struct fr_memtable *m;
+    size_t size = (size_t)3 << 20;
+    uint8_t *large = fr_alloc_zeroed(1, size);
+
+    cr_assert_eq(fr_memtable_pool_new((size_t)1 << 20, (size_t)8 << 20, &pool), FR_OK);
+    cr_assert_eq(fr_memtable_new((size_t)8 << 20, pool, &m), FR_OK);
+    cr_assert_eq(fr_memtable_insert(m, &(struct fr_entry){.key = fr_slice_of_text("k"),
+                                               .value = {large, size},
+                                               .seq = 1,
+                                               .kind = FR_KIND_PUT}),
+            FR_OK);
+    fr_memtable_unref(m);
+    cr_assert_eq(fr_memtable_pool_waiting(pool), 0);
+    fr_memtable_pool_free(pool);
+    fr_free(large);
 }
 
 /* Orders that fill, split and extend the index in different ways. */
@@ -203,7 +253,7 @@ Test(memtable, any_failing_allocation_of_new_and_reserve_is_reported)
     for (uint64_t n = 1; hit; n++) {
         struct fr_memtable *m = NULL;
         fr_alloc_fail_at(n, false);
-        fr_status st = fr_memtable_new(1 << 20, &m);
+        fr_status st = fr_memtable_new(1 << 20, NULL, &m);
         if (st == FR_OK) st = fr_memtable_reserve(m, 1 << 20, 5000);
         hit = fr_alloc_fault_hit();
         fr_alloc_fail_at(0, false);

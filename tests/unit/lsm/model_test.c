@@ -165,7 +165,7 @@ static void new_memtable(struct world *w)
     memmove(w->sources + 1, w->sources, w->source_count * sizeof(w->sources[0]));
     w->sources[0] = (struct source){0};
     w->source_count++;
-    cr_assert_eq(fr_memtable_new((size_t)4 << 20, &w->sources[0].memtable), FR_OK);
+    cr_assert_eq(fr_memtable_new((size_t)4 << 20, NULL, &w->sources[0].memtable), FR_OK);
 }
 
 static struct fr_range_set *ranges_of(const struct source *source)
