@@ -57,8 +57,8 @@ uint8_t *fr_map_data(struct fr_map *map);
 bool fr_map_is_shared(const struct fr_map *map);
 
 /*
- * A hint: [offset, offset + size) will hardly be stored to before the next sync of the file. What is
- * in it stays. Any thread, along with stores to it.
+ * A hint: [offset, offset + size) will hardly be stored to before the next sync of the file. What
+ * is in it stays. Any thread, along with stores to it.
  */
 void fr_map_relax(struct fr_map *map, uint64_t offset, uint64_t size);
 

@@ -68,7 +68,7 @@ struct fr_engine {
     uint8_t store[FR_STORE_ID_SIZE];
     struct fr_cache *cache;
     struct fr_memtable_pool *pool; /* NULL: memtables are small, or there are none */
-    struct fr_wal_writer *log; /* NULL if read-only */
+    struct fr_wal_writer *log;     /* NULL if read-only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */
     struct fr_mutex manifest_mu; /* rank FR_RANK_LSM_MANIFEST */

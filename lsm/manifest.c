@@ -154,7 +154,8 @@ fr_status fr_manifest_replay(struct fr_dir *dir, const struct fr_super *super,
     struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_MANIFEST,
             .flags = settle ? FR_WAL_READ_SETTLE : 0,
             .start = super->manifest_lsn,
-            .durable = super->manifest_lsn + 1, /* the first edit, at least, before SUPER named it */
+            .durable =
+                    super->manifest_lsn + 1, /* the first edit, at least, before SUPER named it */
             .number = super->manifest};
     struct fr_wal_reader *reader = NULL;
     fr_slice edit;

@@ -70,10 +70,10 @@
  * has a valid header.
  *
  * A segment's successor is begun when the segment is full, durable or not; nobody has to wait for a
- * sync that nobody has asked for. A sync makes all segments durable, the oldest first, before any of
- * it is acknowledged. So a crash may leave a later segment whole and an earlier one torn, or without
- * a header page. Where the chain is broken like that it is followed back from the newest valid
- * header before the break, and what is behind the break is part of the torn tail.
+ * sync that nobody has asked for. A sync makes all segments durable, the oldest first, before any
+ * of it is acknowledged. So a crash may leave a later segment whole and an earlier one torn, or
+ * without a header page. Where the chain is broken like that it is followed back from the newest
+ * valid header before the break, and what is behind the break is part of the torn tail.
  *
  * A segment's file has its full size, durably, before a header page is put in it, and before its
  * predecessor is sealed. So a segment that is shorter than its header says, and a seal that
@@ -87,9 +87,9 @@
  * credible group header behind x, in this file or in a newer one, `durable` of a newer header page,
  * or what the caller knows. What is before the place that the log is asked for from is of no
  * interest, damaged or not. One doubt remains. What was made durable by the last sync before the
- * crash is vouched for by nobody, because no group was written after it. So damage in there is taken
- * for a torn tail. Writing a PAD when there is nothing else to do removes the doubt, and so does a
- * clean end: its SEAL is written after the sync of all that is before.
+ * crash is vouched for by nobody, because no group was written after it. So damage in there is
+ * taken for a torn tail. Writing a PAD when there is nothing else to do removes the doubt, and so
+ * does a clean end: its SEAL is written after the sync of all that is before.
  */
 #ifndef FR_WAL_WAL_FORMAT_H
 #define FR_WAL_WAL_FORMAT_H

@@ -203,8 +203,8 @@ fr_status fr_wal_segment_publish(struct fr_wal_segment *s)
 
 fr_status fr_wal_segment_sync(struct fr_wal_segment *s, uint64_t from, uint64_t to)
 {
-    /* A page that the system writes is write-protected first, at the cost of an interrupt of all our
-       processors for each; all at once is cheaper, but the next store has to fault. */
+    /* A page that the system writes is write-protected first, at the cost of an interrupt of all
+       our processors for each; all at once is cheaper, but the next store has to fault. */
     if (to - from > RELAX_BYTES_MIN) fr_map_relax(s->map, from, to - from);
     return fr_file_sync(s->file);
 }

@@ -9,8 +9,8 @@
  *
  * A blank file has its full size, durable with its name. A new one is all zeros; one that had a
  * former life keeps the bytes of it, which nobody takes for those of the segment it is now: see
- * wal/wal_format.h. So nothing is written and nothing is synced between two lives, and where no sync
- * is asked for the same pages of memory serve again and again.
+ * wal/wal_format.h. So nothing is written and nothing is synced between two lives, and where no
+ * sync is asked for the same pages of memory serve again and again.
  *
  * Groups are made in place, in a map of the file (io/map.h), and published up to here or there. All
  * calls on one segment are made by one thread at a time, but sync.
@@ -63,7 +63,8 @@ enum fr_file_kind fr_wal_file_kind(enum fr_wal_kind kind);
 FR_NODISCARD fr_status fr_wal_segment_create(struct fr_dir *dir, enum fr_wal_kind kind,
         uint64_t number, uint64_t size, unsigned map_flags, struct fr_wal_segment **ret_segment);
 
-/* Make a segment that nobody asks for any more the blank file of a new number; durable on return. */
+/* Make a segment that nobody asks for any more the blank file of a new number; durable on return.
+ */
 FR_NODISCARD fr_status fr_wal_segment_rename(struct fr_wal_segment *segment, enum fr_wal_kind kind,
         uint64_t number);
 
