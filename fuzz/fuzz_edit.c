@@ -120,7 +120,8 @@ static bool has(const struct fr_version_level *level, const struct fr_version_ta
 
 static void check_pick(const struct fr_version *version)
 {
-    struct fr_picker_options options = {.level0_trigger = 2, .ratio = 10, .base_bytes = 100};
+    struct fr_picker_options options = {
+            .level0_trigger = 2, .level0_most = 2, .ratio = 10, .base_bytes = 100};
     struct fr_pick pick;
 
     (void)fr_picker_debt(version, &options);

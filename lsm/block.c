@@ -455,6 +455,16 @@ fr_status fr_block_get_first(struct fr_block_iter *it, fr_slice key, uint64_t ha
     return get_from_restart(it, restart, key, seq);
 }
 
+bool fr_block_hash_leads(const struct fr_block_iter *it, uint64_t hash)
+{
+    const struct fr_block *block = it->block;
+
+    if (block->buckets == 0) return true;
+    uint8_t restart = block->hash[fr_block_bucket(hash, block->buckets)];
+
+    return restart == FR_BLOCK_BUCKET_MANY || restart == it->index / block->interval;
+}
+
 /* ---- The iterator's life ---- */
 
 static void block_iter_close(struct fr_iter *iter)

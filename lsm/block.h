@@ -86,4 +86,7 @@ FR_NODISCARD fr_status fr_block_iter_set(struct fr_block_iter *it, const struct 
 FR_NODISCARD fr_status fr_block_get_first(struct fr_block_iter *it, fr_slice key, uint64_t hash,
         fr_seq seq);
 
+/* Whether the hash leads to the entry on which the iterator stands, the first of its key. */
+bool fr_block_hash_leads(const struct fr_block_iter *it, uint64_t hash);
+
 #endif

@@ -42,7 +42,8 @@ struct fr_engine_options {
     unsigned sealed_max; /* memtables that may wait for their flush before writers wait */
     size_t cache_size;
     uint64_t log_segment_size;
-    uint64_t table_size; /* of a table that compaction makes, its values not counted */
+    uint64_t table_size;      /* of a table that compaction makes, its values not counted */
+    uint64_t value_file_size; /* of a value file that compaction makes */
     uint32_t block_size;
     uint32_t filter_bits;
     uint32_t value_threshold; /* 0: values stay in their tables */

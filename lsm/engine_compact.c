@@ -6,28 +6,31 @@
  * is only moved: an edit and no I/O besides. A job streams: its memory does not depend on the
  * sizes.
  *
- * Values are not rewritten, only the pointers to them, unless most of a value file is garbage: then
- * the tables that point to it are rewritten where they are, and the values that are left with them.
+ * Values are not rewritten, only the pointers to them, unless there is too much garbage in value
+ * files (lsm/garbage.h): then the tables that point to the worst of them are rewritten where they
+ * are, and the values that are left with them. Whatever other job meets such values does the same.
  */
 #include "base/alloc.h"
+#include "base/cover.h"
 #include "base/log.h"
 #include "io/env.h"
 #include "lsm/engine_priv.h"
+#include "lsm/level_iter.h"
 #include "lsm/merge_iter.h"
 #include "lsm/table.h"
 
-/* From this share of garbage, in percent, a value file is rewritten. */
-#define GARBAGE_PERCENT 50
+/* Writers that have filled no memtable for so long are at rest. */
+#define QUIET_US ((uint64_t)1000000)
 
-/* Small files are not worth a job of their own. */
-#define GARBAGE_BYTES_LEAST ((uint64_t)1 << 20)
+/* What the iterators over level 0 may read ahead, all together. */
+#define READAHEAD_BYTES ((size_t)4 << 20)
 
 struct job {
     struct fr_pick pick;
     struct fr_version *version; /* one reference: keeps the tables */
     fr_seq *snapshots;
     size_t snapshot_count;
-    uint64_t rewrite; /* a value file, or 0 */
+    struct fr_victims victims; /* value files that it takes the values out of */
     bool bottom;
 };
 
@@ -49,51 +52,6 @@ static void deinit_job(struct job *job)
     *job = (struct job){0};
 }
 
-static bool points_to(const struct fr_version_table *table, uint64_t values)
-{
-    for (size_t i = 0; i < table->meta.ref_count; i++)
-        if (table->meta.refs[i].file == values) return true;
-    return false;
-}
-
-/* The value file with the most garbage, if that is enough; 0 if none has. */
-static uint64_t worst_values(const struct fr_version *version)
-{
-    uint64_t worst = 0, most = GARBAGE_BYTES_LEAST;
-
-    for (size_t i = 0; i < version->values_count; i++) {
-        uint64_t all = version->values[i]->meta.value_bytes;
-        uint64_t garbage = all - FR_MIN(all, version->values_live[i]);
-        if (garbage * 100 < all * GARBAGE_PERCENT || garbage < most) continue;
-        worst = version->values[i]->meta.number;
-        most = garbage;
-    }
-    return worst;
-}
-
-/* One table that points to the worst value file, to be written again in its level. */
-static fr_status pick_garbage(const struct fr_version *version, struct job *job)
-{
-    uint64_t values = worst_values(version);
-
-    if (values == 0) return FR_NOT_FOUND;
-    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
-        for (size_t i = 0; i < version->levels[level].count; i++) {
-            struct fr_version_table *table = version->levels[level].tables[i];
-            if (table->busy || !points_to(table, values)) continue;
-            job->pick.inputs = fr_alloc_zeroed(1, sizeof(void *));
-            if (job->pick.inputs == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a job");
-            job->pick.inputs[job->pick.input_count++] = table;
-            job->pick.reason = FR_PICK_GARBAGE;
-            job->pick.level = job->pick.output_level = level;
-            job->pick.smallest = table->meta.smallest;
-            job->pick.largest = table->meta.largest;
-            job->rewrite = values;
-            return FR_OK;
-        }
-    return FR_NOT_FOUND;
-}
-
 /* Complete a job whose tables are chosen: hold them, and see the snapshots. */
 static fr_status take_job_locked(struct fr_engine *engine, struct job *job) FR_REQUIRES(engine->mu)
 {
@@ -102,23 +60,63 @@ static fr_status take_job_locked(struct fr_engine *engine, struct job *job) FR_R
 
     FR_TRY(fr_engine_copy_snapshots_locked(engine, &job->snapshots, &job->snapshot_count));
     job->version = fr_version_ref(engine->view->version);
-    job->bottom =
-            pick->reason != FR_PICK_GARBAGE &&
-            fr_picker_is_bottom(job->version, pick->output_level, pick->smallest, pick->largest);
+    /* Of level 0 one table alone: others there may be older. */
+    job->bottom = pick->output_level > 0 && fr_picker_is_bottom(job->version, pick->output_level,
+                                                    pick->smallest, pick->largest);
     mark_busy_locked(engine, job, true);
 out:
     return st;
 }
 
+/* Whether writers rest, or somebody waits for all that is deferred until they do. */
+static bool is_quiet_locked(const struct fr_engine *engine) FR_REQUIRES(engine->mu)
+{
+    if (engine->idle_waiters > 0) return true;
+    return engine->sealed_count == 0 && !engine->flushing &&
+           fr_env_now_us(engine->env) - engine->sealed_us >= QUIET_US;
+}
+
+/* What is hidden first: it may be all garbage that is left of a file. */
+static fr_status pick_garbage(const struct fr_version *version,
+        const struct fr_picker_options *options, bool quiet, struct job *job)
+{
+    fr_status st = FR_NOT_FOUND;
+
+    if (fr_garbage_is_hidden(version, options, quiet))
+        st = fr_picker_pick_level0(version, options, &job->pick);
+    return st == FR_NOT_FOUND ? fr_garbage_pick(version, &job->victims, &job->pick) : st;
+}
+
+/*
+ * The levels go first, but if they are never done and there is too much garbage, then it is every
+ * other job's. A job of the levels empties the victims as far as it meets them.
+ */
 static fr_status pick_job_locked(struct fr_engine *engine, struct job *job) FR_REQUIRES(engine->mu)
 {
     const struct fr_version *version = engine->view->version;
-    fr_status st = fr_picker_pick(version, &engine->options.picker, &job->pick);
+    const struct fr_picker_options *options = &engine->options.picker;
+    bool quiet = is_quiet_locked(engine);
+    fr_status st = FR_NOT_FOUND;
 
-    if (st == FR_NOT_FOUND) st = pick_garbage(version, job);
+    fr_garbage_choose(version, options, quiet, &job->victims);
+    if (engine->levels_had_turn && job->victims.count > 0)
+        st = fr_garbage_pick(version, &job->victims, &job->pick);
+    engine->levels_had_turn = st == FR_NOT_FOUND;
+    if (st == FR_NOT_FOUND) st = fr_picker_pick(version, options, &job->pick);
+    if (st == FR_NOT_FOUND) st = pick_garbage(version, options, quiet, job);
     if (st == FR_OK) st = take_job_locked(engine, job);
     if (st != FR_OK) deinit_job(job);
     return st;
+}
+
+/* Whether there will be something to do once writers rest. */
+static bool is_deferring_locked(const struct fr_engine *engine) FR_REQUIRES(engine->mu)
+{
+    const struct fr_version *version = engine->view->version;
+    struct fr_victims victims;
+
+    fr_garbage_choose(version, &engine->options.picker, true, &victims);
+    return victims.count > 0 || fr_garbage_is_hidden(version, &engine->options.picker, true);
 }
 
 static fr_status drop_inputs(const struct job *job, struct fr_version_change *change)
@@ -149,30 +147,67 @@ out:
     return st;
 }
 
-static bool is_move(const struct job *job)
+/* A table that overlaps much of the level below the next is cut up on its way, not moved. */
+static bool is_move(const struct fr_engine *engine, const struct job *job)
 {
-    return job->pick.reason == FR_PICK_SIZE && job->pick.input_count == 1 &&
-           job->pick.overlap_count == 0;
+    const struct fr_pick *pick = &job->pick;
+
+    return pick->reason == FR_PICK_SIZE && pick->input_count == 1 && pick->overlap_count == 0 &&
+           fr_picker_overlap(job->version, pick->output_level + 1, pick->smallest, pick->largest) <=
+                   FR_OVERLAP_TABLES * engine->options.table_size;
 }
 
 struct inputs {
     struct fr_merge_source *sources;
     const struct fr_range_set **ranges;
     size_t count;
+    size_t range_count;
     uint64_t bytes;
+    struct fr_version_level upper, lower; /* the job's tables of levels above 0; borrowed */
 };
 
-static fr_status add_input(struct inputs *in, struct fr_version_table *table)
+static void note_input(struct inputs *in, const struct fr_version_table *table)
+{
+    in->ranges[in->range_count++] = table->ranges;
+    in->bytes += table->meta.size;
+}
+
+/* The tables of level 0 side by side; together they may read so far ahead and no further. */
+static fr_status add_level0(struct inputs *in, const struct fr_pick *pick)
+{
+    struct fr_table_iter_options options = {
+            .fill_cache = false, .readahead_max = READAHEAD_BYTES / pick->input_count};
+    fr_status st = FR_OK;
+
+    options.readahead_max = FR_MIN(options.readahead_max, FR_TABLE_READAHEAD_DEFAULT);
+    options.readahead_max = FR_MAX(options.readahead_max, FR_TABLE_READAHEAD_FIRST);
+    for (size_t i = 0; i < pick->input_count; i++) {
+        struct fr_version_table *table = pick->inputs[i];
+        struct fr_iter *it;
+
+        FR_TRY(fr_table_iter_new(table->table, &options, &it));
+        in->sources[in->count++] =
+                (struct fr_merge_source){.it = it, .seq_max = table->meta.largest_seq};
+        note_input(in, table);
+    }
+out:
+    return st;
+}
+
+/* Tables of one level above 0, one after the other. */
+static fr_status add_run(struct inputs *in, const struct fr_version_level *run)
 {
     struct fr_table_iter_options options = {.fill_cache = false};
-    struct fr_iter *it;
+    struct fr_merge_source source = {0};
 
-    fr_status st = fr_table_iter_new(table->table, &options, &it);
+    if (run->count == 0) return FR_OK;
+    fr_status st = fr_level_iter_new(run, &options, &source.it);
     if (st < 0) return st;
-    in->sources[in->count] = (struct fr_merge_source){.it = it, .seq_max = table->meta.largest_seq};
-    in->ranges[in->count] = table->ranges;
-    in->count++;
-    in->bytes += table->meta.size;
+    for (size_t i = 0; i < run->count; i++) {
+        source.seq_max = FR_MAX(source.seq_max, run->tables[i]->meta.largest_seq);
+        note_input(in, run->tables[i]);
+    }
+    in->sources[in->count++] = source;
     return FR_OK;
 }
 
@@ -180,7 +215,8 @@ static fr_status add_input(struct inputs *in, struct fr_version_table *table)
 static fr_status open_inputs(const struct job *job, struct inputs *in, struct fr_iter **ret_it,
         struct fr_range_set **ret_ranges)
 {
-    size_t most = job->pick.input_count + job->pick.overlap_count;
+    const struct fr_pick *pick = &job->pick;
+    size_t most = pick->input_count + pick->overlap_count;
     struct fr_bounds all = {0};
     fr_status st = FR_OK;
 
@@ -188,11 +224,11 @@ static fr_status open_inputs(const struct job *job, struct inputs *in, struct fr
     in->ranges = fr_alloc_zeroed(most, sizeof(void *));
     if (in->sources == NULL || in->ranges == NULL)
         return FR_FAIL(FR_ERR_NOMEM, "no memory for a compaction");
-    for (size_t i = 0; i < job->pick.input_count; i++)
-        FR_TRY(add_input(in, job->pick.inputs[i]));
-    for (size_t i = 0; i < job->pick.overlap_count; i++)
-        FR_TRY(add_input(in, job->pick.overlaps[i]));
-    FR_TRY(fr_range_set_merge(in->ranges, in->count, NULL, 0, ret_ranges));
+    in->upper = (struct fr_version_level){.tables = pick->inputs, .count = pick->input_count};
+    in->lower = (struct fr_version_level){.tables = pick->overlaps, .count = pick->overlap_count};
+    FR_TRY(pick->level == 0 ? add_level0(in, pick) : add_run(in, &in->upper));
+    FR_TRY(add_run(in, &in->lower));
+    FR_TRY(fr_range_set_merge(in->ranges, in->range_count, NULL, 0, ret_ranges));
     size_t count = in->count;
     in->count = 0; /* theirs from here on, whatever happens */
     st = fr_merge_iter_new(in->sources, count, all, ret_it);
@@ -208,10 +244,17 @@ static void close_inputs(struct inputs *in)
     fr_free(in->ranges);
 }
 
+/* A table of level 0 that stays there shadows what it did. */
+static uint64_t shadowed_bytes(const struct job *job)
+{
+    return job->pick.output_level == 0 ? job->pick.inputs[0]->shadowed_bytes : 0;
+}
+
 static fr_status execute(struct fr_engine *engine, const struct job *job,
         struct fr_output *ret_output, uint64_t *ret_read)
 {
-    struct fr_fetch_ctx fetch_ctx = {.version = job->version};
+    struct fr_value_windows *windows = FR_NEW(struct fr_value_windows);
+    struct fr_fetch_ctx fetch_ctx = {.version = job->version, .windows = windows};
     struct fr_fold_options fold_options = {.snapshots = job->snapshots,
             .snapshot_count = job->snapshot_count,
             .bottommost = job->bottom,
@@ -221,8 +264,12 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
     struct fr_output_options output_options = {.level = job->pick.output_level,
             .origin = FR_TABLE_ORIGIN_COMPACTION,
             .table_size = job->pick.output_level == 0 ? 0 : engine->options.table_size,
-            .rewrite = &job->rewrite,
-            .rewrite_count = job->rewrite != 0,
+            .grandparents =
+                    job->pick.output_level == 0 || job->pick.output_level + 1 == FR_LEVEL_COUNT
+                            ? NULL
+                            : &job->version->levels[job->pick.output_level + 1],
+            .shadowed_bytes = shadowed_bytes(job),
+            .victims = &job->victims,
             .fetch = fr_engine_fetch,
             .fetch_ctx = &fetch_ctx};
     struct fr_range_set *ranges = NULL;
@@ -231,6 +278,7 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
     struct inputs in = {0};
     fr_status st;
 
+    if (windows == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a compaction");
     FR_TRY(open_inputs(job, &in, &it, &ranges));
     fold_options.ranges = ranges;
     FR_TRY(fr_fold_new(it, &fold_options, &fold));
@@ -240,6 +288,8 @@ out:
     fr_fold_close(fold);
     fr_range_set_unref(ranges);
     close_inputs(&in);
+    fr_value_windows_deinit(windows);
+    fr_free(windows);
     return st;
 }
 
@@ -271,7 +321,8 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
 {
     engine->compacting++;
     fr_mutex_unlock(&engine->mu);
-    fr_status st = is_move(job) ? move_table(engine, job) : merge_tables(engine, job);
+    if (job->pick.reason == FR_PICK_GARBAGE) FR_COVER("compaction: a value file is emptied");
+    fr_status st = is_move(engine, job) ? move_table(engine, job) : merge_tables(engine, job);
     fr_mutex_lock(&engine->mu);
     engine->compacting--;
     mark_busy_locked(engine, job, false);
@@ -301,7 +352,10 @@ void fr_engine_compact_main(void *arg)
         if (st < 0) fr_engine_fail_locked(engine);
         engine->compaction_rests = true;
         fr_cond_broadcast(&engine->progress);
-        fr_cond_wait(&engine->work, &engine->mu);
+        if (st == FR_NOT_FOUND && is_deferring_locked(engine))
+            (void)fr_cond_wait_for(&engine->work, &engine->mu, QUIET_US);
+        else
+            fr_cond_wait(&engine->work, &engine->mu);
         engine->compaction_rests = false;
     }
     fr_mutex_unlock(&engine->mu);
@@ -313,14 +367,18 @@ fr_status fr_engine_wait_idle(struct fr_engine *engine)
 
     if (engine->log == NULL) return FR_OK; /* open for reading only: nobody works */
     fr_mutex_lock(&engine->mu);
+    engine->idle_waiters++;
     fr_cond_broadcast(&engine->work);
     engine->compaction_rests = false;
     while (engine->background_error.status == FR_OK &&
             (engine->sealed_count > 0 || engine->flushing || engine->compacting ||
                     !engine->compaction_rests))
         fr_cond_wait(&engine->progress, &engine->mu);
+    engine->idle_waiters--;
     if (engine->background_error.status != FR_OK) st = fr_error_restore(&engine->background_error);
     fr_mutex_unlock(&engine->mu);
+    /* The flush thread may sleep, and who waited wants to see the space that is free now. */
+    fr_engine_remove_obsolete(engine);
     return st;
 }
 

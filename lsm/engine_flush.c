@@ -33,7 +33,10 @@ static fr_status execute(struct fr_engine *engine, const struct fr_memtable *mem
 {
     struct fr_fold_options fold_options = {
             .snapshots = snapshots, .snapshot_count = snapshot_count};
-    struct fr_output_options output_options = {.level = 0, .origin = FR_TABLE_ORIGIN_FLUSH};
+    struct fr_view *view = fr_engine_view(engine);
+    struct fr_output_options output_options = {.level = 0,
+            .origin = FR_TABLE_ORIGIN_FLUSH,
+            .older = engine->options.filter_bits > 0 ? view->version : NULL};
     struct fr_range_set *ranges = NULL;
     struct fr_fold *fold = NULL;
     fr_status st;
@@ -43,6 +46,7 @@ static fr_status execute(struct fr_engine *engine, const struct fr_memtable *mem
 out:
     fr_fold_close(fold);
     fr_range_set_unref(ranges);
+    fr_view_unref(view);
     return st;
 }
 

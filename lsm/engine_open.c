@@ -44,6 +44,7 @@ struct fr_engine_options fr_engine_options_default(void)
             .cache_size = 64 * MIB,
             .log_segment_size = 16 * MIB,
             .table_size = 64 * MIB,
+            .value_file_size = 64 * MIB,
             .block_size = 8192,
             .filter_bits = 10,
             .value_threshold = 256,

@@ -8,10 +8,15 @@
  * by their range deletes either.
  */
 #include "base/alloc.h"
+#include "base/cover.h"
+#include "base/hash.h"
 #include "io/dir.h"
 #include "lsm/engine_priv.h"
 #include "lsm/place.h"
 #include "lsm/table.h"
+
+/* Of so many entries of a flush one is looked up, to know how much it shadows. */
+#define SAMPLE_ONE_IN 8
 
 struct writer {
     struct fr_engine *engine;
@@ -23,6 +28,14 @@ struct writer {
     uint64_t values_number;
     struct fr_buf low; /* the first key of the open table; empty for the first table */
     struct fr_buf scratch;
+
+    /* Where the output is among the tables of the level below its own. */
+    size_t grandparent;  /* the first that does not end before the last key */
+    uint64_t overlap;    /* bytes of those that the open table has left behind */
+    bool at_grandparent; /* one ends before the key that comes */
+
+    uint64_t sample_count; /* entries since the last one that was looked up */
+    uint64_t shadowed_bytes;
 };
 
 static fr_status open_table(struct writer *w)
@@ -99,6 +112,7 @@ static fr_status keep_table(struct writer *w, const struct fr_table_meta *meta)
 
     fill_edit(meta, &edit);
     FR_TRY(fr_engine_open_table(w->engine, &edit, &table));
+    table->shadowed_bytes = w->options->shadowed_bytes + w->shadowed_bytes;
     w->output->bytes += meta->file_size;
     st = fr_version_change_add_table(&w->output->change, w->options->level, table);
     if (st < 0) fr_version_table_unref(table);
@@ -148,10 +162,50 @@ static bool must_rewrite(const struct writer *w, fr_slice place_bytes)
 {
     struct fr_place place;
 
-    if (w->options->rewrite_count == 0 || !fr_place_get(place_bytes, &place)) return false;
-    for (size_t i = 0; i < w->options->rewrite_count; i++)
-        if (w->options->rewrite[i] == place.file) return true;
+    if (w->options->victims == NULL || w->options->victims->count == 0) return false;
+    return fr_place_get(place_bytes, &place) && fr_victims_have(w->options->victims, place.file);
+}
+
+static bool may_have(const struct fr_version *version, fr_slice key)
+{
+    uint64_t hash = fr_hash64(key);
+
+    for (size_t i = 0; i < version->levels[0].count; i++)
+        if (fr_table_may_contain(version->levels[0].tables[i]->table, hash)) return true;
+    for (unsigned level = 1; level < FR_LEVEL_COUNT; level++) {
+        size_t at = fr_version_find(&version->levels[level], key);
+        if (at == version->levels[level].count) continue;
+        if (fr_table_may_contain(version->levels[level].tables[at]->table, hash)) return true;
+    }
     return false;
+}
+
+/* The mean size of a value, for a delete, which does not say what it shadows. */
+static uint64_t mean_value(const struct fr_version *version)
+{
+    uint64_t bytes = 0, count = 0;
+
+    for (size_t i = 0; i < version->values_count; i++) {
+        bytes += version->values[i]->meta.value_bytes;
+        count += version->values[i]->meta.value_count;
+    }
+    return count == 0 ? 0 : bytes / count;
+}
+
+/*
+ * Now and then ask the filters whether there may be an older value of the key: that is garbage now,
+ * which otherwise only a compaction could tell.
+ */
+static void estimate(struct writer *w, const struct fr_entry *entry)
+{
+    const struct fr_version *older = w->options->older;
+
+    if (older == NULL || entry->kind == FR_KIND_APPEND) return;
+    if (++w->sample_count < SAMPLE_ONE_IN) return;
+    w->sample_count = 0;
+    if (!may_have(older, entry->key)) return;
+    uint64_t bytes = entry->kind == FR_KIND_PUT ? entry->value.size : mean_value(older);
+    if (bytes >= w->engine->options.value_threshold) w->shadowed_bytes += SAMPLE_ONE_IN * bytes;
 }
 
 /* Put a value in the value file and its place in the entry. */
@@ -170,6 +224,9 @@ static fr_status place_value(struct writer *w, struct fr_entry *entry, uint8_t *
     FR_TRY(fr_value_builder_add(w->values, entry->key, entry->seq, entry->value, &place));
     entry->value = fr_slice_of(place_bytes, fr_place_put(place_bytes, &place));
     entry->flags |= FR_ENTRY_PLACED;
+    if (w->options->origin == FR_TABLE_ORIGIN_COMPACTION &&
+            fr_value_builder_size(w->values) >= w->engine->options.value_file_size)
+        FR_TRY(finish_values(w));
 out:
     return st;
 }
@@ -187,7 +244,9 @@ static fr_status add_entry(struct writer *w, const struct fr_entry *given)
     struct fr_entry copy = *given, *entry = &copy;
     fr_status st;
 
+    estimate(w, entry);
     if ((entry->flags & FR_ENTRY_PLACED) && must_rewrite(w, entry->value)) {
+        FR_COVER("output: a value leaves a file that is to be emptied");
         fr_buf_clear(&w->scratch);
         FR_TRY(w->options->fetch(w->options->fetch_ctx, entry, &w->scratch));
         entry->value = fr_buf_slice(&w->scratch);
@@ -202,11 +261,52 @@ out:
     return st;
 }
 
-/* Whether the open table is to end before this entry. */
-static bool must_cut(const struct writer *w, const struct fr_fold *fold)
+/* Count the tables below that end before the key that comes. */
+static void pass_grandparents(struct writer *w, fr_slice key)
 {
-    return w->table != NULL && w->options->table_size > 0 && fr_fold_at_key_start(fold) &&
-           fr_table_builder_size_estimate(w->table) >= w->options->table_size;
+    const struct fr_version_level *level = w->options->grandparents;
+
+    w->at_grandparent = false;
+    if (level == NULL) return;
+    while (w->grandparent < level->count &&
+            fr_version_is_before(&level->tables[w->grandparent]->meta, key)) {
+        w->overlap += level->tables[w->grandparent++]->meta.size;
+        w->at_grandparent = true;
+    }
+}
+
+/*
+ * Whether the open table is to end before this key: it is large enough; or it is half full and a
+ * table below ends here, so that neither this one nor the next drags the other's along; or it
+ * already overlaps more of the level below than one compaction should have to rewrite.
+ */
+static bool must_cut(struct writer *w, fr_slice key)
+{
+    uint64_t most = w->options->table_size, size;
+
+    if (most == 0) return false;
+    pass_grandparents(w, key);
+    if (w->table == NULL) return false;
+    size = fr_table_builder_size_estimate(w->table);
+    if (size >= most) return true;
+    if (!w->at_grandparent) return false;
+    if (size >= most / 2) FR_COVER("output: cut at the end of a table below");
+    if (w->overlap > FR_OVERLAP_TABLES * most)
+        FR_COVER("output: cut for overlapping too much below");
+    return size >= most / 2 || w->overlap > FR_OVERLAP_TABLES * most;
+}
+
+static fr_status cut(struct writer *w, fr_slice key)
+{
+    fr_status st;
+
+    FR_TRY(finish_table(w, &key));
+    fr_buf_clear(&w->low);
+    fr_buf_append(&w->low, key.data, key.size);
+    FR_TRY(fr_buf_status(&w->low));
+    w->overlap = 0;
+out:
+    return st;
 }
 
 static fr_status write_all(struct writer *w, struct fr_fold *fold)
@@ -215,12 +315,7 @@ static fr_status write_all(struct writer *w, struct fr_fold *fold)
     fr_status st;
 
     while ((st = fr_fold_next(fold, &entry)) == FR_OK) {
-        if (must_cut(w, fold)) {
-            FR_TRY(finish_table(w, &entry.key));
-            fr_buf_clear(&w->low);
-            fr_buf_append(&w->low, entry.key.data, entry.key.size);
-            FR_TRY(fr_buf_status(&w->low));
-        }
+        if (fr_fold_at_key_start(fold) && must_cut(w, entry.key)) FR_TRY(cut(w, entry.key));
         if (w->table == NULL) FR_TRY(open_table(w));
         FR_TRY(add_entry(w, &entry));
     }

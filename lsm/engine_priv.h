@@ -11,6 +11,7 @@
 #include "lsm/cache.h"
 #include "lsm/engine.h"
 #include "lsm/fold.h"
+#include "lsm/garbage.h"
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
 #include "lsm/memtable_pool.h"
@@ -97,6 +98,9 @@ struct fr_engine {
     bool closing;
     bool flushing;
     unsigned compacting;   /* jobs */
+    unsigned idle_waiters; /* who wait for an end of all work: deferred work is due */
+    uint64_t sealed_us;    /* when a memtable was last full */
+    bool levels_had_turn; /* the last job was of the levels: garbage goes first if it is too much */
     bool compaction_rests; /* the compaction thread has looked since, and found nothing to do */
     struct fr_error background_error; /* the first failure of a job; sticks. status 0: none */
     struct fr_cond work;              /* for the background threads */
@@ -157,9 +161,11 @@ void fr_engine_remove_obsolete(struct fr_engine *engine);
 struct fr_output_options {
     unsigned level;
     enum fr_table_origin origin;
-    uint64_t table_size;     /* cut after so many bytes; 0: one table */
-    const uint64_t *rewrite; /* value files whose values are written anew */
-    size_t rewrite_count;
+    uint64_t table_size;                         /* cut after so many bytes; 0: one table */
+    const struct fr_version_level *grandparents; /* below the level, or NULL: cut at their bounds */
+    const struct fr_version *older;   /* of a flush: to estimate what it shadows; or NULL */
+    uint64_t shadowed_bytes;          /* of the inputs */
+    const struct fr_victims *victims; /* value files whose values are written anew, or NULL */
     fr_fetch_fn fetch;
     void *fetch_ctx;
 };

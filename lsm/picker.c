@@ -5,6 +5,9 @@
 /* Small enough that level 0 and the base level are one modest compaction. */
 #define BASE_BYTES ((uint64_t)32 << 20)
 
+/* Less garbage is not worth a job. */
+#define SPACE_SLACK ((uint64_t)1 << 20)
+
 /* From this share of deletes, or fragments for each other entry, a table is worth moving down. */
 #define DENSE_DELETES_ONE_IN   2
 #define DENSE_FRAGMENTS_ONE_IN 2
@@ -12,7 +15,12 @@
 
 struct fr_picker_options fr_picker_options_default(void)
 {
-    return (struct fr_picker_options){.level0_trigger = 4, .ratio = 10, .base_bytes = BASE_BYTES};
+    return (struct fr_picker_options){.level0_trigger = 4,
+            .level0_most = 8,
+            .ratio = 10,
+            .space_percent = 150,
+            .base_bytes = BASE_BYTES,
+            .space_slack = SPACE_SLACK};
 }
 
 void fr_pick_deinit(struct fr_pick *pick)
@@ -206,11 +214,21 @@ static fr_status pick_dense(const struct fr_version *version, struct fr_pick *pi
     return FR_NOT_FOUND;
 }
 
+static double score_of_level0(const struct fr_version_level *level,
+        const struct fr_picker_options *options)
+{
+    double by_count = (double)level->count / options->level0_most;
+    double by_bytes = (double)level->file_bytes / (double)options->base_bytes;
+
+    if (level->count < options->level0_trigger) return 0;
+    return by_bytes >= 1 ? (double)level->count / options->level0_trigger : by_count;
+}
+
 /* How urgent a level is; from 1 on it is due. */
 static double score_of(const struct fr_version *version, const struct fr_picker_options *options,
         const uint64_t targets[FR_LEVEL_COUNT], unsigned level)
 {
-    if (level == 0) return (double)version->levels[0].count / options->level0_trigger;
+    if (level == 0) return score_of_level0(&version->levels[0], options);
     return (double)version->levels[level].file_bytes / (double)targets[level];
 }
 
@@ -247,6 +265,24 @@ fr_status fr_picker_pick(const struct fr_version *version, const struct fr_picke
         fr_pick_deinit(&pick);
         st = pick_dense(version, &pick);
     }
+    if (st == FR_OK)
+        *ret_pick = pick;
+    else
+        fr_pick_deinit(&pick);
+    return st;
+}
+
+fr_status fr_picker_pick_level0(const struct fr_version *version,
+        const struct fr_picker_options *options, struct fr_pick *ret_pick)
+{
+    uint64_t targets[FR_LEVEL_COUNT];
+    struct fr_pick pick = {0};
+    unsigned base;
+    fr_status st;
+
+    if (version->levels[0].count == 0) return FR_NOT_FOUND;
+    fr_picker_targets(version, options, targets, &base);
+    st = pick_level0(version, base, &pick);
     if (st == FR_OK)
         *ret_pick = pick;
     else
@@ -292,11 +328,24 @@ uint64_t fr_picker_debt(const struct fr_version *version, const struct fr_picker
     unsigned base;
 
     fr_picker_targets(version, options, targets, &base);
-    if (version->levels[0].count >= options->level0_trigger) debt += version->levels[0].file_bytes;
+    if (score_of_level0(&version->levels[0], options) >= 1) debt += version->levels[0].file_bytes;
     for (unsigned level = base; level < FR_LEVEL_COUNT - 1; level++)
         if (version->levels[level].file_bytes > targets[level])
             debt += version->levels[level].file_bytes - targets[level];
     return debt;
+}
+
+uint64_t fr_picker_overlap(const struct fr_version *version, unsigned level, fr_slice smallest,
+        fr_slice largest)
+{
+    uint64_t bytes = 0;
+    size_t first, count;
+
+    if (level >= FR_LEVEL_COUNT) return 0;
+    count = overlapping_run(&version->levels[level], smallest, largest, &first);
+    for (size_t i = first; i < first + count; i++)
+        bytes += version->levels[level].tables[i]->meta.size;
+    return bytes;
 }
 
 bool fr_picker_is_bottom(const struct fr_version *version, unsigned output_level, fr_slice smallest,

@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/cover.h"
 #include "base/hash.h"
 #include "base/mutex.h"
 #include "base/rng.h"
@@ -106,7 +107,12 @@ static struct fr_engine_options tiny_options(uint64_t seed)
     options.block_size = 4096;
     options.value_threshold = seed % 3 == 0 ? 0 : 300;
     options.picker.level0_trigger = 2;
+    options.picker.level0_most = 2;
     options.picker.base_bytes = 12 << 10;
+    /* Little garbage is much here, so that value files are emptied all the time. */
+    options.value_file_size = 8 << 10;
+    options.picker.space_percent = 102;
+    options.picker.space_slack = 256;
     return options;
 }
 
@@ -698,6 +704,10 @@ Test(engine_crash, what_survives_is_a_prefix_with_all_that_was_acknowledged, .ti
             points_seen, images_seen, images_left, recoveries, recoveries_by_depth[1],
             recoveries_by_depth[2], recoveries_by_depth[3], kills, reopenings);
     cr_assert_gt(recoveries_by_depth[2], 50);
+    uint64_t moved = fr_cover_count("output: a value leaves a file that is to be emptied");
+    cr_log_info("%llu values moved, %llu garbage jobs", (unsigned long long)moved,
+            (unsigned long long)fr_cover_count("compaction: a value file is emptied"));
+    cr_assert_gt(moved, 0);
 }
 
 /* ---- faults */

@@ -36,6 +36,7 @@ static struct fr_engine_options small_options(void)
     options.cache_size = 256 << 10;
     options.block_size = 4096;
     options.picker.base_bytes = 128 << 10;
+    options.picker.level0_most = 4;
     return options;
 }
 

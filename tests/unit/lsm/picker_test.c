@@ -7,7 +7,8 @@
 #include "tests/unit/lsm/test_version.h"
 
 /* Small numbers, so that cases can be read: a level is to hold 100 at least. */
-static const struct fr_picker_options small = {.level0_trigger = 2, .ratio = 10, .base_bytes = 100};
+static const struct fr_picker_options small = {
+        .level0_trigger = 2, .level0_most = 2, .ratio = 10, .base_bytes = 100};
 
 static const char *const reasons[] = {"level0", "size", "density", "range", "garbage"};
 
@@ -97,22 +98,60 @@ static const struct pick_case cases[] = {
                 "size 5>6: 2 + 3 [a z]"},
 };
 
+static void check_pick(const struct pick_case *c, const struct fr_picker_options *options)
+{
+    struct fr_buf found = FR_BUF_EMPTY;
+    struct test_version t;
+    struct fr_pick pick;
+
+    test_version_open(&t);
+    must(test_version_change(&t, c->words, NULL));
+    fr_status st = fr_picker_pick(t.version, options, &pick);
+    print_pick(&found, st, &pick);
+    cr_assert_str_eq((const char *)found.data, c->expect, "%s: \"%s\", not \"%s\"", c->about,
+            (const char *)found.data, c->expect);
+    fr_buf_deinit(&found);
+    test_version_close(&t);
+}
+
 Test(picker, picks_what_the_cases_say)
 {
-    for (size_t i = 0; i < FR_ARRAY_COUNT(cases); i++) {
-        struct fr_buf found = FR_BUF_EMPTY;
-        struct test_version t;
-        struct fr_pick pick;
+    for (size_t i = 0; i < FR_ARRAY_COUNT(cases); i++)
+        check_pick(&cases[i], &small);
+}
 
-        test_version_open(&t);
-        must(test_version_change(&t, cases[i].words, NULL));
-        fr_status st = fr_picker_pick(t.version, &small, &pick);
-        print_pick(&found, st, &pick);
-        cr_assert_str_eq((const char *)found.data, cases[i].expect, "%s: \"%s\", not \"%s\"",
-                cases[i].about, (const char *)found.data, cases[i].expect);
-        fr_buf_deinit(&found);
-        test_version_close(&t);
-    }
+Test(picker, small_tables_may_gather_in_level_0)
+{
+    static const struct fr_picker_options options = {
+            .level0_trigger = 2, .level0_most = 4, .ratio = 10, .base_bytes = 100};
+    static const struct pick_case gather[] = {
+            {"large ones go", "+0:1:a-c:50 +0:2:b-d:50", "level0 0>6: 2 1 [a d]"},
+            {"small ones wait", "+0:1:a-c:40 +0:2:b-d:40", "none"},
+            {"one large one waits", "+0:1:a-c:1000", "none"},
+            {"but not for ever", "+0:1:a-c:4 +0:2:b-d:4 +0:3:b-d:4 +0:4:b-d:4",
+                    "level0 0>6: 4 3 2 1 [a d]"},
+    };
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(gather); i++)
+        check_pick(&gather[i], &options);
+}
+
+Test(picker, takes_level_0_whenever_asked)
+{
+    struct fr_buf found = FR_BUF_EMPTY;
+    struct fr_pick pick = {0};
+    struct test_version t;
+
+    test_version_open(&t);
+    must_be(FR_NOT_FOUND, fr_picker_pick_level0(t.version, &small, &pick));
+    must(test_version_change(&t, "+0:1:a-c:10 +6:2:b-d:10", NULL));
+    fr_status st = fr_picker_pick_level0(t.version, &small, &pick);
+    print_pick(&found, st, &pick);
+    cr_assert_str_eq((const char *)found.data, "level0 0>6: 1 + 2 [a d]");
+    fr_buf_deinit(&found);
+    t.version->levels[0].tables[0]->busy = true;
+    must_be(FR_NOT_FOUND, fr_picker_pick_level0(t.version, &small, &pick));
+    test_version_close(&t);
 }
 
 struct target_case {
