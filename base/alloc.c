@@ -12,6 +12,7 @@
 #define FR_ALLOW_MALLOC
 #include "base/alloc.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -151,8 +152,11 @@ void fr_alloc_prefer_huge(void *memory, size_t size)
     uintptr_t from = ((uintptr_t)memory + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
     uintptr_t to = ((uintptr_t)memory + size) & ~(uintptr_t)(HUGE_PAGE - 1);
 
+    int before = errno;
+
     if (from < to)
         (void)madvise((char *)memory + (from - (uintptr_t)memory), to - from, MADV_HUGEPAGE);
+    errno = before;
 }
 
 void *fr_realloc(void *memory, size_t size)

@@ -237,8 +237,8 @@ static void hand_out(const struct fr_engine_value *value, struct fr_pinned *ret_
     ret_value->data = value->bytes.data;
     ret_value->size = value->bytes.size;
     ret_value->owner[0] = value->view;
-    ret_value->owner[1] = value->block;
-    ret_value->owner[2] = fr_unconst(value->table);
+    ret_value->owner[1] = value->item;
+    ret_value->owner[2] = value->cache;
     ret_value->owner[3] = value->buf.data;
 }
 
@@ -260,8 +260,8 @@ out:
 void fr_pinned_release(struct fr_pinned *value)
 {
     struct fr_engine_value held = {.view = value->owner[0],
-            .block = value->owner[1],
-            .table = value->owner[2],
+            .item = value->owner[1],
+            .cache = value->owner[2],
             .buf = {.data = value->owner[3]}};
 
     fr_engine_value_release(&held);
@@ -281,25 +281,42 @@ fr_status fr_db_get_copy(struct fr_db *db, const struct fr_read_options *how, co
     return FR_OK;
 }
 
+/* As many as are planned together. */
+static fr_status multi_get_some(struct fr_db *db, struct fr_view *view, fr_seq at, size_t count,
+        const void *const *keys, const size_t *key_sizes, struct fr_pinned *values,
+        fr_status *statuses)
+{
+    struct fr_engine_value found[FR_ENGINE_MULTI_MAX];
+    fr_slice names[FR_ENGINE_MULTI_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        statuses[i] = check_key(keys[i], key_sizes[i]);
+        names[i] = fr_slice_of(keys[i], key_sizes[i]);
+    }
+    fr_status st = fr_engine_multi_get(db->engine, view, at, count, names, found, statuses);
+    for (size_t i = 0; i < count; i++) {
+        if (st < 0) statuses[i] = st;
+        if (statuses[i] == FR_OK) hand_out(&found[i], &values[i]);
+    }
+    return st;
+}
+
 fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how, size_t count,
         const void *const *keys, const size_t *key_sizes, struct fr_pinned *values,
         fr_status *statuses)
 {
-    struct fr_engine_value value;
     struct fr_view *view;
     fr_status st;
     fr_seq at;
 
     FR_TRY(read_options(how, &at));
     view = fr_engine_view_take(db->engine, &at);
-    for (size_t i = 0; i < count; i++) {
-        statuses[i] = check_key(keys[i], key_sizes[i]);
-        if (statuses[i] == FR_OK)
-            statuses[i] = fr_engine_get_in(db->engine, view, fr_slice_of(keys[i], key_sizes[i]), at,
-                    &value);
-        if (statuses[i] == FR_OK) hand_out(&value, &values[i]);
+    for (size_t i = 0; i < count; i += FR_ENGINE_MULTI_MAX) {
+        fr_status some = multi_get_some(db, view, at, FR_MIN(count - i, FR_ENGINE_MULTI_MAX),
+                keys + i, key_sizes + i, values + i, statuses + i);
+        if (i == 0) st = some; /* after that something could be done */
     }
-    fr_engine_view_release(view);
+    fr_engine_view_release(db->engine, view);
 out:
     return st;
 }

@@ -81,6 +81,9 @@ struct fr_backend_ops {
             struct fr_open_result *ret_result);
     void (*file_close)(void *ctx, fr_handle file);
     int64_t (*file_read)(void *ctx, fr_handle file, uint64_t offset, void *data, size_t size);
+    /* The same, without waiting: -EAGAIN, or less than there is. NULL: there is no such thing. */
+    int64_t (*file_read_cached)(void *ctx, fr_handle file, uint64_t offset, void *data,
+            size_t size);
     int64_t (*file_write)(void *ctx, fr_handle file, uint64_t offset, const void *data, size_t size,
             bool dsync);
     int (*file_sync)(void *ctx, fr_handle file);

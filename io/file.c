@@ -101,6 +101,14 @@ fr_status fr_file_read(struct fr_file *file, uint64_t offset, void *data, size_t
     return st;
 }
 
+bool fr_file_read_cached(struct fr_file *file, uint64_t offset, void *data, size_t size)
+{
+    const struct fr_env *env = file->env;
+
+    if (env->ops->file_read_cached == NULL || file->direct) return false;
+    return env->ops->file_read_cached(env->ctx, file->handle, offset, data, size) == (int64_t)size;
+}
+
 fr_status fr_file_read_exact(struct fr_file *file, uint64_t offset, void *data, size_t size)
 {
     struct fr_io_request request = {

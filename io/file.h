@@ -53,6 +53,12 @@ uint32_t fr_file_alignment(const struct fr_file *file);
 FR_NODISCARD fr_status fr_file_read(struct fr_file *file, uint64_t offset, void *data, size_t size,
         size_t *ret_size);
 
+/*
+ * All of it, if the system can give it at once, from memory of its own. false: it cannot, or nobody
+ * knows; data is garbage then, and one of the ordinary reads has the answer. Never a failure.
+ */
+bool fr_file_read_cached(struct fr_file *file, uint64_t offset, void *data, size_t size);
+
 /* All of it, or FR_ERR_CORRUPT which says where the file ends. */
 FR_NODISCARD fr_status fr_file_read_exact(struct fr_file *file, uint64_t offset, void *data,
         size_t size);

@@ -7,11 +7,12 @@
  *     while ((request = fr_io_queue_pop(queue)) != NULL)
  *         FR_TRY(fr_io_request_check(request));
  *
- * A queue belongs to the thread that opened it, and to one purpose: the requests of two users never
- * meet. A request belongs to the caller, who must leave it and its buffer alone from push to pop.
- * Pushing and submitting never complete anything: outcomes are collected in wait and handed out by
- * pop, and nowhere else, so no caller is re-entered. Requests of one queue are not ordered among
- * each other; a sync request covers the writes that had completed when it was pushed, no others.
+ * A queue belongs to the thread that opened it (unless it `wanders`), and to one purpose: the
+ * requests of two users never meet. A request belongs to the caller, who must leave it and its
+ * buffer alone from push to pop. Pushing and submitting never complete anything: outcomes are
+ * collected in wait and handed out by pop, and nowhere else, so no caller is re-entered. Requests
+ * of one queue are not ordered among each other; a sync request covers the writes that had
+ * completed when it was pushed, no others.
  */
 #ifndef FR_IO_IO_QUEUE_H
 #define FR_IO_IO_QUEUE_H
@@ -76,6 +77,12 @@ struct fr_io_queue_options {
      * of this queue has left the kernel, not even by the death of the process.
      */
     const struct fr_dir_lock *lock;
+
+    /*
+     * Used by one thread after the other: whoever hands it on has popped all that was pushed. Else
+     * it belongs to the thread that opened it, which is a little faster.
+     */
+    bool wanders;
 };
 
 #define FR_IO_DEPTH_DEFAULT 64

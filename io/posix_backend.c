@@ -291,6 +291,16 @@ static int64_t posix_file_read(void *ctx, fr_handle file, uint64_t offset, void 
     return count < 0 ? -errno : count;
 }
 
+static int64_t posix_file_read_cached(void *ctx, fr_handle file, uint64_t offset, void *data,
+        size_t size)
+{
+    struct iovec part = {.iov_base = data, .iov_len = size};
+
+    (void)ctx;
+    ssize_t count = preadv2((int)file, &part, 1, (off_t)offset, RWF_NOWAIT);
+    return count < 0 ? -errno : count;
+}
+
 static int64_t posix_file_write(void *ctx, fr_handle file, uint64_t offset, const void *data,
         size_t size, bool dsync)
 {
@@ -417,6 +427,7 @@ static const struct fr_backend_ops posix_ops = {
         .file_open = posix_file_open,
         .file_close = posix_file_close,
         .file_read = posix_file_read,
+        .file_read_cached = posix_file_read_cached,
         .file_write = posix_file_write,
         .file_sync = posix_file_sync,
         .file_truncate = posix_file_truncate,

@@ -101,11 +101,13 @@ static const unsigned setup_flags[] = {
         0,
 };
 
-static int open_ring(struct io_uring *ring, unsigned depth, struct io_uring_params *ret_params)
+static int open_ring(struct io_uring *ring, unsigned depth, bool wanders,
+        struct io_uring_params *ret_params)
 {
     int rc = -EINVAL;
 
-    for (size_t i = 0; i < FR_ARRAY_COUNT(setup_flags) && rc == -EINVAL; i++) {
+    /* The first set is for a ring that one thread has for good. */
+    for (size_t i = wanders ? 1 : 0; i < FR_ARRAY_COUNT(setup_flags) && rc == -EINVAL; i++) {
         *ret_params = (struct io_uring_params){
                 .flags = setup_flags[i] | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
                 .cq_entries = 2 * depth,
@@ -154,7 +156,7 @@ int fr_uring_probe(char *ret_reason, size_t size)
     struct io_uring_params params;
     struct io_uring ring;
 
-    int rc = open_ring(&ring, 8, &params);
+    int rc = open_ring(&ring, 8, false, &params);
     if (rc < 0) {
         snprintf(ret_reason, size, "io_uring_setup: %s%s", strerrordesc_np(-rc), hint(-rc));
         return rc;
@@ -436,7 +438,7 @@ static fr_status set_up_ring(struct uring_queue *queue, const struct fr_io_queue
 {
     struct io_uring_params params;
 
-    int rc = open_ring(&queue->ring, queue->depth, &params);
+    int rc = open_ring(&queue->ring, queue->depth, options->wanders, &params);
     if (rc < 0) return FR_FAIL_OS(-rc, "io_uring of depth %u%s", queue->depth, hint(-rc));
     queue->ring_open = true;
     register_buffer(queue, options);

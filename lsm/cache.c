@@ -19,18 +19,26 @@
 #define LIVE        (STATE * 2)
 #define DEAD        (STATE * 3)
 
-/* About the least that a block takes; half of the slots are empty then, so sets rarely fill up. */
-#define BYTES_PER_SLOT 4096
+/*
+ * About the least that a value takes which is worth a slot. A slot and its tag are 24 bytes, so all
+ * of them are a twentieth of the capacity or less; they are rounded up to a power of two. Where
+ * there are blocks only, of some thousand bytes, most slots are empty, and no set ever fills up.
+ */
+#define BYTES_PER_SLOT 512
 #define SLOTS_MIN      64
+
+/* Values that were asked for once and not kept: one of a few slots each is remembered. */
+#define SLOTS_PER_MEMORY 4
 
 struct fr_cache_slot {
     /* acquire when a pin or BUSY is taken, release when one is given back or LIVE is published. */
     _Atomic(uint64_t) word;
 
-    /* Written in BUSY by its owner, read by those who have a pin and have seen LIVE. */
-    struct fr_cache_item *item;
-    uint64_t file;
-    uint64_t offset;
+    /*
+     * Written in BUSY by its owner, read by those who have a pin and have seen LIVE; and, to
+     * prefetch what may not be there any more, by anybody: relaxed, as the word orders it.
+     */
+    _Atomic(struct fr_cache_item *) item;
 };
 
 /* A guess at what is in each slot of a set; relaxed, the slot itself is asked before use. */
@@ -55,6 +63,10 @@ struct fr_cache {
     struct fr_cache_slot *slots;
     size_t set_mask;
     size_t slot_count;
+
+    /* Of places that were missed lately, for fr_cache_wants; relaxed: a hint. */
+    _Atomic(uint32_t) *missed;
+    size_t missed_mask;
 
     /* Relaxed: sums that steer eviction and order nothing. */
     _Atomic(size_t) capacity;
@@ -95,11 +107,15 @@ fr_status fr_cache_new(size_t capacity, size_t capacity_max, struct fr_cache **r
     cache->set_mask = slots / WAYS - 1;
     cache->tags = fr_alloc_aligned(slots / WAYS * sizeof(struct tags), 64);
     cache->slots = fr_alloc_aligned(slots * sizeof(struct fr_cache_slot), 64);
+    cache->missed_mask = slots / SLOTS_PER_MEMORY - 1;
+    cache->missed = fr_alloc_zeroed(slots / SLOTS_PER_MEMORY, sizeof(*cache->missed));
     atomic_init(&cache->capacity, capacity);
-    if (cache->tags == NULL || cache->slots == NULL) {
+    if (cache->tags == NULL || cache->slots == NULL || cache->missed == NULL) {
         fr_cache_free(cache);
         return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu slots of a cache", slots);
     }
+    fr_alloc_prefer_huge(cache->tags, slots / WAYS * sizeof(struct tags));
+    fr_alloc_prefer_huge(cache->slots, slots * sizeof(struct fr_cache_slot));
     memset((void *)cache->tags, 0, slots / WAYS * sizeof(struct tags));
     memset((void *)cache->slots, 0, slots * sizeof(struct fr_cache_slot));
     *ret_cache = cache;
@@ -109,19 +125,30 @@ fr_status fr_cache_new(size_t capacity, size_t capacity_max, struct fr_cache **r
 void fr_cache_free(struct fr_cache *cache)
 {
     if (cache == NULL) return;
-    for (size_t i = 0; cache->slots != NULL && cache->tags != NULL && i < cache->slot_count; i++) {
+    bool whole = cache->slots != NULL && cache->tags != NULL && cache->missed != NULL;
+
+    for (size_t i = 0; whole && i < cache->slot_count; i++) {
         struct fr_cache_slot *slot = &cache->slots[i];
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
 
         FR_ASSERT((word & PINS_MASK) == 0);
-        if ((word & STATE_MASK) == LIVE) slot->item->destroy(slot->item);
+        if ((word & STATE_MASK) == LIVE) {
+            struct fr_cache_item *item = atomic_load_explicit(&slot->item, memory_order_relaxed);
+            item->destroy(item);
+        }
     }
     fr_free(cache->tags);
     fr_free(cache->slots);
+    fr_free(cache->missed);
     fr_free(cache);
 }
 
 /* ---- Finding ---- */
+
+static inline struct fr_cache_item *item_of(const struct fr_cache_slot *slot)
+{
+    return atomic_load_explicit(&slot->item, memory_order_relaxed);
+}
 
 static inline uint64_t place_hash(uint64_t file, uint64_t offset)
 {
@@ -136,12 +163,12 @@ static inline uint64_t tag_of(uint64_t hash)
 
 static void empty_slot(struct fr_cache *cache, struct fr_cache_slot *slot)
 {
-    FR_ASSERT(slot != NULL && slot->item != NULL);
-    struct fr_cache_item *item = slot->item;
+    FR_ASSERT(slot != NULL && item_of(slot) != NULL);
+    struct fr_cache_item *item = item_of(slot);
     size_t index = (size_t)(slot - cache->slots);
 
     atomic_store_explicit(&cache->tags[index / WAYS].of[index % WAYS], 0, memory_order_relaxed);
-    slot->item = NULL;
+    atomic_store_explicit(&slot->item, NULL, memory_order_relaxed);
     atomic_fetch_sub_explicit(&cache->bytes, item->charge, memory_order_relaxed);
     /* Not a store: others may just be adding a pin, to find BUSY and take it back. */
     atomic_fetch_and_explicit(&slot->word, PINS_MASK, memory_order_release);
@@ -169,27 +196,40 @@ static inline struct fr_cache_item *pin_slot(struct fr_cache *cache, struct fr_c
 {
     uint64_t word = atomic_fetch_add_explicit(&slot->word, PIN, memory_order_acquire);
 
-    if (FR_LIKELY((word & STATE_MASK) == LIVE && slot->file == file && slot->offset == offset)) {
+    struct fr_cache_item *item = item_of(slot);
+
+    if (FR_LIKELY((word & STATE_MASK) == LIVE && item->file == file && item->offset == offset)) {
         /* Adding to a credit that others add to as well could spill over: set bits instead. */
         if ((word & CREDIT_MASK) < CREDIT_MAX)
             atomic_fetch_or_explicit(&slot->word, CREDIT_MAX, memory_order_relaxed);
-        return slot->item;
+        return item;
     }
     FR_COVER("cache: a pin on the wrong slot");
     unpin(cache, slot);
     return NULL;
 }
 
+/* Tags and slots at once: each may be a trip to memory. */
+static inline void prefetch_set(const struct fr_cache *cache, size_t set)
+{
+    __builtin_prefetch(&cache->tags[set]);
+    for (unsigned way = 0; way < WAYS; way += 64 / sizeof(struct fr_cache_slot))
+        __builtin_prefetch(&cache->slots[set * WAYS + way]);
+}
+
+static inline size_t set_of(const struct fr_cache *cache, uint64_t hash)
+{
+    return (size_t)(hash >> 8) & cache->set_mask;
+}
+
 static inline struct fr_cache_item *lookup_in_set(struct fr_cache *cache, uint64_t hash,
         uint64_t file, uint64_t offset)
 {
-    size_t set = (size_t)(hash >> 8) & cache->set_mask;
+    size_t set = set_of(cache, hash);
     struct tags *tags = &cache->tags[set];
     uint64_t tag = tag_of(hash);
 
-    /* Tags and slots at once: each may be a trip to memory. */
-    for (unsigned way = 0; way < WAYS; way += 64 / sizeof(struct fr_cache_slot))
-        __builtin_prefetch(&cache->slots[set * WAYS + way]);
+    prefetch_set(cache, set);
     for (unsigned way = 0; way < WAYS; way++) {
         if (atomic_load_explicit(&tags->of[way], memory_order_relaxed) != tag) continue;
         struct fr_cache_item *item = pin_slot(cache, &cache->slots[set * WAYS + way], file, offset);
@@ -208,6 +248,44 @@ struct fr_cache_item *fr_cache_lookup(struct fr_cache *cache, uint64_t file, uin
     count(item != NULL ? &cache->stripes[stripe_index()].hits
                        : &cache->stripes[stripe_index()].misses);
     return item;
+}
+
+void fr_cache_prefetch(const struct fr_cache *cache, uint64_t file, uint64_t offset)
+{
+    if (cache != NULL) prefetch_set(cache, set_of(cache, place_hash(file, offset)));
+}
+
+void fr_cache_prefetch_item(const struct fr_cache *cache, uint64_t file, uint64_t offset,
+        size_t lines)
+{
+    if (cache == NULL) return;
+    uint64_t hash = place_hash(file, offset);
+    size_t set = set_of(cache, hash);
+
+    for (unsigned way = 0; way < WAYS; way++) {
+        if (atomic_load_explicit(&cache->tags[set].of[way], memory_order_relaxed) != tag_of(hash))
+            continue;
+        const char *item = (const char *)item_of(&cache->slots[set * WAYS + way]);
+        for (size_t line = 0; item != NULL && line < lines; line++)
+            __builtin_prefetch(item + 64 * line);
+        return;
+    }
+}
+
+bool fr_cache_wants(struct fr_cache *cache, uint64_t file, uint64_t offset, size_t size)
+{
+    if (cache == NULL) return false;
+    size_t capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
+
+    if (size > capacity / 64) return false;
+    if (atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size <= capacity) return true;
+    uint64_t hash = place_hash(file, offset);
+    uint32_t mark = (uint32_t)tag_of(hash);
+    _Atomic(uint32_t) *seen = &cache->missed[(hash >> 32) & cache->missed_mask];
+
+    if (atomic_load_explicit(seen, memory_order_relaxed) == mark) return true;
+    atomic_store_explicit(seen, mark, memory_order_relaxed);
+    return false;
 }
 
 void fr_cache_pin(struct fr_cache_item *item)
@@ -314,9 +392,7 @@ static void publish(struct fr_cache *cache, struct fr_cache_slot *slot, struct f
     size_t index = (size_t)(slot - cache->slots);
 
     item->slot = slot;
-    slot->item = item;
-    slot->file = item->file;
-    slot->offset = item->offset;
+    atomic_store_explicit(&slot->item, item, memory_order_relaxed);
     atomic_fetch_add_explicit(&cache->bytes, item->charge, memory_order_relaxed);
     /* Added, not stored, as others may be adding and taking back pins. */
     atomic_fetch_add_explicit(&slot->word, LIVE - BUSY + PIN + (cold ? 0 : CREDIT),
@@ -344,7 +420,7 @@ struct fr_cache_item *fr_cache_insert(struct fr_cache *cache, struct fr_cache_it
         return other;
     }
     if (!make_room(cache, item->charge)) return keep_outside(cache, item);
-    struct fr_cache_slot *slot = take_slot(cache, (size_t)(hash >> 8) & cache->set_mask);
+    struct fr_cache_slot *slot = take_slot(cache, set_of(cache, hash));
 
     if (slot == NULL) return keep_outside(cache, item);
     publish(cache, slot, item, tag_of(hash), cold);
@@ -360,7 +436,7 @@ static void erase_slot(struct fr_cache *cache, struct fr_cache_slot *slot, uint6
     if ((word & STATE_MASK) != LIVE) return;
     word = atomic_fetch_add_explicit(&slot->word, PIN, memory_order_acquire) + PIN;
     /* While this pin is held LIVE can become DEAD, and by us or another eraser only. */
-    while ((word & STATE_MASK) == LIVE && slot->file == file) {
+    while ((word & STATE_MASK) == LIVE && item_of(slot)->file == file) {
         if (atomic_compare_exchange_weak_explicit(&slot->word, &word, word - LIVE + DEAD,
                     memory_order_acquire, memory_order_acquire))
             break;
@@ -385,7 +461,7 @@ static size_t pinned_bytes(const struct fr_cache *cache)
 
         if ((word & STATE_MASK) != LIVE || (word & PINS_MASK) == 0) continue;
         word = atomic_fetch_add_explicit(&slot->word, PIN, memory_order_acquire);
-        if ((word & STATE_MASK) == LIVE) bytes += slot->item->charge;
+        if ((word & STATE_MASK) == LIVE) bytes += item_of(slot)->charge;
         unpin(mutable, slot);
     }
     return bytes;
@@ -408,6 +484,7 @@ void fr_cache_stats_get(const struct fr_cache *cache, struct fr_cache_stats *ret
     stats.capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
     stats.pinned_bytes = pinned_bytes(cache);
     stats.slots = cache->slot_count;
-    stats.slot_bytes = cache->slot_count * (sizeof(struct fr_cache_slot) + sizeof(uint64_t));
+    stats.slot_bytes = cache->slot_count * (sizeof(struct fr_cache_slot) + sizeof(uint64_t)) +
+                       (cache->missed_mask + 1) * sizeof(uint32_t);
     *ret_stats = stats;
 }

@@ -1,5 +1,6 @@
 /*
- * cache.h - blocks in memory, bounded in bytes, by the CLOCK algorithm and without locks.
+ * cache.h - blocks and values in memory, bounded in bytes, by the CLOCK algorithm and without
+ * locks.
  *
  * Slots stand in sets of eight. A place (file, offset) belongs to one set, and a line of eight tags
  * says which slot may have it. A slot's state is one word:
@@ -26,6 +27,10 @@
  * point reads get one pass, and a hit makes it two. What cannot be had a slot for, because its set
  * is full of pinned ones or the budget is pinned, is handed out all the same, and freed when it is
  * released.
+ *
+ * Values are many and small, and most are asked for once. To give each of them a slot would cost
+ * more than reading it from the system's own cache does, and would turn the others out. So while
+ * the cache is full, a value gets a slot only if it was missed not long before (fr_cache_wants).
  *
  * Blocks are constant; if two threads bring the same one in, both copies are right, and one grows
  * cold.
@@ -64,6 +69,19 @@ void fr_cache_free(struct fr_cache *cache);
 
 /* The item of that place, pinned until fr_cache_release, or NULL. Any thread. */
 struct fr_cache_item *fr_cache_lookup(struct fr_cache *cache, uint64_t file, uint64_t offset);
+
+/* Get what a lookup of that place will look at on its way to the processor. Any thread. */
+void fr_cache_prefetch(const struct fr_cache *cache, uint64_t file, uint64_t offset);
+
+/* Once that has arrived: get the first lines of the item, if it is there. Any thread. */
+void fr_cache_prefetch_item(const struct fr_cache *cache, uint64_t file, uint64_t offset,
+        size_t lines);
+
+/*
+ * Whether a value of that place, which was looked up in vain and has been read, had better be
+ * inserted; remembers that it was asked for. NULL wants nothing. Any thread.
+ */
+bool fr_cache_wants(struct fr_cache *cache, uint64_t file, uint64_t offset, size_t size);
 
 /*
  * Take over an item and pin it; cannot fail. The answer is the item to use: the given one, or an

@@ -23,6 +23,8 @@
 #include "lsm/iter.h"
 #include "lsm/picker.h"
 
+struct fr_cache;
+struct fr_cache_item;
 struct fr_engine;
 struct fr_env;
 struct fr_view;
@@ -81,9 +83,9 @@ fr_seq fr_engine_last_seq(const struct fr_engine *engine);
 /* Bytes of a value and whatever keeps them where they are. Zeroed: nothing. */
 struct fr_engine_value {
     fr_slice bytes;
-    struct fr_view *view; /* with a reference, or NULL */
-    void *block;          /* pinned, or NULL */
-    const void *table;    /* that it belongs to */
+    struct fr_view *view;       /* with a reference, or NULL */
+    struct fr_cache_item *item; /* pinned, or NULL */
+    struct fr_cache *cache;     /* that the item is given back to */
     struct fr_buf buf;
 };
 
@@ -98,9 +100,22 @@ FR_NODISCARD fr_status fr_engine_get(struct fr_engine *engine, fr_slice key, fr_
  * number, or a snapshot's. Give it back; values that were read in it keep it alive themselves.
  */
 struct fr_view *fr_engine_view_take(struct fr_engine *engine, fr_seq *at);
-void fr_engine_view_release(struct fr_view *view);
+void fr_engine_view_release(struct fr_engine *engine, struct fr_view *view);
 FR_NODISCARD fr_status fr_engine_get_in(struct fr_engine *engine, struct fr_view *view,
         fr_slice key, fr_seq at, struct fr_engine_value *ret_value);
+
+/* As many keys as are planned together: more than a device serves at a time. */
+#define FR_ENGINE_MULTI_MAX ((size_t)128)
+
+/*
+ * Up to that many keys in one view: what is missing in memory is read in one submission for all
+ * keys and levels, and one more for all values that lie apart. statuses[i] is as fr_engine_get()
+ * would answer, values[i] the caller's to release if it is FR_OK. A key whose status is a failure
+ * at the call is left alone. Fails as a whole only for want of memory: FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_view *view,
+        fr_seq at, size_t count, const fr_slice *keys, struct fr_engine_value *values,
+        fr_status *statuses);
 
 /* --- Snapshots and iterators --- */
 

@@ -467,6 +467,7 @@ static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_o
 
 static void engine_free(struct fr_engine *engine)
 {
+    fr_engine_unpark_views(engine);
     fr_view_unref(engine->view);
     if (engine->active != NULL) fr_memtable_unref(engine->active);
     for (size_t i = 0; i < engine->sealed_count; i++)
@@ -476,6 +477,7 @@ static void engine_free(struct fr_engine *engine)
     fr_wal_writer_close(engine->log);
     fr_cache_free(engine->cache);
     fr_memtable_pool_free(engine->pool);
+    fr_multi_pool_free(engine->multis);
     fr_dir_unlock(engine->lock);
     fr_dir_close(engine->dir);
     fr_obsolete_deinit(&engine->obsolete);
@@ -508,6 +510,7 @@ fr_status fr_engine_open(struct fr_env *env, const char *path,
     if (engine == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", path);
     FR_TRY(fr_cache_new(options->cache_size, options->cache_size, &engine->cache));
     FR_TRY(new_pool(engine));
+    FR_TRY(fr_multi_pool_new(&engine->multis));
     FR_TRY(fr_dir_open(env, path, writes && options->create ? FR_DIR_CREATE : 0, &engine->dir));
     fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
     if (writes) FR_TRY(fr_dir_lock(engine->dir, lock_name, &engine->lock));
@@ -566,5 +569,5 @@ void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_s
     ret_stats->cache_hits = cache.hits;
     ret_stats->cache_misses = cache.misses;
     ret_stats->cache_bytes = cache.bytes;
-    ret_stats->filter_useful = atomic_load_explicit(&engine->filter_useful, memory_order_relaxed);
+    ret_stats->filter_useful = fr_engine_filters_useful(engine);
 }

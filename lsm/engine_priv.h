@@ -40,6 +40,18 @@ struct fr_view {
     struct fr_version *version;
 };
 
+/*
+ * A reference to the current view that reads of the same thread, mostly, pass on to each other, and
+ * what they count. engine_view.c says how.
+ */
+struct fr_view_stripe {
+    _Atomic(struct fr_view *) parked; /* NULL: a read has it, or nobody has parked one */
+    _Atomic(uint64_t) filter_useful;  /* relaxed, and no locked operation: see lsm/cache.h */
+    uint8_t apart[48];                /* a line of the processor's cache for each */
+};
+
+#define FR_VIEW_STRIPES 16
+
 /* A write that waits its turn, on its thread's stack. */
 struct fr_writer {
     fr_slice batch;
@@ -69,6 +81,7 @@ struct fr_engine {
     uint8_t store[FR_STORE_ID_SIZE];
     struct fr_cache *cache;
     struct fr_memtable_pool *pool; /* NULL: memtables are small, or there are none */
+    struct fr_multi_pool *multis;  /* what reads of many keys work with */
     struct fr_wal_writer *log;     /* NULL if read-only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */
@@ -114,7 +127,10 @@ struct fr_engine {
 
     /* Handed out by fetch-add; relaxed. */
     _Atomic(uint64_t) next_number;
-    _Atomic(uint64_t) filter_useful;
+
+    /* Written under mu, read without: see engine_view.c. */
+    _Atomic(struct fr_view *) current_view; /* is `view` */
+    struct fr_view_stripe stripes[FR_VIEW_STRIPES];
 
     struct fr_obsolete obsolete;
     struct fr_thread flush_thread;
@@ -123,7 +139,21 @@ struct fr_engine {
 
 /* engine_view.c: the current view with a reference; publishing the next one. */
 struct fr_view *fr_engine_view(struct fr_engine *engine);
+struct fr_view *fr_view_ref(struct fr_view *view);
 void fr_view_unref(struct fr_view *view);
+
+/* engine_multi.c: what a read of many keys works with, kept for the next one. */
+struct fr_multi_pool;
+FR_NODISCARD fr_status fr_multi_pool_new(struct fr_multi_pool **ret_pool);
+void fr_multi_pool_free(struct fr_multi_pool *pool);
+
+/* At closing, when no read is under way: drop the references that reads have parked. */
+void fr_engine_unpark_views(struct fr_engine *engine);
+
+/* Count tables that a read was spared by their filters; and how many there have been. Any thread.
+ */
+void fr_engine_count_filters(struct fr_engine *engine, uint64_t useful);
+uint64_t fr_engine_filters_useful(const struct fr_engine *engine);
 FR_NODISCARD fr_status fr_engine_publish_view_locked(struct fr_engine *engine,
         struct fr_version *version) FR_REQUIRES(engine->mu);
 

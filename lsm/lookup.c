@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "io/env.h"
 
 void fr_lookup_init(struct fr_lookup *lookup, fr_slice key, fr_seq at, uint64_t now_us)
 {
@@ -9,6 +10,7 @@ void fr_lookup_init(struct fr_lookup *lookup, fr_slice key, fr_seq at, uint64_t 
     lookup->key = key;
     lookup->at = at;
     lookup->now_us = now_us;
+    lookup->clock = NULL;
     lookup->covered = 0;
     lookup->complete = false;
     lookup->has_base = false;
@@ -84,12 +86,19 @@ out:
     return st;
 }
 
+static bool is_expired(struct fr_lookup *lookup, const struct fr_entry *entry)
+{
+    if (FR_LIKELY((entry->flags & FR_ENTRY_EXPIRES) == 0)) return false;
+    if (lookup->clock != NULL) lookup->now_us = fr_env_wall_us(lookup->clock);
+    lookup->clock = NULL;
+    return entry->expires_us <= lookup->now_us;
+}
+
 static fr_status add_base(struct fr_lookup *lookup, const struct fr_entry *entry, bool stays)
 {
-    bool expired = entry->flags & FR_ENTRY_EXPIRES && entry->expires_us <= lookup->now_us;
     fr_status st = FR_OK;
 
-    if (!expired) {
+    if (!is_expired(lookup, entry)) {
         FR_TRY(keep(lookup, entry->value, stays, &lookup->base_bytes));
         lookup->base = *entry;
         lookup->base.key = lookup->key;
@@ -143,10 +152,18 @@ out:
     return st;
 }
 
+bool fr_lookup_placed(const struct fr_lookup *lookup, struct fr_entry *ret_base)
+{
+    if (!lookup->has_base || (lookup->base.flags & FR_ENTRY_PLACED) == 0) return false;
+    *ret_base = lookup->base;
+    ret_base->value = bytes_of(lookup, &lookup->base_bytes);
+    return true;
+}
+
 fr_status fr_lookup_value(const struct fr_lookup *lookup, fr_fetch_fn fetch, void *fetch_ctx,
         struct fr_buf *buf, fr_slice *ret_value, fr_seq *ret_seq)
 {
-    size_t parts = lookup->fragment_count + lookup->has_base;
+    size_t parts = fr_lookup_parts(lookup);
     size_t before = buf->size;
 
     if (parts == 0) return FR_NOT_FOUND;

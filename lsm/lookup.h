@@ -23,6 +23,8 @@
 #include "base/status.h"
 #include "lsm/entry.h"
 
+struct fr_env;
+
 /*
  * Bring the value of a PLACED entry: append its bytes to the buffer. From flush and compaction,
  * from iterators and from point reads; the engine knows the value files.
@@ -38,11 +40,12 @@ struct fr_lookup_fragment {
     size_t size;
 };
 
-/* One thread. All fields are for lookup.c, but for `at`. */
+/* One thread. All fields are for lookup.c, but for `at` and `clock`. */
 struct fr_lookup {
     fr_slice key;
     fr_seq at; /* entries and ranges above are not visible to this reader */
     uint64_t now_us;
+    struct fr_env *clock; /* to be asked what time it is once that matters; NULL: it is now_us */
     fr_seq covered;       /* entries below are deleted */
     bool complete;        /* no older entry can matter */
     bool has_base;        /* `base` is the PUT under the fragments */
@@ -73,6 +76,12 @@ void fr_lookup_cover(struct fr_lookup *lookup, fr_seq range_seq);
 FR_NODISCARD fr_status fr_lookup_add(struct fr_lookup *lookup, const struct fr_entry *entry,
         bool stays);
 
+/* How many values the result is made of so far. */
+static inline size_t fr_lookup_parts(const struct fr_lookup *lookup)
+{
+    return lookup->fragment_count + lookup->has_base;
+}
+
 /* This source has no more; the next one is older. */
 void fr_lookup_source_done(struct fr_lookup *lookup);
 
@@ -80,6 +89,9 @@ static inline bool fr_lookup_complete(const struct fr_lookup *lookup)
 {
     return lookup->complete;
 }
+
+/* Whether the result needs a value from a value file: *ret_value is the place then, as stored. */
+bool fr_lookup_placed(const struct fr_lookup *lookup, struct fr_entry *ret_base);
 
 /*
  * The value: a single inline one as it lies in its source, without copying; anything else put

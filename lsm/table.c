@@ -568,6 +568,15 @@ bool fr_table_block_cached(const struct fr_table *t, const struct fr_block_handl
     return true;
 }
 
+void fr_table_block_prefetch(const struct fr_table *t, const struct fr_block_handle *handle,
+        size_t lines)
+{
+    if (lines == 0)
+        fr_cache_prefetch(t->cache, t->id.number, handle->offset);
+    else
+        fr_cache_prefetch_item(t->cache, t->id.number, handle->offset, lines);
+}
+
 void fr_table_block_request(const struct fr_table *t, const struct fr_block_handle *handle,
         void *buffer, struct fr_io_request *ret_request)
 {
@@ -630,14 +639,13 @@ out:
     return st;
 }
 
-fr_status fr_table_block_read(struct fr_table *t, const struct fr_block_handle *handle, bool cold,
+static fr_status fetch_block(struct fr_table *t, const struct fr_block_handle *handle, bool cold,
         struct fr_table_block **ret_block)
 {
     struct fr_table_block *block;
     uint8_t *buffer;
     fr_status st;
 
-    if (fr_table_block_cached(t, handle, ret_block)) return FR_OK;
     buffer = fr_alloc(handle->size);
     if (buffer == NULL)
         return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read a block", fr_table_path(t));
@@ -647,6 +655,19 @@ fr_status fr_table_block_read(struct fr_table *t, const struct fr_block_handle *
 out:
     fr_free(buffer);
     return st;
+}
+
+fr_status fr_table_block_fetch(struct fr_table *t, const struct fr_block_handle *handle,
+        struct fr_table_block **ret_block)
+{
+    return fetch_block(t, handle, false, ret_block);
+}
+
+fr_status fr_table_block_read(struct fr_table *t, const struct fr_block_handle *handle, bool cold,
+        struct fr_table_block **ret_block)
+{
+    if (fr_table_block_cached(t, handle, ret_block)) return FR_OK;
+    return fetch_block(t, handle, cold, ret_block);
 }
 
 void fr_table_block_release(const struct fr_table *t, struct fr_table_block *block)

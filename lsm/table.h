@@ -96,6 +96,13 @@ struct fr_table_block {
 bool fr_table_block_cached(const struct fr_table *table, const struct fr_block_handle *handle,
         struct fr_table_block **ret_block);
 
+/*
+ * Get what fr_table_block_cached() will look at on its way; with lines, once that has arrived, so
+ * many lines of the block.
+ */
+void fr_table_block_prefetch(const struct fr_table *table, const struct fr_block_handle *handle,
+        size_t lines);
+
 /* Fill a request that reads the block. buffer has room for handle->size bytes. */
 void fr_table_block_request(const struct fr_table *table, const struct fr_block_handle *handle,
         void *buffer, struct fr_io_request *ret_request);
@@ -104,6 +111,10 @@ void fr_table_block_request(const struct fr_table *table, const struct fr_block_
 FR_NODISCARD fr_status fr_table_block_accept(struct fr_table *table,
         const struct fr_block_handle *handle, const struct fr_io_request *request,
         struct fr_table_block **ret_block);
+
+/* Read a block that is not cached, and put it into the cache, pinned. */
+FR_NODISCARD fr_status fr_table_block_fetch(struct fr_table *table,
+        const struct fr_block_handle *handle, struct fr_table_block **ret_block);
 
 /* All of these in one, blocking. cold: a scan asks. */
 FR_NODISCARD fr_status fr_table_block_read(struct fr_table *table,

@@ -406,6 +406,135 @@ out:
     return st;
 }
 
+/* ---- Records in the cache ---- */
+
+/* What a value may take to be kept in the cache: beyond it, reading costs more than finding. */
+#define KEPT_VALUE_MAX ((size_t)64 << 10)
+
+static void destroy_record(struct fr_cache_item *item)
+{
+    fr_free(FR_CONTAINER_OF(item, struct fr_value_record, item));
+}
+
+static struct fr_value_record *new_record(const struct fr_value_file *f, uint64_t offset,
+        size_t size)
+{
+    struct fr_value_record *record = fr_alloc(sizeof(*record) + size);
+
+    if (record == NULL) return NULL;
+    record->item = (struct fr_cache_item){.destroy = destroy_record,
+            .file = f->meta.id.number,
+            .offset = offset,
+            .charge = sizeof(*record) + size};
+    record->room = size;
+    return record;
+}
+
+void fr_value_record_free(struct fr_value_record *record)
+{
+    fr_free(record);
+}
+
+fr_slice fr_value_record_value(const struct fr_value_record *record)
+{
+    size_t key_size = fr_get_u16(record->bytes + 12);
+
+    return fr_slice_of(record->bytes + FR_VALUE_RECORD_SIZE + key_size,
+            fr_get_u32(record->bytes + 8));
+}
+
+void fr_value_record_prefetch(const struct fr_value_file *f, const struct fr_cache *cache,
+        const struct fr_place *place, size_t lines)
+{
+    if (lines == 0)
+        fr_cache_prefetch(cache, f->meta.id.number, place->offset);
+    else
+        fr_cache_prefetch_item(cache, f->meta.id.number, place->offset, lines);
+}
+
+/* A record that was checked when it came in: is it the one that this entry means? */
+static const char *check_owner(const struct fr_value_record *record, const struct fr_place *place,
+        fr_slice key, fr_seq seq)
+{
+    const uint8_t *bytes = record->bytes;
+    fr_slice own = fr_slice_of(bytes + FR_VALUE_RECORD_SIZE, fr_get_u16(bytes + 12));
+
+    if (!fr_slice_equal(own, key)) return "belongs to another key";
+    if (seq != 0 && fr_get_u64(bytes + 16) != seq) return "belongs to another entry of the key";
+    if (fr_get_u32(bytes + 8) != place->size) return "is of another size than its place says";
+    return NULL;
+}
+
+fr_status fr_value_record_cached(const struct fr_value_file *f, struct fr_cache *cache,
+        const struct fr_place *place, fr_slice key, fr_seq seq, struct fr_value_record **ret_record)
+{
+    struct fr_cache_item *item = fr_cache_lookup(cache, f->meta.id.number, place->offset);
+
+    if (item == NULL) return FR_NOT_FOUND;
+    struct fr_value_record *record = FR_CONTAINER_OF(item, struct fr_value_record, item);
+    const char *why = check_owner(record, place, key, seq);
+    if (why != NULL) {
+        fr_cache_release(cache, item);
+        return bad_record(f, place->offset, why);
+    }
+    *ret_record = record;
+    return FR_OK;
+}
+
+fr_status fr_value_record_new(const struct fr_value_file *f, const struct fr_place *place,
+        fr_slice key, struct fr_value_record **ret_record, struct fr_io_request *ret_request)
+{
+    size_t size = fr_value_request_size(f, place, key);
+
+    if (size < FR_VALUE_RECORD_SIZE + key.size)
+        return bad_record(f, place->offset, "is not in the file");
+    struct fr_value_record *record = new_record(f, place->offset, size);
+    if (record == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for a value", fr_file_path(f->file));
+    fr_value_request(f, place, size, record->bytes, ret_request);
+    *ret_record = record;
+    return FR_OK;
+}
+
+/* A compressed record becomes one of its own size: the same head and key, the value unpacked. */
+static fr_status unpack_whole(struct fr_value_file *f, const struct fr_place *place, fr_slice key,
+        fr_slice value, struct fr_value_record **record)
+{
+    size_t head = FR_VALUE_RECORD_SIZE + key.size;
+    struct fr_value_record *whole = new_record(f, place->offset, head + value.size);
+
+    if (whole == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for a value", fr_file_path(f->file));
+    memcpy(whole->bytes, (*record)->bytes, head);
+    memcpy(whole->bytes + head, value.data, value.size);
+    fr_free(*record);
+    *record = whole;
+    return FR_OK;
+}
+
+fr_status fr_value_record_accept(struct fr_value_file *f, struct fr_cache *cache,
+        const struct fr_place *place, fr_slice key, fr_seq seq, const struct fr_io_request *request,
+        struct fr_value_record **record)
+{
+    struct fr_buf memory = FR_BUF_EMPTY;
+    struct fr_cache_item *item;
+    fr_slice value;
+    fr_status st;
+
+    FR_ASSERT(request->data == (*record)->bytes);
+    FR_TRY(fr_value_accept(f, place, key, seq, request, &memory, &value));
+    if (value.data != (*record)->bytes + FR_VALUE_RECORD_SIZE + key.size)
+        FR_TRY(unpack_whole(f, place, key, value, record));
+    bool wanted = value.size <= KEPT_VALUE_MAX &&
+                  fr_cache_wants(cache, f->meta.id.number, place->offset, (*record)->item.charge);
+    item = fr_cache_insert(wanted ? cache : NULL, &(*record)->item, true);
+    *record = FR_CONTAINER_OF(item, struct fr_value_record, item);
+out:
+    fr_buf_deinit(&memory);
+    if (st < 0) fr_free(FR_TAKE(*record));
+    return st;
+}
+
 /* ---- Scanning ---- */
 
 #define SCAN_CHUNK ((size_t)256 << 10)

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/slice.h"
 #include "base/status.h"
+#include "lsm/cache.h"
 #include "lsm/entry.h"
 #include "lsm/file_id.h"
 #include "lsm/place.h"
@@ -95,6 +96,45 @@ void fr_value_request(const struct fr_value_file *file, const struct fr_place *p
 FR_NODISCARD fr_status fr_value_accept(struct fr_value_file *file, const struct fr_place *place,
         fr_slice key, fr_seq seq, const struct fr_io_request *request, struct fr_buf *memory,
         fr_slice *ret_value);
+
+/*
+ * ---- Point reads: records that live in the cache or on their own ----
+ *
+ *     fr_value_record_cached    there already, pinned; or, if it is not:
+ *     fr_value_record_new       memory for it, and a request that reads into it, for a queue
+ *     fr_value_record_accept    check what was read, unpack it, perhaps keep it in the cache, pin
+ * it fr_value_record_value fr_cache_release          of its item, with the same cache
+ *
+ * A record is handed out as it lies there; nobody copies it. The cache may be NULL.
+ */
+struct fr_value_record {
+    struct fr_cache_item item;
+    size_t room;     /* of bytes */
+    uint8_t bytes[]; /* the record, its value as it was given */
+};
+
+/* FR_NOT_FOUND: it is not in the cache. FR_ERR_CORRUPT: there is another entry's at that place. */
+FR_NODISCARD fr_status fr_value_record_cached(const struct fr_value_file *file,
+        struct fr_cache *cache, const struct fr_place *place, fr_slice key, fr_seq seq,
+        struct fr_value_record **ret_record);
+/* Get what that will look at; with lines, once it has arrived, so many lines of the record. */
+void fr_value_record_prefetch(const struct fr_value_file *file, const struct fr_cache *cache,
+        const struct fr_place *place, size_t lines);
+
+/* FR_ERR_CORRUPT: the place lies outside the file. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_value_record_new(const struct fr_value_file *file,
+        const struct fr_place *place, fr_slice key, struct fr_value_record **ret_record,
+        struct fr_io_request *ret_request);
+
+/* *record may become another one. It is freed, and NULL, after a failure. */
+FR_NODISCARD fr_status fr_value_record_accept(struct fr_value_file *file, struct fr_cache *cache,
+        const struct fr_place *place, fr_slice key, fr_seq seq, const struct fr_io_request *request,
+        struct fr_value_record **record);
+
+/* Free one that was not accepted. NULL is fine. */
+void fr_value_record_free(struct fr_value_record *record);
+
+fr_slice fr_value_record_value(const struct fr_value_record *record);
 
 /* ---- Scanning, for the garbage collector ---- */
 

@@ -188,6 +188,21 @@ Test(cache, without_a_cache_items_live_while_they_are_used)
     cr_assert_eq(alive, 0);
 }
 
+Test(cache, a_full_one_wants_a_value_that_is_asked_for_again_soon)
+{
+    struct fr_cache *cache = new_cache(256 << 10);
+
+    cr_assert_not(fr_cache_wants(NULL, 1, 0, 100), "there is none to want it");
+    cr_assert(fr_cache_wants(cache, 1, 0, 100), "there is room");
+    cr_assert_not(fr_cache_wants(cache, 1, 0, 64 << 10), "too large a part of it");
+    for (uint64_t i = 0; i < 64; i++)
+        fr_cache_release(cache, fr_cache_insert(cache, make(1, i, 4096), false));
+    cr_assert_not(fr_cache_wants(cache, 2, 7, 100), "full, and nobody asked before");
+    cr_assert(fr_cache_wants(cache, 2, 7, 100), "the second time");
+    cr_assert_not(fr_cache_wants(cache, 2, 8, 100), "another one's first");
+    fr_cache_free(cache);
+}
+
 static struct fr_cache *shared;
 
 static void *stress(void *seed)

@@ -5,7 +5,9 @@
  * Built for the simulated machine and for a real file system. Stores are small, memtables and
  * tables smaller, so that flushes, compactions and rotations of the log happen all the time.
  */
+#include "base/assert.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "lsm/batch.h"
 #include "lsm/engine_priv.h"
 #include "tests/unit/io/test_world.h"
@@ -180,10 +182,39 @@ static void check_scan(struct test_store *t, bool backwards)
     fr_iter_close(it);
 }
 
+/* Random keys, some of them twice, all in one call. */
+static void check_multi(struct test_store *t, size_t count)
+{
+    struct fr_engine_value values[FR_ENGINE_MULTI_MAX];
+    fr_status statuses[FR_ENGINE_MULTI_MAX] = {0};
+    fr_slice keys[FR_ENGINE_MULTI_MAX];
+    size_t indexes[FR_ENGINE_MULTI_MAX];
+    char texts[FR_ENGINE_MULTI_MAX][32];
+    fr_seq at = FR_SEQ_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        indexes[i] = fr_rng_below(&t->rng, KEYS);
+        keys[i] = key_of(indexes[i], texts[i], sizeof(texts[i]));
+    }
+    struct fr_view *view = fr_engine_view_take(t->engine, &at);
+    must(fr_engine_multi_get(t->engine, view, at, count, keys, values, statuses));
+    fr_engine_view_release(t->engine, view);
+    for (size_t i = 0; i < count; i++) {
+        const struct model_value *wanted = &t->model[indexes[i]];
+        cr_assert_eq(statuses[i], wanted->there ? FR_OK : FR_NOT_FOUND, "%s: %s", texts[i],
+                fr_status_name(statuses[i]));
+        if (statuses[i] != FR_OK) continue;
+        cr_assert(fr_slice_equal(values[i].bytes, fr_buf_slice(&wanted->bytes)), "%s", texts[i]);
+        fr_engine_value_release(&values[i]);
+    }
+}
+
 static void check_all(struct test_store *t)
 {
     for (size_t i = 0; i < KEYS; i++)
         check_get(t, i);
+    for (int i = 0; i < 10; i++)
+        check_multi(t, (size_t)fr_rng_between(&t->rng, 1, FR_ENGINE_MULTI_MAX));
     check_scan(t, false);
     check_scan(t, true);
 }
@@ -231,6 +262,7 @@ Test(TEST_SUITE, a_long_history_reads_as_the_model)
         for (int i = 0; i < 3000; i++) {
             random_write(&t);
             check_get(&t, fr_rng_below(&t.rng, KEYS));
+            if (fr_rng_one_in(&t.rng, 20)) check_multi(&t, fr_rng_between(&t.rng, 1, 40));
             if (fr_rng_one_in(&t.rng, 300)) check_all(&t);
             if (fr_rng_one_in(&t.rng, 500)) must(fr_engine_flush(t.engine));
             if (fr_rng_one_in(&t.rng, 600)) reopen(&t);
@@ -282,6 +314,111 @@ Test(TEST_SUITE, a_snapshot_stays_as_it_was)
     check_all(&t);
     for (size_t i = 0; i < KEYS; i++)
         fr_buf_deinit(&before[i].bytes);
+    close_store(&t);
+}
+
+/* Readers beside a writer whose memtables fill up all the time: views come and go. */
+#define RACE_KEYS    300
+#define RACE_READERS 3
+#define RACE_WRITES  6000
+
+struct view_race {
+    struct test_store *store;
+    _Atomic(uint64_t) seed;
+    _Atomic(bool) over;
+};
+
+/* A value says its key; all that is ever put has one. */
+static fr_slice race_value(size_t index, uint64_t salt, char *text, size_t size)
+{
+    memset(text, 'v', size);
+    snprintf(text, size, "key/%05zu", index);
+    return fr_slice_of(text, 16 + salt % (size - 16));
+}
+
+static void check_race_value(fr_slice key, const struct fr_engine_value *value)
+{
+    FR_ASSERT(value->bytes.size >= 16 && memcmp(value->bytes.data, key.data, key.size) == 0);
+}
+
+static void race_write(void *arg)
+{
+    struct view_race *race = arg;
+    char key[32], text[1500];
+    struct fr_rng rng;
+
+    fr_rng_init(&rng, 77);
+    for (int i = 0; i < RACE_WRITES; i++) {
+        size_t index = fr_rng_below(&rng, RACE_KEYS);
+        struct fr_batch batch = FR_BATCH_EMPTY;
+        fr_slice bytes;
+
+        FR_ASSERT(fr_batch_add_put(&batch, key_of(index, key, sizeof(key)),
+                          race_value(index, fr_rng_next(&rng), text, sizeof(text))) == FR_OK);
+        FR_ASSERT(fr_batch_finish(&batch, &bytes) == FR_OK);
+        FR_ASSERT(fr_engine_write(race->store->engine, bytes, batch.count, FR_DURABLE_NONE) ==
+                  FR_OK);
+        fr_batch_deinit(&batch);
+    }
+    atomic_store(&race->over, true);
+}
+
+static void race_read_many(struct fr_engine *engine, struct fr_rng *rng)
+{
+    struct fr_engine_value values[20];
+    fr_status statuses[20] = {0};
+    fr_slice keys[20];
+    char texts[20][32];
+    fr_seq at = FR_SEQ_MAX;
+
+    for (size_t i = 0; i < 20; i++)
+        keys[i] = key_of(fr_rng_below(rng, RACE_KEYS), texts[i], sizeof(texts[i]));
+    struct fr_view *view = fr_engine_view_take(engine, &at);
+    FR_ASSERT(fr_engine_multi_get(engine, view, at, 20, keys, values, statuses) == FR_OK);
+    fr_engine_view_release(engine, view);
+    for (size_t i = 0; i < 20; i++) {
+        FR_ASSERT(statuses[i] >= 0);
+        if (statuses[i] != FR_OK) continue;
+        check_race_value(keys[i], &values[i]);
+        fr_engine_value_release(&values[i]);
+    }
+}
+
+static void race_read(void *arg)
+{
+    struct view_race *race = arg;
+    struct fr_engine *engine = race->store->engine;
+    struct fr_engine_value value;
+    struct fr_rng rng;
+    char text[32];
+
+    fr_rng_init(&rng, atomic_fetch_add(&race->seed, 1));
+    while (!atomic_load(&race->over)) {
+        for (int i = 0; i < 20; i++) {
+            fr_slice key = key_of(fr_rng_below(&rng, RACE_KEYS), text, sizeof(text));
+            fr_status st = fr_engine_get(engine, key, FR_SEQ_MAX, &value);
+            FR_ASSERT(st >= 0);
+            if (st != FR_OK) continue;
+            check_race_value(key, &value);
+            fr_engine_value_release(&value);
+        }
+        race_read_many(engine, &rng);
+    }
+}
+
+Test(TEST_SUITE, reads_go_on_while_views_come_and_go)
+{
+    struct fr_thread writer, readers[RACE_READERS];
+    static struct test_store t;
+    struct view_race race = {.store = &t};
+
+    open_store(&t, 6);
+    for (int i = 0; i < RACE_READERS; i++)
+        must(fr_thread_start(&readers[i], "reader", race_read, &race));
+    must(fr_thread_start(&writer, "writer", race_write, &race));
+    fr_thread_join(&writer);
+    for (int i = 0; i < RACE_READERS; i++)
+        fr_thread_join(&readers[i]);
     close_store(&t);
 }
 
@@ -384,6 +521,60 @@ Test(TEST_SUITE, what_was_flushed_survives_a_power_loss)
         fr_sim_crash_close(crash);
         close_store(&t);
     }
+}
+
+/* Many keys at once, of which some may fail; the others must be as they should be. */
+static void count_multi(struct test_store *t, size_t *answers, size_t *failures)
+{
+    struct fr_engine_value values[FR_ENGINE_MULTI_MAX];
+    fr_status statuses[FR_ENGINE_MULTI_MAX] = {0};
+    fr_slice keys[FR_ENGINE_MULTI_MAX];
+    char texts[FR_ENGINE_MULTI_MAX][32];
+    fr_seq at = FR_SEQ_MAX;
+
+    for (size_t i = 0; i < FR_ENGINE_MULTI_MAX; i++)
+        keys[i] = key_of(3 * i, texts[i], sizeof(texts[i]));
+    struct fr_view *view = fr_engine_view_take(t->engine, &at);
+    must(fr_engine_multi_get(t->engine, view, at, FR_ENGINE_MULTI_MAX, keys, values, statuses));
+    fr_engine_view_release(t->engine, view);
+    for (size_t i = 0; i < FR_ENGINE_MULTI_MAX; i++) {
+        const struct model_value *wanted = &t->model[3 * i];
+        if (statuses[i] < 0) {
+            cr_assert_eq(statuses[i], FR_ERR_IO, "%s", fr_status_name(statuses[i]));
+            ++*failures;
+            continue;
+        }
+        ++*answers;
+        cr_assert_eq(statuses[i] == FR_OK, wanted->there);
+        if (statuses[i] != FR_OK) continue;
+        cr_assert(fr_slice_equal(values[i].bytes, fr_buf_slice(&wanted->bytes)));
+        fr_engine_value_release(&values[i]);
+    }
+}
+
+Test(TEST_SUITE, a_read_that_fails_costs_its_own_keys_only)
+{
+    static struct test_store t;
+    size_t failures = 0, answers = 0;
+
+    open_store(&t, 32);
+    for (int i = 0; i < 1500; i++)
+        random_write(&t);
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    t.options.cache_size = 16 << 10;
+    for (unsigned i = 0; i < 40; i++) {
+        struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_READ),
+                .nth = 1 + i / 2,
+                .name = i % 2 == 0 ? "*.table" : "*.values"};
+        reopen(&t);
+        must(fr_sim_fault_add(t.world.sim, &fault));
+        count_multi(&t, &answers, &failures);
+        fr_sim_fault_clear(t.world.sim);
+    }
+    cr_assert_gt(failures, 20);
+    cr_assert_gt(answers, 10 * failures);
+    check_all(&t);
+    close_store(&t);
 }
 
 /* The edit is on the disk, but the answer says that it is not. */
