@@ -675,8 +675,9 @@ struct scout {
 
 static const key_node *scout_next(struct scout *scout)
 {
+    /* Beyond the end, too: a leaf that is split loses half of its keys to the next one. */
     while (scout->leaf != NULL &&
-            scout->slot == atomic_load_explicit(&scout->leaf->count, memory_order_acquire)) {
+            scout->slot >= atomic_load_explicit(&scout->leaf->count, memory_order_acquire)) {
         scout->leaf = atomic_load_explicit(&scout->leaf->next, memory_order_acquire);
         scout->slot = 0;
     }
