@@ -2,9 +2,9 @@
  * alloc.c - one gate for all memory.
  *
  * Each block is preceded by a header of 16 bytes which remembers its size and alignment, because
- * the host's release function is told both, and so that live bytes can be counted. With an
- * alignment above 16 the header still lies directly in front of what the caller gets, at the end of
- * a gap as wide as the alignment:
+ * the host's release function is told both, and so that live bytes can be counted, and the account
+ * that it is charged to (base/account.h). With an alignment above 16 the header still lies directly
+ * in front of what the caller gets, at the end of a gap as wide as the alignment:
  *
  *     alignment 16:   [header][ caller's bytes ...
  *     alignment 64:   [ gap 48 ][header][ caller's bytes ...
@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+#include "base/account.h"
 #include "base/assert.h"
 #include "base/status.h"
 
@@ -25,7 +26,8 @@
 
 struct header {
     uint64_t size;
-    uint32_t alignment;
+    fr_charge charge;
+    uint16_t alignment_log2;
     uint32_t magic;
 };
 static_assert(sizeof(struct header) == HEADER_SIZE, "the caller's bytes must stay aligned");
@@ -114,7 +116,7 @@ static struct header *header_of(void *memory)
     return (struct header *)(void *)((char *)memory - HEADER_SIZE);
 }
 
-void *fr_alloc_aligned(size_t size, size_t alignment)
+static void *allocate(size_t size, size_t alignment, fr_charge charge)
 {
     FR_ASSERT((alignment & (alignment - 1)) == 0 && alignment <= ALIGNMENT_MAX);
 
@@ -126,11 +128,19 @@ void *fr_alloc_aligned(size_t size, size_t alignment)
     char *raw = allocator.allocate(allocator.ctx, gap + size, gap);
     if (raw == NULL) return NULL;
 
-    *header_of(raw + gap) =
-            (struct header){.size = size, .alignment = (uint32_t)gap, .magic = MAGIC_LIVE};
+    *header_of(raw + gap) = (struct header){.size = size,
+            .charge = charge,
+            .alignment_log2 = (uint16_t)__builtin_ctzl(gap),
+            .magic = MAGIC_LIVE};
+    fr_account_add(charge, size);
     atomic_fetch_add_explicit(&live_bytes, size, memory_order_relaxed);
     atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
     return raw + gap;
+}
+
+void *fr_alloc_aligned(size_t size, size_t alignment)
+{
+    return allocate(size, alignment, fr_account_current());
 }
 
 void *fr_alloc(size_t size)
@@ -165,7 +175,8 @@ void *fr_realloc(void *memory, size_t size)
 
     struct header *header = header_of(memory);
     FR_ASSERT(header->magic == MAGIC_LIVE);
-    void *moved = fr_alloc_aligned(size, header->alignment);
+    /* It stays on the account that it is on, whoever makes it larger. */
+    void *moved = allocate(size, (size_t)1 << header->alignment_log2, header->charge);
     if (moved == NULL) return NULL;
     memcpy(moved, memory, FR_MIN((size_t)header->size, size));
     fr_free(memory);
@@ -179,8 +190,9 @@ void fr_free(void *memory)
     struct header *header = header_of(memory);
     FR_ASSERT(header->magic == MAGIC_LIVE);
     size_t size = (size_t)header->size;
-    size_t gap = header->alignment;
+    size_t gap = (size_t)1 << header->alignment_log2;
     header->magic = MAGIC_DEAD;
+    fr_account_take(header->charge, size);
     atomic_fetch_sub_explicit(&live_bytes, size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
     allocator.release(allocator.ctx, (char *)memory - gap, gap + size, gap);
