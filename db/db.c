@@ -4,15 +4,10 @@
 #include "freshet/db.h"
 
 #include "base/alloc.h"
+#include "db/db_priv.h"
+#include "db/options.h"
 #include "io/env.h"
 #include "lsm/batch.h"
-#include "lsm/engine.h"
-
-struct fr_db {
-    struct fr_env *env;
-    struct fr_engine *engine;
-    enum fr_durability durability; /* of writes that do not say */
-};
 
 struct fr_snapshot {
     struct fr_db *db;
@@ -22,6 +17,11 @@ struct fr_snapshot {
 struct fr_iterator {
     struct fr_iter *it;
 };
+
+fr_status fr_db_check(const struct fr_db *db)
+{
+    return db != NULL ? FR_OK : FR_FAIL(FR_ERR_MISUSE, "the store is NULL");
+}
 
 static fr_status check_key(const void *key, size_t size)
 {
@@ -47,33 +47,63 @@ static fr_status durability_of(const fr_sync sync, enum fr_durability *ret_durab
     return FR_FAIL(FR_ERR_MISUSE, "%d is no durability class", (int)sync);
 }
 
-/* The budget is shared out: an eighth for each of four memtables, the rest for blocks. */
-static fr_status engine_options(const struct fr_db_options *options, struct fr_engine_options *o)
+/* Memtables have half of the budget at most: an eighth for each of four. Blocks have the rest. */
+struct fr_engine_options fr_db_engine_options(const struct fr_db_options *options)
 {
+    struct fr_engine_options o = fr_engine_options_default();
     uint64_t budget = options->memory_budget;
+    uint64_t memtable = FR_MIN(budget / 8, (uint64_t)64 << 20);
 
-    *o = fr_engine_options_default();
-    if (options->block_size < 4096 || options->block_size > 65536)
-        return FR_FAIL(FR_ERR_MISUSE, "block_size %u: 4 KiB to 64 KiB", options->block_size);
-    if (options->log_segment_size % 4096 != 0)
-        return FR_FAIL(FR_ERR_MISUSE, "log_segment_size must be a multiple of 4096");
-    o->create = options->create;
-    o->must_be_new = options->must_be_new;
-    o->read_only = options->read_only;
-    o->memtable_size = options->memtable_size != 0 ? (size_t)options->memtable_size
-                                                   : (size_t)FR_MIN(budget / 8, (uint64_t)64 << 20);
-    o->memtable_size = FR_MAX(o->memtable_size, (size_t)64 << 10);
-    uint64_t memtables = (uint64_t)o->memtable_size * 4;
-    o->cache_size = (size_t)(budget > memtables ? budget - memtables : 0);
-    o->cache_size = FR_MAX(o->cache_size, (size_t)1 << 20);
-    o->log_segment_size = options->log_segment_size;
-    o->table_size = options->table_size;
-    o->block_size = options->block_size;
-    o->filter_bits = options->filter_bits;
-    o->value_threshold = options->value_threshold;
-    o->compress = options->compression == FR_COMPRESSION_ZSTD;
-    o->verify_tables = options->verify_tables;
-    return FR_OK;
+    o.create = options->create;
+    o.must_be_new = options->must_be_new;
+    o.read_only = options->read_only;
+    o.memory_budget = budget;
+    o.memtable_size = (size_t)FR_MAX(memtable, (uint64_t)64 << 10);
+    if (options->memtable_size != 0) o.memtable_size = (size_t)options->memtable_size;
+    o.cache_size = (size_t)budget;
+    o.cache_size_max = (size_t)options->memory_budget_max;
+    o.log_segment_size = options->log_segment_size;
+    o.table_size = options->table_size;
+    o.block_size = options->block_size;
+    o.filter_bits = options->filter_bits;
+    o.value_threshold = options->value_threshold;
+    o.compress = options->compression == FR_COMPRESSION_ZSTD;
+    o.verify_tables = options->verify_tables;
+    o.hooks = options->hooks;
+    return o;
+}
+
+/* The caller's options over the defaults: those of an earlier version end before ours do. */
+static fr_status take_options(const struct fr_db_options *from, struct fr_db_options *to)
+{
+    fr_db_options_init(to);
+    if (from == NULL) return FR_OK;
+    if (from->size < offsetof(struct fr_db_options, memory_budget) || from->size > sizeof(*to))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_options: size %zu, not %zu: use fr_db_options_init",
+                from->size, sizeof(*to));
+    memcpy(to, from, from->size);
+    to->size = sizeof(*to);
+    return fr_db_options_check(to);
+}
+
+static struct fr_db *db_new(const struct fr_db_options *options)
+{
+    struct fr_db *db = FR_NEW(struct fr_db);
+
+    if (db == NULL) return NULL;
+    db->options = *options;
+    db->options.hooks = NULL; /* the engine has a copy */
+    atomic_init(&db->sync, options->sync);
+    fr_mutex_init(&db->options_mu, FR_RANK_DB_OPTIONS);
+    return db;
+}
+
+static void db_free(struct fr_db *db)
+{
+    if (db == NULL) return;
+    fr_env_close(db->env);
+    fr_mutex_deinit(&db->options_mu);
+    fr_free(db);
 }
 
 fr_status fr_db_open(const char *path, const struct fr_db_options *options, struct fr_db **ret_db)
@@ -83,25 +113,20 @@ fr_status fr_db_open(const char *path, const struct fr_db_options *options, stru
     struct fr_db *db = NULL;
     fr_status st;
 
-    if (path == NULL || ret_db == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_open: no path");
-    fr_db_options_init(&given);
-    if (options != NULL) {
-        if (options->size != sizeof(given))
-            return FR_FAIL(FR_ERR_MISUSE,
-                    "fr_db_options: size %zu, not %zu: use fr_db_options_init", options->size,
-                    sizeof(given));
-        given = *options;
-    }
-    FR_TRY(engine_options(&given, &o));
-    db = FR_NEW(struct fr_db);
+    if (path == NULL || path[0] == '\0' || ret_db == NULL)
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_open: no path, or no place for the store");
+    FR_TRY(take_options(options, &given));
+    db = db_new(&given);
     if (db == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", path);
-    FR_TRY(durability_of(given.sync, &db->durability));
     FR_TRY(fr_env_open(NULL, &db->env));
+    o = fr_db_engine_options(&given);
     FR_TRY(fr_engine_open(db->env, path, &o, &db->engine));
-    *ret_db = FR_TAKE(db);
+    *ret_db = db;
+    /* From here on a hook may call the store by what the caller will find there. */
+    fr_engine_start_events(db->engine);
+    db = NULL;
 out:
-    if (db != NULL) fr_env_close(db->env);
-    fr_free(db);
+    db_free(db);
     return st;
 }
 
@@ -109,9 +134,92 @@ fr_status fr_db_close(struct fr_db *db)
 {
     if (db == NULL) return FR_OK;
     fr_status st = fr_engine_close(db->engine);
-    fr_env_close(db->env);
-    fr_free(db);
+    db_free(db);
     return st;
+}
+
+/* --- Options of an open store --- */
+
+/* The caller has changed a copy; the store takes it over. */
+static fr_status use_options_locked(struct fr_db *db, const struct fr_db_options *changed)
+        FR_REQUIRES(db->options_mu)
+{
+    struct fr_engine_options o;
+    fr_status st;
+
+    FR_TRY(fr_db_options_check(changed));
+    db->options = *changed;
+    atomic_store_explicit(&db->sync, changed->sync, memory_order_relaxed);
+    o = fr_db_engine_options(changed);
+    fr_engine_retune(db->engine, &o);
+out:
+    return st;
+}
+
+fr_status fr_db_set_option(struct fr_db *db, const char *name, const char *value)
+{
+    struct fr_db_options changed;
+    fr_status st;
+
+    FR_TRY(fr_db_check(db));
+    FR_TRY(fr_db_option_check_changeable(name));
+    fr_mutex_lock(&db->options_mu);
+    changed = db->options;
+    st = fr_db_options_set(&changed, name, value);
+    if (st == FR_OK) st = use_options_locked(db, &changed);
+    fr_mutex_unlock(&db->options_mu);
+out:
+    return st;
+}
+
+fr_status fr_db_set_memory_budget(struct fr_db *db, uint64_t bytes)
+{
+    struct fr_db_options changed;
+    fr_status st;
+
+    FR_TRY(fr_db_check(db));
+    fr_mutex_lock(&db->options_mu);
+    changed = db->options;
+    changed.memory_budget = bytes;
+    st = use_options_locked(db, &changed);
+    fr_mutex_unlock(&db->options_mu);
+out:
+    return st;
+}
+
+fr_status fr_db_get_option(struct fr_db *db, const char *name, char *to, size_t room,
+        size_t *ret_size)
+{
+    struct fr_db_options now;
+    fr_status st;
+
+    FR_TRY(fr_db_check(db));
+    fr_mutex_lock(&db->options_mu);
+    now = db->options;
+    fr_mutex_unlock(&db->options_mu);
+    st = fr_db_options_get(&now, name, to, room, ret_size);
+out:
+    return st;
+}
+
+/* --- What is timed: one call in so many, as asking the time costs about what a read does --- */
+
+#define TIMED_EVERY 64
+
+static _Thread_local unsigned timed_turn;
+
+/* 0: not this one. */
+static uint64_t begin_timed(const struct fr_db *db)
+{
+    if (FR_LIKELY(++timed_turn % TIMED_EVERY != 0)) return 0;
+    return fr_env_now_ns(db->env) | 1;
+}
+
+static void end_timed(struct fr_db *db, enum fr_timed kind, uint64_t start_ns)
+{
+    if (FR_LIKELY(start_ns == 0)) return;
+    uint64_t now_ns = fr_env_now_ns(db->env);
+    fr_engine_record(db->engine, kind, now_ns > start_ns ? now_ns - start_ns : 0);
 }
 
 /* --- Writing --- */
@@ -119,9 +227,11 @@ fr_status fr_db_close(struct fr_db *db)
 static fr_status write_options(const struct fr_db *db, const struct fr_write_options *how,
         enum fr_durability *ret_durability, uint64_t *ret_expires_us)
 {
-    *ret_durability = db->durability;
+    *ret_durability = FR_DURABLE_DEVICE;
     *ret_expires_us = 0;
-    if (how == NULL) return FR_OK;
+    if (db == NULL) return fr_db_check(db);
+    if (how == NULL)
+        return durability_of(atomic_load_explicit(&db->sync, memory_order_relaxed), ret_durability);
     if (how->size != sizeof(*how))
         return FR_FAIL(FR_ERR_MISUSE, "fr_write_options: size %zu, not %zu", how->size,
                 sizeof(*how));
@@ -138,7 +248,9 @@ static fr_status write_batch(struct fr_db *db, const struct fr_batch *batch,
     fr_status st;
 
     FR_TRY(fr_batch_finish(finished, &bytes));
+    uint64_t start_ns = begin_timed(db);
     st = fr_engine_write(db->engine, bytes, batch->count, durability);
+    end_timed(db, FR_TIMED_PUT, start_ns);
 out:
     return st;
 }
@@ -151,6 +263,7 @@ fr_status fr_db_write(struct fr_db *db, const struct fr_write_options *how,
     fr_status st;
 
     FR_TRY(write_options(db, how, &durability, &expires_us));
+    if (batch == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_write: no batch");
     st = write_batch(db, batch, durability);
 out:
     return st;
@@ -220,14 +333,17 @@ fr_status fr_db_append(struct fr_db *db, const struct fr_write_options *how, con
 
 /* --- Reading --- */
 
-static fr_status read_options(const struct fr_read_options *how, fr_seq *ret_at)
+static fr_status read_options(const struct fr_db *db, const struct fr_read_options *how,
+        fr_seq *ret_at)
 {
     *ret_at = FR_SEQ_MAX;
-    if (how == NULL) return FR_OK;
+    if (db == NULL || how == NULL) return fr_db_check(db);
     if (how->size != sizeof(*how))
         return FR_FAIL(FR_ERR_MISUSE, "fr_read_options: size %zu, not %zu", how->size,
                 sizeof(*how));
-    if (how->snapshot != NULL) *ret_at = how->snapshot->seq;
+    if (how->snapshot == NULL) return FR_OK;
+    if (how->snapshot->db != db) return FR_FAIL(FR_ERR_MISUSE, "the snapshot is of another store");
+    *ret_at = how->snapshot->seq;
     return FR_OK;
 }
 
@@ -249,9 +365,12 @@ fr_status fr_db_get(struct fr_db *db, const struct fr_read_options *how, const v
     fr_status st;
     fr_seq at;
 
+    FR_TRY(read_options(db, how, &at));
     FR_TRY(check_key(key, key_size));
-    FR_TRY(read_options(how, &at));
+    if (ret_value == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_get: no place for the value");
+    uint64_t start_ns = begin_timed(db);
     st = fr_engine_get(db->engine, fr_slice_of(key, key_size), at, &value);
+    end_timed(db, FR_TIMED_GET, start_ns);
     if (st == FR_OK) hand_out(&value, ret_value);
 out:
     return st;
@@ -259,6 +378,7 @@ out:
 
 void fr_pinned_release(struct fr_pinned *value)
 {
+    if (value == NULL) return;
     struct fr_engine_value held = {.view = value->owner[0],
             .item = value->owner[1],
             .cache = value->owner[2],
@@ -273,6 +393,8 @@ fr_status fr_db_get_copy(struct fr_db *db, const struct fr_read_options *how, co
 {
     struct fr_pinned value;
 
+    if (ret_size == NULL || (to == NULL && room > 0))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_get_copy: no place for the value");
     fr_status st = fr_db_get(db, how, key, key_size, &value);
     if (st != FR_OK) return st;
     if (room > 0 && value.size > 0) memcpy(to, value.data, FR_MIN(room, value.size));
@@ -309,7 +431,9 @@ fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how, s
     fr_status st;
     fr_seq at;
 
-    FR_TRY(read_options(how, &at));
+    FR_TRY(read_options(db, how, &at));
+    if (count > 0 && (keys == NULL || key_sizes == NULL || values == NULL || statuses == NULL))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_multi_get: an array is NULL");
     view = fr_engine_view_take(db->engine, &at);
     for (size_t i = 0; i < count; i += FR_ENGINE_MULTI_MAX) {
         fr_status some = multi_get_some(db, view, at, FR_MIN(count - i, FR_ENGINE_MULTI_MAX),
@@ -323,9 +447,12 @@ out:
 
 fr_status fr_snapshot_new(struct fr_db *db, struct fr_snapshot **ret_snapshot)
 {
-    struct fr_snapshot *snapshot = FR_NEW(struct fr_snapshot);
+    struct fr_snapshot *snapshot;
     fr_status st;
 
+    if (db == NULL || ret_snapshot == NULL)
+        return FR_FAIL(FR_ERR_MISUSE, "fr_snapshot_new: an argument is NULL");
+    snapshot = FR_NEW(struct fr_snapshot);
     if (snapshot == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a snapshot");
     snapshot->db = db;
     FR_TRY(fr_engine_snapshot_take(db->engine, &snapshot->seq));
@@ -342,6 +469,17 @@ void fr_snapshot_free(struct fr_snapshot *snapshot)
     fr_free(snapshot);
 }
 
+/* No key is longer than that, so a longer bound is a mistake. */
+static fr_status check_bound(const char *what, const void *bound, size_t size)
+{
+    if (bound == NULL && size > 0)
+        return FR_FAIL(FR_ERR_MISUSE, "%s: %zu bytes at no address", what, size);
+    if (size > FR_KEY_SIZE_MAX)
+        return FR_FAIL(FR_ERR_LIMIT, "%s: %zu bytes; keys have %d at most", what, size,
+                FR_KEY_SIZE_MAX);
+    return FR_OK;
+}
+
 fr_status fr_iterator_new(struct fr_db *db, const struct fr_read_options *how,
         struct fr_iterator **ret_iterator)
 {
@@ -349,8 +487,12 @@ fr_status fr_iterator_new(struct fr_db *db, const struct fr_read_options *how,
     struct fr_engine_scan_options options = {0};
     fr_status st;
 
-    FR_TRY(read_options(how, &options.at));
+    FR_TRY(read_options(db, how, &options.at));
+    if (ret_iterator == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_iterator_new: no place for it");
     if (how != NULL) {
+        FR_TRY(check_bound("lower", how->lower, how->lower_size));
+        FR_TRY(check_bound("upper", how->upper, how->upper_size));
+        FR_TRY(check_bound("prefix", how->prefix, how->prefix_size));
         options.lower = fr_slice_of(how->lower, how->lower_size);
         options.upper = fr_slice_of(how->upper, how->upper_size);
         options.prefix = fr_slice_of(how->prefix, how->prefix_size);
@@ -390,11 +532,13 @@ void fr_iterator_seek_last(struct fr_iterator *iterator)
 
 fr_status fr_iterator_next(struct fr_iterator *iterator)
 {
+    if (iterator == NULL) return FR_FAIL(FR_ERR_MISUSE, "the iterator is NULL");
     return fr_iter_next(iterator->it);
 }
 
 fr_status fr_iterator_prev(struct fr_iterator *iterator)
 {
+    if (iterator == NULL) return FR_FAIL(FR_ERR_MISUSE, "the iterator is NULL");
     return fr_iter_prev(iterator->it);
 }
 
@@ -414,30 +558,42 @@ const void *fr_iterator_value(const struct fr_iterator *iterator, size_t *ret_si
 
 fr_status fr_db_flush(struct fr_db *db)
 {
-    return fr_engine_flush(db->engine);
+    return db == NULL ? fr_db_check(db) : fr_engine_flush(db->engine);
 }
 
 fr_status fr_db_compact_range(struct fr_db *db, const void *start, size_t start_size,
         const void *end, size_t end_size)
 {
-    return fr_engine_compact_range(db->engine, fr_slice_of(start, start_size),
+    fr_status st;
+
+    FR_TRY(fr_db_check(db));
+    FR_TRY(check_bound("start", start, start_size));
+    FR_TRY(check_bound("end", end, end_size));
+    if (end_size > 0 &&
+            fr_slice_compare(fr_slice_of(start, start_size), fr_slice_of(end, end_size)) > 0)
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_compact_range: the end is before the start");
+    st = fr_engine_compact_range(db->engine, fr_slice_of(start, start_size),
             fr_slice_of(end, end_size));
+out:
+    return st;
 }
 
 fr_status fr_db_wait_idle(struct fr_db *db)
 {
-    return fr_engine_wait_idle(db->engine);
+    return db == NULL ? fr_db_check(db) : fr_engine_wait_idle(db->engine);
 }
 
 fr_status fr_db_sync(struct fr_db *db)
 {
-    return fr_engine_sync(db->engine);
+    return db == NULL ? fr_db_check(db) : fr_engine_sync(db->engine);
 }
 
 fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats)
 {
     struct fr_engine_stats from;
 
+    if (db == NULL || ret_stats == NULL)
+        return FR_FAIL(FR_ERR_MISUSE, "fr_db_stats_get: an argument is NULL");
     if (ret_stats->size != sizeof(*ret_stats))
         return FR_FAIL(FR_ERR_MISUSE, "fr_db_stats: size %zu, not %zu", ret_stats->size,
                 sizeof(*ret_stats));
@@ -467,8 +623,8 @@ fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats)
             .filter_useful = from.filter_useful,
     };
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++) {
-        ret_stats->level_tables[level] = from.level_tables[level];
-        ret_stats->level_bytes[level] = from.level_bytes[level];
+        ret_stats->level_tables[level] = from.levels[level].tables;
+        ret_stats->level_bytes[level] = from.levels[level].bytes;
     }
     return FR_OK;
 }

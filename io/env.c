@@ -98,6 +98,12 @@ uint64_t fr_env_now_us(struct fr_env *env)
     return env->ops->now_us(env->ctx);
 }
 
+uint64_t fr_env_now_ns(struct fr_env *env)
+{
+    return env->ops->now_ns == NULL ? env->ops->now_us(env->ctx) * 1000
+                                    : env->ops->now_ns(env->ctx);
+}
+
 uint64_t fr_env_wall_us(struct fr_env *env)
 {
     return env->ops->wall_us(env->ctx);

@@ -72,6 +72,9 @@ const char *fr_env_reason(const struct fr_env *env);
 /* A clock that never goes back, for intervals; its zero means nothing. Any thread. */
 uint64_t fr_env_now_us(struct fr_env *env);
 
+/* The same clock, as fine as it is. Any thread. */
+uint64_t fr_env_now_ns(struct fr_env *env);
+
 /* The time of day since 1970. It may jump: for people and for TTL, never for order. Any thread. */
 uint64_t fr_env_wall_us(struct fr_env *env);
 

@@ -48,6 +48,7 @@ typedef void (*fr_name_fn)(void *ctx, const char *name);
 struct fr_backend_ops {
     void (*close)(void *ctx);
     uint64_t (*now_us)(void *ctx);
+    uint64_t (*now_ns)(void *ctx); /* NULL: now_us is as fine as it gets */
     uint64_t (*wall_us)(void *ctx);
     void (*sleep_us)(void *ctx, uint64_t duration_us);
 

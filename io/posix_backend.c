@@ -56,6 +56,15 @@ static uint64_t posix_now_us(void *ctx)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+static uint64_t posix_now_ns(void *ctx)
+{
+    struct timespec now;
+
+    (void)ctx;
+    FR_ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static uint64_t posix_wall_us(void *ctx)
 {
     (void)ctx;
@@ -407,6 +416,7 @@ static fr_status posix_queue_open(void *ctx, const struct fr_io_queue_options *o
 static const struct fr_backend_ops posix_ops = {
         .close = posix_close,
         .now_us = posix_now_us,
+        .now_ns = posix_now_ns,
         .wall_us = posix_wall_us,
         .sleep_us = posix_sleep_us,
         .holder_text = posix_holder_text,

@@ -33,7 +33,9 @@ static fr_status check_value(fr_slice value)
 
 static fr_status check_room(const struct fr_batch *batch, size_t size)
 {
-    if (size > FR_BATCH_SIZE_MAX - FR_BATCH_HEADER_SIZE - batch->bytes.size)
+    size_t held = FR_MAX(batch->bytes.size, (size_t)FR_BATCH_HEADER_SIZE);
+
+    if (size > FR_BATCH_SIZE_MAX - FR_MIN(held, FR_BATCH_SIZE_MAX))
         return FR_FAIL(FR_ERR_LIMIT, "a batch of more than %zu bytes", FR_BATCH_SIZE_MAX);
     return FR_OK;
 }

@@ -30,6 +30,9 @@
 /* Values that were asked for once and not kept: one of a few slots each is remembered. */
 #define SLOTS_PER_MEMORY 4
 
+/* Of the hand, when it is not for an item of our own: bounds what a writer pays at a time. */
+#define TRIM_STEPS 1024
+
 struct fr_cache_slot {
     /* acquire when a pin or BUSY is taken, release when one is given back or LIVE is published. */
     _Atomic(uint64_t) word;
@@ -63,6 +66,8 @@ struct fr_cache {
     struct fr_cache_slot *slots;
     size_t set_mask;
     size_t slot_count;
+    unsigned account; /* shared with, or 0 */
+    fr_charge blocks;
 
     /* Of places that were missed lately, for fr_cache_wants; relaxed: a hint. */
     _Atomic(uint32_t) *missed;
@@ -329,13 +334,24 @@ static bool pass(struct fr_cache *cache, struct fr_cache_slot *slot)
     return true;
 }
 
-/* Turn the hand until size more bytes fit; false if four rounds did not do it: all is pinned. */
-static bool make_room(struct fr_cache *cache, size_t size)
+/* The capacity without what others hold of it; size bytes of that are about to be ours. */
+static size_t room(const struct fr_cache *cache, size_t size)
 {
     size_t capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
 
+    if (cache->account == 0) return capacity;
+    size_t own = atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size;
+    size_t total = fr_account_total(cache->account), others = total > own ? total - own : 0;
+    return capacity > others ? capacity - others : 0;
+}
+
+/* Turn the hand until size more bytes fit; false if so many steps did not do it. */
+static bool make_room(struct fr_cache *cache, size_t size, size_t steps_max)
+{
+    size_t capacity = room(cache, size);
+
     if (size > capacity) return false;
-    for (size_t steps = 0; steps <= 4 * cache->slot_count; steps++) {
+    for (size_t steps = 0; steps <= steps_max; steps++) {
         if (atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size <= capacity)
             return true;
         size_t at = atomic_fetch_add_explicit(&cache->hand, 1, memory_order_relaxed);
@@ -345,10 +361,32 @@ static bool make_room(struct fr_cache *cache, size_t size)
     return false;
 }
 
+/* After so many steps no item has credit any more: what is still there is pinned. */
+static size_t all_rounds(const struct fr_cache *cache)
+{
+    return 4 * cache->slot_count;
+}
+
 void fr_cache_set_capacity(struct fr_cache *cache, size_t capacity)
 {
     atomic_store_explicit(&cache->capacity, capacity, memory_order_relaxed);
-    (void)make_room(cache, 0);
+    (void)make_room(cache, 0, all_rounds(cache));
+}
+
+void fr_cache_share(struct fr_cache *cache, unsigned account, fr_charge blocks)
+{
+    cache->account = account;
+    cache->blocks = blocks;
+}
+
+fr_charge fr_cache_charge(const struct fr_cache *cache)
+{
+    return cache == NULL ? 0 : cache->blocks;
+}
+
+void fr_cache_trim(struct fr_cache *cache)
+{
+    if (cache->account != 0) (void)make_room(cache, 0, TRIM_STEPS);
 }
 
 /* ---- Bringing in ---- */
@@ -419,7 +457,7 @@ struct fr_cache_item *fr_cache_insert(struct fr_cache *cache, struct fr_cache_it
         item->destroy(item);
         return other;
     }
-    if (!make_room(cache, item->charge)) return keep_outside(cache, item);
+    if (!make_room(cache, item->charge, all_rounds(cache))) return keep_outside(cache, item);
     struct fr_cache_slot *slot = take_slot(cache, set_of(cache, hash));
 
     if (slot == NULL) return keep_outside(cache, item);

@@ -43,6 +43,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/account.h"
 #include "base/status.h"
 
 struct fr_cache;
@@ -103,6 +104,22 @@ void fr_cache_erase_file(struct fr_cache *cache, uint64_t file);
 /* Takes effect at once: evicts until it fits, as far as pins let it. Any thread. */
 void fr_cache_set_capacity(struct fr_cache *cache, size_t capacity);
 
+/*
+ * Let the cache have what is left of its capacity by all else that is on an account
+ * (base/account.h) and by nothing of its own: what others take, it gives up. Items are charged to
+ * blocks, a part of it. Account 0: it shares with nobody. Before the cache is used.
+ */
+void fr_cache_share(struct fr_cache *cache, unsigned account, fr_charge blocks);
+
+/* Where to charge an item; for who makes one. cache may be NULL. */
+fr_charge fr_cache_charge(const struct fr_cache *cache);
+
+/*
+ * Evict what no longer fits beside the others of the account, up to some hundred items: for who has
+ * just allocated much, or does so again and again. Any thread.
+ */
+void fr_cache_trim(struct fr_cache *cache);
+
 /* Counts are kept without locked operations and may lose a few under contention. */
 struct fr_cache_stats {
     uint64_t hits;
@@ -112,7 +129,7 @@ struct fr_cache_stats {
     uint64_t unplaced; /* handed out, but not kept */
     size_t bytes;
     size_t pinned_bytes; /* of those in slots; a walk over all slots */
-    size_t capacity;
+    size_t capacity;     /* the most, if nobody else takes any */
     size_t slots;
     size_t slot_bytes; /* memory of the cache itself, on top of capacity */
 };

@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "base/status.h"
+#include "freshet/event.h"
 #include "lsm/entry.h"
 #include "lsm/iter.h"
 #include "lsm/picker.h"
@@ -40,9 +41,11 @@ struct fr_engine_options {
     bool create;
     bool must_be_new;
     bool read_only;
+    uint64_t memory_budget; /* of all that it holds; 0: cache_size is for the cache alone */
     size_t memtable_size;
-    unsigned sealed_max; /* memtables that may wait for their flush before writers wait */
-    size_t cache_size;
+    unsigned sealed_max;   /* memtables that may wait for their flush before writers wait */
+    size_t cache_size;     /* at a budget: the same */
+    size_t cache_size_max; /* what it may be set to later; 0: no more than now */
     uint64_t log_segment_size;
     uint64_t table_size;      /* of a table that compaction makes, its values not counted */
     uint64_t value_file_size; /* of a value file that compaction makes */
@@ -52,6 +55,7 @@ struct fr_engine_options {
     bool compress;
     bool verify_tables;
     struct fr_picker_options picker;
+    const struct fr_event_hooks *hooks; /* copied; NULL: none */
 };
 
 struct fr_engine_options fr_engine_options_default(void);
@@ -62,6 +66,9 @@ struct fr_engine_options fr_engine_options_default(void);
  */
 FR_NODISCARD fr_status fr_engine_open(struct fr_env *env, const char *path,
         const struct fr_engine_options *options, struct fr_engine **ret_engine);
+
+/* The hooks are called from now on, and see what the caller wrote before. */
+void fr_engine_start_events(struct fr_engine *engine);
 
 /* Everything is durable after FR_OK. The engine is gone in any case. NULL is fine. */
 fr_status fr_engine_close(struct fr_engine *engine);
@@ -141,31 +148,107 @@ FR_NODISCARD fr_status fr_engine_compact_range(struct fr_engine *engine, fr_slic
         fr_slice end);
 FR_NODISCARD fr_status fr_engine_wait_idle(struct fr_engine *engine);
 
+/* What is timed. Reads and writes are sampled by who calls them; the rest is timed each time. */
+enum fr_timed {
+    FR_TIMED_GET,
+    FR_TIMED_PUT,
+    FR_TIMED_SYNC,
+    FR_TIMED_FLUSH,
+    FR_TIMED_COMPACTION,
+    FR_TIMED_KINDS
+};
+const char *fr_timed_name(enum fr_timed kind);
+void fr_engine_record(struct fr_engine *engine, enum fr_timed kind, uint64_t ns);
+
+struct fr_latency {
+    uint64_t count;
+    uint64_t sum_ns;
+    uint64_t p50_ns;
+    uint64_t p99_ns;
+    uint64_t p999_ns;
+    uint64_t max_ns;
+};
+
+/* Parts of an engine's account (base/account.h). */
+enum fr_memory_part {
+    FR_MEMORY_MEMTABLES = 1,
+    FR_MEMORY_BLOCKS, /* in the cache, and outside of it while somebody has them pinned */
+    FR_MEMORY_CACHE,  /* its slots */
+    FR_MEMORY_TABLES, /* indexes, filters and range deletes of open tables */
+    FR_MEMORY_ITERATORS,
+    FR_MEMORY_JOBS,
+    FR_MEMORY_OTHER,
+    FR_MEMORY_PARTS
+};
+
+struct fr_level_stats {
+    uint64_t tables;
+    uint64_t bytes;
+    uint64_t entries;
+    uint64_t deletes; /* of the entries */
+    uint64_t ranges;
+    uint64_t fragments; /* of the entries */
+    uint64_t value_refs;
+    uint64_t value_bytes; /* that these refer to */
+};
+
 struct fr_engine_stats {
     fr_seq last_seq;
     uint64_t memtable_bytes;
+    uint64_t memtable_entries;
     uint64_t sealed_count;
+    uint64_t sealed_bytes;
     uint64_t table_count;
     uint64_t table_bytes;
     uint64_t value_file_count;
     uint64_t value_file_bytes;
+    uint64_t value_live_bytes;
     uint64_t value_garbage_bytes;
-    uint64_t level_tables[FR_LEVEL_COUNT];
-    uint64_t level_bytes[FR_LEVEL_COUNT];
+    struct fr_level_stats levels[FR_LEVEL_COUNT];
     uint64_t debt_bytes;
     uint64_t batch_bytes;
     uint64_t log_bytes;
     uint64_t flush_bytes;
     uint64_t flush_count;
+    uint64_t flushing; /* jobs that are running */
     uint64_t compaction_read_bytes;
     uint64_t compaction_write_bytes;
     uint64_t compaction_count;
+    uint64_t compacting;
+    uint64_t move_count;         /* tables that went down as they are; not counted above */
+    uint64_t garbage_count;      /* compactions that were for value files, counted above too */
+    uint64_t garbage_read_bytes; /* of tables; values are only written */
+    uint64_t garbage_write_bytes;
+    uint64_t stall; /* enum fr_event_stall_reason */
     uint64_t stall_us;
+    uint64_t stall_count_by[FR_STALL_REASONS];
+    uint64_t stall_us_by[FR_STALL_REASONS];
     uint64_t cache_hits;
     uint64_t cache_misses;
     uint64_t cache_bytes;
-    uint64_t filter_useful;
+    uint64_t cache_pinned_bytes;
+    uint64_t cache_inserts;
+    uint64_t cache_evictions;
+    uint64_t cache_unplaced;
+    uint64_t filter_checked;
+    uint64_t filter_useful; /* said no */
+    uint64_t filter_wrong;  /* said yes, and the key was not there */
+    uint64_t memory_budget;
+    uint64_t memory_total;
+    uint64_t memory[FR_MEMORY_PARTS];
+    uint64_t snapshot_count;
+    uint64_t snapshot_oldest; /* 0: there is none */
+    uint64_t events_dropped;
+    struct fr_latency latencies[FR_TIMED_KINDS];
+    struct fr_error background_error; /* status 0: none */
 };
+
+/*
+ * Take over from wanted what can be changed while it runs: memory_budget, memtable_size,
+ * table_size, block_size, filter_bits, value_threshold, compress, verify_tables. The cache shrinks
+ * before this returns; the rest goes for the memtables and tables that begin after it.
+ */
+void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *wanted);
 
 void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats);
 

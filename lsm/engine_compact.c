@@ -164,6 +164,7 @@ struct inputs {
     size_t range_count;
     uint64_t bytes;
     struct fr_version_level upper, lower; /* the job's tables of levels above 0; borrowed */
+    size_t readahead;
 };
 
 static void note_input(struct inputs *in, const struct fr_version_table *table)
@@ -179,7 +180,7 @@ static fr_status add_level0(struct inputs *in, const struct fr_pick *pick)
             .fill_cache = false, .readahead_max = READAHEAD_BYTES / pick->input_count};
     fr_status st = FR_OK;
 
-    options.readahead_max = FR_MIN(options.readahead_max, FR_TABLE_READAHEAD_DEFAULT);
+    options.readahead_max = FR_MIN(options.readahead_max, in->readahead);
     options.readahead_max = FR_MAX(options.readahead_max, FR_TABLE_READAHEAD_FIRST);
     for (size_t i = 0; i < pick->input_count; i++) {
         struct fr_version_table *table = pick->inputs[i];
@@ -197,7 +198,7 @@ out:
 /* Tables of one level above 0, one after the other. */
 static fr_status add_run(struct inputs *in, const struct fr_version_level *run)
 {
-    struct fr_table_iter_options options = {.fill_cache = false};
+    struct fr_table_iter_options options = {.readahead_max = in->readahead, .fill_cache = false};
     struct fr_merge_source source = {0};
 
     if (run->count == 0) return FR_OK;
@@ -253,6 +254,7 @@ static uint64_t shadowed_bytes(const struct job *job)
 static fr_status execute(struct fr_engine *engine, const struct job *job,
         struct fr_output *ret_output, uint64_t *ret_read)
 {
+    struct fr_engine_options now = fr_engine_options_now(engine);
     struct fr_value_windows *windows = FR_NEW(struct fr_value_windows);
     struct fr_fetch_ctx fetch_ctx = {.version = job->version, .windows = windows};
     struct fr_fold_options fold_options = {.snapshots = job->snapshots,
@@ -263,7 +265,7 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
             .fetch_ctx = &fetch_ctx};
     struct fr_output_options output_options = {.level = job->pick.output_level,
             .origin = FR_TABLE_ORIGIN_COMPACTION,
-            .table_size = job->pick.output_level == 0 ? 0 : engine->options.table_size,
+            .table_size = job->pick.output_level == 0 ? 0 : now.table_size,
             .grandparents =
                     job->pick.output_level == 0 || job->pick.output_level + 1 == FR_LEVEL_COUNT
                             ? NULL
@@ -275,7 +277,7 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
     struct fr_range_set *ranges = NULL;
     struct fr_fold *fold = NULL;
     struct fr_iter *it = NULL;
-    struct inputs in = {0};
+    struct inputs in = {.readahead = fr_engine_readahead(&now)};
     fr_status st;
 
     if (windows == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a compaction");
@@ -321,8 +323,12 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
 {
     engine->compacting++;
     fr_mutex_unlock(&engine->mu);
+    fr_charge before = fr_engine_work_for(engine, FR_MEMORY_JOBS);
     if (job->pick.reason == FR_PICK_GARBAGE) FR_COVER("compaction: a value file is emptied");
+    fr_engine_begin_compaction(engine, &job->pick);
     fr_status st = is_move(engine, job) ? move_table(engine, job) : merge_tables(engine, job);
+    fr_engine_end_job(engine, is_move(engine, job), st);
+    fr_engine_work_done(before);
     fr_mutex_lock(&engine->mu);
     engine->compacting--;
     mark_busy_locked(engine, job, false);
@@ -339,6 +345,7 @@ void fr_engine_compact_main(void *arg)
 {
     struct fr_engine *engine = arg;
 
+    (void)fr_engine_work_for(engine, FR_MEMORY_OTHER);
     fr_mutex_lock(&engine->mu);
     while (!engine->closing) {
         struct job job = {0};

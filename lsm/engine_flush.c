@@ -101,7 +101,9 @@ static void flush_loop_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
         fr_status st = fr_engine_copy_snapshots_locked(engine, &snapshots, &count);
         fr_mutex_unlock(&engine->mu);
         if (st == FR_OK) {
+            fr_engine_begin_flush(engine, sealed.memtable);
             st = flush_one(engine, sealed, snapshots, count);
+            fr_engine_end_job(engine, false, st);
             fr_free(snapshots);
         }
         fr_mutex_lock(&engine->mu);
@@ -116,6 +118,7 @@ void fr_engine_flush_main(void *arg)
 {
     struct fr_engine *engine = arg;
 
+    (void)fr_engine_work_for(engine, FR_MEMORY_JOBS);
     fr_mutex_lock(&engine->mu);
     flush_loop_locked(engine);
     fr_mutex_unlock(&engine->mu);

@@ -170,9 +170,12 @@ out:
 fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *change,
         const fr_lsn *log_end)
 {
+    fr_charge before = fr_engine_work_for(engine, FR_MEMORY_OTHER);
+
     fr_mutex_lock(&engine->manifest_mu);
     fr_status st = install_locked(engine, change, log_end);
     fr_mutex_unlock(&engine->manifest_mu);
+    fr_engine_work_done(before);
     return st;
 }
 
@@ -185,6 +188,9 @@ void fr_engine_remove_obsolete(struct fr_engine *engine)
         fr_cache_erase_file(engine->cache, file.number);
         fr_file_name_format(file.kind, file.number, name);
         /* What stays behind is an orphan, which the next opening removes. */
-        if (fr_dir_unlink(engine->dir, name) < 0) fr_log(FR_LOG_WARN, "lsm", "%s", fr_last_error());
+        if (fr_dir_unlink(engine->dir, name) < 0)
+            fr_log(FR_LOG_WARN, "lsm", "%s", fr_last_error());
+        else
+            fr_engine_file_removed(engine, file.kind, file.number);
     }
 }

@@ -181,21 +181,17 @@ static void plan(struct item *item)
 }
 
 /* Filters and indexes: which blocks there are to look at. */
-static void choose_blocks(struct fr_engine *engine, struct item *item)
+static void choose_blocks(struct item *item)
 {
     struct fr_lookup *lookup = &item->read.lookup;
-    uint64_t useful = 0;
 
     for (size_t i = 0; i < item->count; i++) {
         struct source *source = &item->sources[i];
         struct fr_table *table = source->table->table;
-        bool may = fr_table_may_contain(table, item->read.hash);
-        source->wanted =
-                may && fr_table_locate(table, lookup->key, lookup->at, &source->spot) == FR_OK;
-        useful += !may;
+        source->wanted = fr_read_passes(&item->read, table) &&
+                         fr_table_locate(table, lookup->key, lookup->at, &source->spot) == FR_OK;
         if (source->wanted) fr_table_block_prefetch(table, &source->spot.handle, 0);
     }
-    if (useful > 0) fr_engine_count_filters(engine, useful);
 }
 
 static void prefetch_blocks(const struct item *item)
@@ -383,7 +379,7 @@ static void read_blocks(struct fr_engine *engine, struct multi *m, size_t count,
         fr_status *statuses)
 {
     for (size_t i = 0; i < count; i++)
-        choose_blocks(engine, &m->items[i]);
+        choose_blocks(&m->items[i]);
     for (size_t i = 0; i < count; i++)
         prefetch_blocks(&m->items[i]);
     for (size_t i = 0; i < count; i++)

@@ -27,6 +27,7 @@
 #include "io/env.h"
 #include "lsm/batch.h"
 #include "lsm/engine_priv.h"
+#include "lsm/events.h"
 #include "lsm/table.h"
 #include "wal/wal_reader.h"
 
@@ -34,6 +35,9 @@
 
 /* Of a memtable: so the last one is at most that part of it too much. */
 #define POOL_CHUNKS 8
+
+/* Of the log that are replayed between two calls of the hook. */
+#define PROGRESS_BYTES MIB
 
 struct fr_engine_options fr_engine_options_default(void)
 {
@@ -67,7 +71,7 @@ struct fr_file_id fr_engine_file_id(const struct fr_engine *engine, uint64_t num
             .store = {fr_get_u64(engine->store), fr_get_u64(engine->store + 8)}, .number = number};
 }
 
-fr_status fr_engine_open_table(struct fr_engine *engine, const struct fr_edit_table *meta,
+static fr_status open_table(struct fr_engine *engine, const struct fr_edit_table *meta,
         struct fr_version_table **ret_table)
 {
     struct fr_file_id id = fr_engine_file_id(engine, meta->number);
@@ -92,6 +96,17 @@ fr_status fr_engine_open_table(struct fr_engine *engine, const struct fr_edit_ta
 out:
     fr_range_set_unref(ranges);
     fr_table_unref(table);
+    return st;
+}
+
+fr_status fr_engine_open_table(struct fr_engine *engine, const struct fr_edit_table *meta,
+        struct fr_version_table **ret_table)
+{
+    fr_charge before = fr_engine_work_for(engine, FR_MEMORY_TABLES);
+    fr_status st = open_table(engine, meta, ret_table);
+
+    fr_engine_work_done(before);
+    fr_engine_balance(engine);
     return st;
 }
 
@@ -201,8 +216,12 @@ static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *
     struct fr_version_table *table;
     fr_status st;
 
+    size_t done = 0, total = closed->values_count;
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        total += closed->levels[level].count;
     FR_TRY(fr_version_new(&empty));
     for (size_t i = 0; i < closed->values_count; i++) {
+        fr_events_open_progress(engine->events, FR_OPEN_FILES, done++, total);
         FR_TRY(fr_engine_open_values(engine, &closed->values[i]->meta, &values));
         st = fr_version_change_add_values(&change, values);
         if (st < 0) fr_version_values_unref(values);
@@ -210,6 +229,7 @@ static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *
     }
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
         for (size_t i = 0; i < closed->levels[level].count; i++) {
+            fr_events_open_progress(engine->events, FR_OPEN_FILES, done++, total);
             FR_TRY(fr_engine_open_table(engine, &closed->levels[level].tables[i]->meta, &table));
             st = fr_version_change_add_table(&change, level, table);
             if (st < 0) fr_version_table_unref(table);
@@ -283,15 +303,20 @@ static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_s
             .durable = state->log.durable,
             .number = state->log.number};
     struct fr_wal_reader *reader = NULL;
+    uint64_t first, done = 0, told = 0;
     fr_slice batch;
-    uint64_t first;
     fr_lsn lsn;
     fr_status st;
 
     memcpy(options.store, engine->store, FR_STORE_ID_SIZE);
     FR_TRY(fr_wal_reader_open(engine->dir, &options, &reader));
-    while ((st = fr_wal_reader_next(reader, &batch, &first, &lsn)) == FR_OK)
+    while ((st = fr_wal_reader_next(reader, &batch, &first, &lsn)) == FR_OK) {
         FR_TRY(replay_batch(memtable, batch, first, last_seq));
+        done += batch.size;
+        if (done < told + PROGRESS_BYTES) continue;
+        fr_events_open_progress(engine->events, FR_OPEN_LOG, done, 0);
+        told = done;
+    }
     if (st < 0) goto out;
     fr_wal_reader_end(reader, ret_end);
     if (ret_end->verdict == FR_WAL_END_TORN)
@@ -418,16 +443,20 @@ static fr_status recover(struct fr_engine *engine)
     fr_status st;
 
     FR_TRY(take_census(engine, &census));
+    fr_events_open_progress(engine->events, FR_OPEN_MANIFEST, 0, 0);
     FR_TRY(find_store(engine, &census, &state));
     FR_TRY(open_files(engine, &state));
     atomic_store_explicit(&engine->next_number, FR_MAX(state.next_file, census.highest + 1),
             memory_order_relaxed);
     last_seq = state.last_seq;
     /* One memtable, however large: the log is no longer than the memtables that it stands for. */
+    (void)fr_engine_work_for(engine, FR_MEMORY_MEMTABLES);
     FR_TRY(fr_memtable_new(SIZE_MAX / 4, NULL, &replayed));
+    fr_events_open_progress(engine->events, FR_OPEN_LOG, 0, 0);
     FR_TRY(replay_log(engine, &state, replayed, &last_seq, &end));
     atomic_store_explicit(&engine->last_seq, last_seq, memory_order_release);
     FR_TRY(set_up_memtables(engine, replayed));
+    (void)fr_engine_work_for(engine, FR_MEMORY_OTHER);
     engine->log_from = state.log;
     FR_TRY(publish_first_view(engine, state.version));
     if (engine->options.read_only) goto out;
@@ -456,6 +485,11 @@ static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_o
     engine->env = env;
     engine->options = *options;
     engine->options.sealed_max = FR_MIN(options->sealed_max, FR_SEALED_MAX - 1u);
+    engine->options.hooks = NULL; /* theirs are copied */
+    engine->live = engine->options;
+    atomic_init(&engine->memory_budget, options->memory_budget);
+    atomic_init(&engine->memtable_size, options->memtable_size);
+    engine->account = fr_account_open();
     engine->writers_end = &engine->writers_first;
     fr_mutex_init(&engine->manifest_mu, FR_RANK_LSM_MANIFEST);
     fr_mutex_init(&engine->mu, FR_RANK_LSM_ENGINE);
@@ -485,7 +519,11 @@ static void engine_free(struct fr_engine *engine)
     fr_cond_deinit(&engine->progress);
     fr_mutex_deinit(&engine->mu);
     fr_mutex_deinit(&engine->manifest_mu);
+    fr_events_close(engine->events);
+    if (engine->latencies != NULL) fr_mutex_deinit(&engine->latency_mu);
+    fr_free(engine->latencies);
     fr_free(engine->snapshots);
+    fr_account_close(engine->account);
     fr_free(engine);
 }
 
@@ -499,7 +537,7 @@ static void stop_threads(struct fr_engine *engine)
     fr_thread_join(&engine->compact_thread);
 }
 
-fr_status fr_engine_open(struct fr_env *env, const char *path,
+static fr_status open_engine(struct fr_env *env, const char *path,
         const struct fr_engine_options *options, struct fr_engine **ret_engine)
 {
     struct fr_engine *engine = engine_new(env, options);
@@ -508,13 +546,16 @@ fr_status fr_engine_open(struct fr_env *env, const char *path,
     fr_status st;
 
     if (engine == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to open it", path);
-    FR_TRY(fr_cache_new(options->cache_size, options->cache_size, &engine->cache));
+    FR_TRY(fr_engine_open_memory(engine));
     FR_TRY(new_pool(engine));
     FR_TRY(fr_multi_pool_new(&engine->multis));
+    FR_TRY(fr_engine_open_latencies(engine));
+    FR_TRY(fr_events_open(env, options->hooks, &engine->events));
     FR_TRY(fr_dir_open(env, path, writes && options->create ? FR_DIR_CREATE : 0, &engine->dir));
     fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
     if (writes) FR_TRY(fr_dir_lock(engine->dir, lock_name, &engine->lock));
     FR_TRY(recover(engine));
+    fr_events_open_progress(engine->events, FR_OPEN_DONE, 0, 0);
     *ret_engine = FR_TAKE(engine);
 out:
     if (engine != NULL) {
@@ -524,50 +565,45 @@ out:
     return st;
 }
 
+fr_status fr_engine_open(struct fr_env *env, const char *path,
+        const struct fr_engine_options *options, struct fr_engine **ret_engine)
+{
+    fr_charge before = fr_account_current();
+    fr_status st = open_engine(env, path, options, ret_engine);
+
+    fr_engine_work_done(before);
+    return st;
+}
+
+void fr_engine_start_events(struct fr_engine *engine)
+{
+    fr_events_start(engine->events);
+}
+
+/* The last hooks may wait for jobs that will never run any more: they are sent home. */
+static void finish_events(struct fr_engine *engine)
+{
+    if (engine->events == NULL) return;
+    fr_mutex_lock(&engine->mu);
+    if (engine->background_error.status == FR_OK) {
+        (void)FR_FAIL(FR_ERR_CANCELLED, "%s: is being closed", fr_dir_path(engine->dir));
+        fr_error_save(&engine->background_error);
+    }
+    fr_cond_broadcast(&engine->progress);
+    fr_mutex_unlock(&engine->mu);
+    fr_events_close(FR_TAKE(engine->events));
+}
+
 fr_status fr_engine_close(struct fr_engine *engine)
 {
     fr_status st = FR_OK;
 
     if (engine == NULL) return FR_OK;
     stop_threads(engine);
+    struct fr_error failed = engine->background_error;
+    finish_events(engine);
     if (engine->log != NULL) st = fr_wal_writer_seal(engine->log);
-    if (st == FR_OK && engine->background_error.status != FR_OK)
-        st = fr_error_restore(&engine->background_error);
+    if (st == FR_OK && failed.status != FR_OK) st = fr_error_restore(&failed);
     engine_free(engine);
     return st;
-}
-
-void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats)
-{
-    struct fr_cache_stats cache;
-    struct fr_memtable_stats memtable;
-
-    fr_mutex_lock(&engine->mu);
-    struct fr_view *view = engine->view;
-    *ret_stats = engine->stats;
-    ret_stats->sealed_count = engine->sealed_count;
-    fr_memtable_stats_get(engine->active, &memtable);
-    ret_stats->memtable_bytes = memtable.used_bytes;
-    for (unsigned l = 0; l < FR_LEVEL_COUNT; l++) {
-        const struct fr_version_level *level = &view->version->levels[l];
-        ret_stats->level_tables[l] = level->count;
-        ret_stats->level_bytes[l] = level->file_bytes;
-        ret_stats->table_count += level->count;
-        ret_stats->table_bytes += level->file_bytes;
-    }
-    for (size_t i = 0; i < view->version->values_count; i++) {
-        const struct fr_edit_values *meta = &view->version->values[i]->meta;
-        ret_stats->value_file_count++;
-        ret_stats->value_file_bytes += meta->size;
-        ret_stats->value_garbage_bytes += meta->value_bytes - view->version->values_live[i];
-    }
-    ret_stats->debt_bytes = fr_picker_debt(view->version, &engine->options.picker);
-    fr_mutex_unlock(&engine->mu);
-    fr_cache_stats_get(engine->cache, &cache);
-    ret_stats->last_seq = fr_engine_last_seq(engine);
-    ret_stats->log_bytes = engine->log == NULL ? 0 : fr_wal_writer_end(engine->log);
-    ret_stats->cache_hits = cache.hits;
-    ret_stats->cache_misses = cache.misses;
-    ret_stats->cache_bytes = cache.bytes;
-    ret_stats->filter_useful = fr_engine_filters_useful(engine);
 }

@@ -20,6 +20,7 @@
 
 struct writer {
     struct fr_engine *engine;
+    struct fr_engine_options wanted; /* as they were when it began */
     const struct fr_output_options *options;
     struct fr_output *output;
     const struct fr_range_set *ranges;
@@ -41,13 +42,14 @@ struct writer {
 static fr_status open_table(struct writer *w)
 {
     struct fr_table_options options = fr_table_options_default();
-    const struct fr_engine_options *wanted = &w->engine->options;
+    const struct fr_engine_options *wanted = &w->wanted;
     struct fr_file_id id = fr_engine_file_id(w->engine, fr_engine_next_number(w->engine));
 
     options.block_size = wanted->block_size;
     options.filter_bits = wanted->filter_bits;
     options.compression = wanted->compress ? FR_CODEC_ZSTD : FR_CODEC_NONE;
     options.verify = wanted->verify_tables;
+    options.write_buffer_size = fr_engine_write_buffer(wanted);
     options.origin = w->options->origin;
     options.level = w->options->level;
     return fr_table_builder_open(w->engine->dir, &id, &options, &w->table);
@@ -114,6 +116,7 @@ static fr_status keep_table(struct writer *w, const struct fr_table_meta *meta)
     FR_TRY(fr_engine_open_table(w->engine, &edit, &table));
     table->shadowed_bytes = w->options->shadowed_bytes + w->shadowed_bytes;
     w->output->bytes += meta->file_size;
+    fr_engine_file_written(w->engine, FR_FILE_TABLE, edit.number, edit.size, w->options->level);
     st = fr_version_change_add_table(&w->output->change, w->options->level, table);
     if (st < 0) fr_version_table_unref(table);
 out:
@@ -152,6 +155,7 @@ static fr_status finish_values(struct writer *w)
     fr_put_u64(edit.hash + 8, meta.hash.high);
     FR_TRY(fr_engine_open_values(w->engine, &edit, &values));
     w->output->bytes += meta.file_size;
+    fr_engine_file_written(w->engine, FR_FILE_VALUES, edit.number, edit.size, 0);
     st = fr_version_change_add_values(&w->output->change, values);
     if (st < 0) fr_version_values_unref(values);
 out:
@@ -211,8 +215,9 @@ static void estimate(struct writer *w, const struct fr_entry *entry)
 /* Put a value in the value file and its place in the entry. */
 static fr_status place_value(struct writer *w, struct fr_entry *entry, uint8_t *place_bytes)
 {
-    struct fr_value_options options = {.compress = w->engine->options.compress,
-            .skip_verify = !w->engine->options.verify_tables};
+    struct fr_value_options options = {.compress = w->wanted.compress,
+            .write_buffer_size = fr_engine_write_buffer(&w->wanted),
+            .skip_verify = !w->wanted.verify_tables};
     struct fr_place place;
     fr_status st;
 
@@ -238,7 +243,7 @@ out:
  */
 static fr_status add_entry(struct writer *w, const struct fr_entry *given)
 {
-    uint32_t threshold = w->engine->options.value_threshold;
+    uint32_t threshold = w->wanted.value_threshold;
     bool may_place = w->options->origin == FR_TABLE_ORIGIN_FLUSH;
     uint8_t place_bytes[FR_PLACE_SIZE_MAX];
     struct fr_entry copy = *given, *entry = &copy;
@@ -336,9 +341,13 @@ fr_status fr_output_write(struct fr_engine *engine, struct fr_fold *fold,
 {
     struct fr_output output = {0};
     struct fr_range_set *ranges = NULL;
-    struct writer w = {.engine = engine, .options = options, .output = &output};
+    struct writer w = {.engine = engine,
+            .wanted = fr_engine_options_now(engine),
+            .options = options,
+            .output = &output};
     fr_status st;
 
+    fr_engine_balance(engine);
     FR_TRY(fr_fold_ranges(fold_options, &ranges));
     w.ranges = ranges;
     FR_TRY(write_all(&w, fold));

@@ -6,6 +6,8 @@
 
 #include <stdatomic.h>
 
+#include "base/account.h"
+#include "base/histogram.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "lsm/cache.h"
@@ -22,6 +24,7 @@
 
 struct fr_dir;
 struct fr_dir_lock;
+struct fr_events;
 
 /* A memtable that takes no more. */
 struct fr_sealed {
@@ -41,13 +44,12 @@ struct fr_view {
 };
 
 /*
- * A reference to the current view that reads of the same thread, mostly, pass on to each other, and
- * what they count. engine_view.c says how.
+ * A reference to the current view that reads of the same thread, mostly, pass on to each other.
+ * engine_view.c says how.
  */
 struct fr_view_stripe {
     _Atomic(struct fr_view *) parked; /* NULL: a read has it, or nobody has parked one */
-    _Atomic(uint64_t) filter_useful;  /* relaxed, and no locked operation: see lsm/cache.h */
-    uint8_t apart[48];                /* a line of the processor's cache for each */
+    uint8_t apart[56];                /* a line of the processor's cache for each */
 };
 
 #define FR_VIEW_STRIPES 16
@@ -72,10 +74,30 @@ struct fr_snapshot_entry {
     uint32_t count;
 };
 
+static_assert(FR_MEMORY_PARTS <= FR_ACCOUNT_PARTS, "");
+
+/* Filters that one read has asked. */
+struct fr_filter_counts {
+    uint64_t checked;
+    uint64_t useful;
+    uint64_t wrong;
+};
+
+/* The same, summed by the threads that count here: few each, so that they rarely meet. */
+struct fr_filter_line {
+    _Atomic(uint64_t) checked; /* relaxed; without locked operations, may lose a few */
+    _Atomic(uint64_t) useful;
+    _Atomic(uint64_t) wrong;
+    uint64_t pad[5]; /* to a line of the processor's cache */
+};
+#define FR_FILTER_LINES 16
+
 struct fr_engine {
     /* Constant after open. */
     struct fr_env *env;
-    struct fr_engine_options options;
+    struct fr_engine_options options; /* as it was opened; see live */
+    unsigned account;
+    struct fr_events *events; /* NULL without hooks */
     struct fr_dir *dir;
     struct fr_dir_lock *lock; /* NULL if read-only */
     uint8_t store[FR_STORE_ID_SIZE];
@@ -119,18 +141,35 @@ struct fr_engine {
     struct fr_cond work;              /* for the background threads */
     struct fr_cond progress;          /* for those who wait for them */
 
+    struct fr_engine_options live; /* as options, but for what has been changed since */
+
+    enum fr_event_stall_reason stall; /* why a writer is waiting, since when */
+    uint64_t stall_start_us;
+
     /* Counters, guarded by mu. */
     struct fr_engine_stats stats;
 
     /* Written under mu by the committing writer, read without: release there, acquire in reads. */
     _Atomic(fr_seq) last_seq;
 
+    /* Copies of live's, relaxed: a writer may be one late. */
+    _Atomic(uint64_t) memory_budget;
+    _Atomic(size_t) memtable_size;
+
     /* Handed out by fetch-add; relaxed. */
     _Atomic(uint64_t) next_number;
+    _Atomic(uint64_t) next_job;
 
     /* Written under mu, read without: see engine_view.c. */
     _Atomic(struct fr_view *) current_view; /* is `view` */
     struct fr_view_stripe stripes[FR_VIEW_STRIPES];
+
+    struct fr_filter_line filter_lines[FR_FILTER_LINES];
+
+    struct fr_mutex latency_mu; /* rank FR_RANK_LEAF */
+
+    /* Guarded by latency_mu. */
+    struct fr_histogram *latencies; /* one for each kind */
 
     struct fr_obsolete obsolete;
     struct fr_thread flush_thread;
@@ -150,10 +189,6 @@ void fr_multi_pool_free(struct fr_multi_pool *pool);
 /* At closing, when no read is under way: drop the references that reads have parked. */
 void fr_engine_unpark_views(struct fr_engine *engine);
 
-/* Count tables that a read was spared by their filters; and how many there have been. Any thread.
- */
-void fr_engine_count_filters(struct fr_engine *engine, uint64_t useful);
-uint64_t fr_engine_filters_useful(const struct fr_engine *engine);
 FR_NODISCARD fr_status fr_engine_publish_view_locked(struct fr_engine *engine,
         struct fr_version *version) FR_REQUIRES(engine->mu);
 
@@ -221,6 +256,54 @@ struct fr_fetch_ctx {
     struct fr_value_windows *windows; /* of a scan, or NULL */
 };
 fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to);
+
+/* engine_memory.c: names of the parts of the account, static. */
+extern const char *const fr_memory_part_names[FR_MEMORY_PARTS];
+
+/* The cache, under the budget. */
+FR_NODISCARD fr_status fr_engine_open_memory(struct fr_engine *engine);
+
+/* What this thread allocates is for that part, until what this answers is given to work_done. */
+fr_charge fr_engine_work_for(const struct fr_engine *engine, enum fr_memory_part part);
+void fr_engine_work_done(fr_charge before);
+
+/* The cache gives up what others have taken. For who has just taken much. */
+void fr_engine_balance(struct fr_engine *engine);
+
+/* Whether the memtable should end now, because memory is short. The leading writer's; balances. */
+bool fr_engine_seals_early(struct fr_engine *engine, const struct fr_memtable *active);
+
+/* The options as they are now. Takes mu. */
+struct fr_engine_options fr_engine_options_now(struct fr_engine *engine);
+
+/* Buffers of a job: of each file that it writes, and of each table that it reads. */
+size_t fr_engine_write_buffer(const struct fr_engine_options *options);
+size_t fr_engine_readahead(const struct fr_engine_options *options);
+
+/* engine_stats.c */
+FR_NODISCARD fr_status fr_engine_open_latencies(struct fr_engine *engine);
+void fr_engine_count_filters(struct fr_engine *engine, const struct fr_filter_counts *counts);
+
+/*
+ * engine_job.c: what there is to tell and to count of a job, from begin to end on one thread. Any
+ * lock may be held but the leaves; end takes mu, so not that one.
+ */
+void fr_engine_begin_flush(struct fr_engine *engine, const struct fr_memtable *memtable);
+void fr_engine_begin_compaction(struct fr_engine *engine, const struct fr_pick *pick);
+void fr_engine_file_written(struct fr_engine *engine, enum fr_file_kind kind, uint64_t number,
+        uint64_t bytes, unsigned level);
+void fr_engine_end_job(struct fr_engine *engine, bool moved, fr_status st);
+
+/* A file is gone; the failure that has stopped all writing. */
+void fr_engine_file_removed(struct fr_engine *engine, enum fr_file_kind kind, uint64_t number);
+void fr_engine_tell_failure(struct fr_engine *engine, const struct fr_error *error);
+
+/* A writer begins to wait, or goes on (FR_STALL_NONE). */
+void fr_engine_stall_locked(struct fr_engine *engine, enum fr_event_stall_reason reason)
+        FR_REQUIRES(engine->mu);
+
+/* fr_wal_writer_sync, timed. */
+FR_NODISCARD fr_status fr_engine_sync_log(struct fr_engine *engine, fr_lsn *ret_durable);
 
 /* engine_flush.c and engine_compact.c: what the threads run. */
 void fr_engine_flush_main(void *arg);

@@ -80,6 +80,7 @@ void fr_read_begin(struct fr_read *read, struct fr_engine *engine, const struct 
     read->hash = hash;
     read->block_count = 0;
     read->record = NULL;
+    read->filters = (struct fr_filter_counts){0};
     fr_lookup_init(&read->lookup, key, at, 0);
     read->lookup.clock = engine->env;
 }
@@ -90,6 +91,17 @@ void fr_read_end(struct fr_read *read)
         fr_cache_release(read->engine->cache, &read->blocks[i]->item);
     if (read->record != NULL) fr_cache_release(read->engine->cache, &read->record->item);
     fr_lookup_deinit(&read->lookup);
+    fr_engine_count_filters(read->engine, &read->filters);
+}
+
+bool fr_read_passes(struct fr_read *read, const struct fr_table *table)
+{
+    bool asked = fr_table_has_filter(table);
+    bool passes = fr_table_may_contain(table, read->hash);
+
+    read->filters.checked += asked;
+    read->filters.useful += asked && !passes;
+    return passes;
 }
 
 static fr_status read_memtable(struct fr_read *read, const struct fr_memtable *memtable)
@@ -131,6 +143,7 @@ static fr_status add_from_block(struct fr_read *read, const struct fr_table_bloc
     FR_TRY(fr_block_iter_set(&it, &block->block));
     st = fr_block_get_first(&it, lookup->key, read->hash, lookup->at);
     while (st == FR_OK && fr_slice_equal(it.iter.entry.key, lookup->key)) {
+        read->seen = true;
         FR_TRY(fr_lookup_add(lookup, &it.iter.entry, stays));
         if (fr_lookup_complete(lookup)) break;
         st = fr_iter_next(&it.iter);
@@ -256,12 +269,14 @@ fr_status fr_read_table(struct fr_read *read, struct fr_table *table, struct fr_
     bool end = false;
     fr_status st;
 
+    read->seen = false;
     for (;;) {
         if (block == NULL) FR_TRY(block_of(table, &spot.handle, &block));
         FR_TRY(fr_read_block(read, FR_TAKE(block), &end));
         if (end || fr_lookup_complete(&read->lookup) || !spot.goes_on) break;
         spot = fr_table_spot_at(table, spot.index + 1);
     }
+    read->filters.wrong += !read->seen && fr_table_has_filter(table);
 out:
     return st;
 }
@@ -270,20 +285,17 @@ static fr_status read_planned(struct fr_read *read, const struct fr_version_tabl
         size_t count)
 {
     struct fr_table_spot spot;
-    uint64_t useful = 0;
     fr_status st = FR_OK;
 
     for (size_t i = 0; i < count && !fr_lookup_complete(&read->lookup); i++) {
         struct fr_table *table = tables[i]->table;
         fr_read_ranges(read, tables[i]);
-        if (!fr_table_may_contain(table, read->hash))
-            useful++;
-        else if (fr_table_locate(table, read->lookup.key, read->lookup.at, &spot) == FR_OK)
+        if (fr_read_passes(read, table) &&
+                fr_table_locate(table, read->lookup.key, read->lookup.at, &spot) == FR_OK)
             FR_TRY(fr_read_table(read, table, spot, NULL));
         fr_lookup_source_done(&read->lookup);
     }
 out:
-    if (useful > 0) fr_engine_count_filters(read->engine, useful);
     return st;
 }
 

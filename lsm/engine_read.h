@@ -32,6 +32,8 @@ struct fr_read {
     struct fr_table_block *blocks[FR_READ_BLOCKS];
     size_t block_count;
     struct fr_value_record *record; /* of the base, pinned, or NULL */
+    struct fr_filter_counts filters;
+    bool seen; /* the table that is being read has an entry of the key */
     struct fr_lookup lookup;
 };
 
@@ -58,6 +60,9 @@ void fr_read_begin(struct fr_read *read, struct fr_engine *engine, const struct 
 void fr_read_end(struct fr_read *read);
 
 FR_NODISCARD fr_status fr_read_memtables(struct fr_read *read);
+/* Does the table's filter let the key pass? It is counted. */
+bool fr_read_passes(struct fr_read *read, const struct fr_table *table);
+
 void fr_read_ranges(struct fr_read *read, const struct fr_version_table *source);
 
 /*

@@ -12,6 +12,7 @@ struct scan {
     struct fr_iter iter; /* passes everything on to `visible` */
     struct fr_iter *visible;
     struct fr_view *view;
+    fr_charge charge; /* what its steps allocate goes there */
     struct fr_fetch_ctx fetch_ctx;
     struct fr_value_windows windows;
 };
@@ -33,31 +34,44 @@ static void scan_close(struct fr_iter *it)
 
 static void scan_seek(struct fr_iter *it, fr_slice key, fr_seq seq)
 {
+    fr_charge before = fr_account_work_for(of(it)->charge);
+
     fr_iter_seek(of(it)->visible, key, seq);
+    fr_engine_work_done(before);
 }
 
 static void scan_seek_first(struct fr_iter *it)
 {
+    fr_charge before = fr_account_work_for(of(it)->charge);
+
     fr_iter_seek_first(of(it)->visible);
+    fr_engine_work_done(before);
 }
 
 static void scan_seek_last(struct fr_iter *it)
 {
+    fr_charge before = fr_account_work_for(of(it)->charge);
+
     fr_iter_seek_last(of(it)->visible);
+    fr_engine_work_done(before);
 }
 
 static fr_status scan_next(struct fr_iter *it)
 {
+    fr_charge before = fr_account_work_for(of(it)->charge);
     fr_status st = fr_iter_next(of(it)->visible);
 
+    fr_engine_work_done(before);
     it->entry = of(it)->visible->entry;
     return st;
 }
 
 static fr_status scan_prev(struct fr_iter *it)
 {
+    fr_charge before = fr_account_work_for(of(it)->charge);
     fr_status st = fr_iter_prev(of(it)->visible);
 
+    fr_engine_work_done(before);
     it->entry = of(it)->visible->entry;
     return st;
 }
@@ -162,7 +176,7 @@ static void drop_sources(struct sources *s)
     fr_free(s->ranges);
 }
 
-fr_status fr_engine_scan(struct fr_engine *engine, const struct fr_engine_scan_options *options,
+static fr_status open_scan(struct fr_engine *engine, const struct fr_engine_scan_options *options,
         struct fr_iter **ret_iter)
 {
     struct fr_table_iter_options table_options = {
@@ -173,6 +187,7 @@ fr_status fr_engine_scan(struct fr_engine *engine, const struct fr_engine_scan_o
 
     if (scan == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an iterator");
     scan->iter.ops = &scan_ops;
+    scan->charge = fr_account_current();
     scan->view = fr_engine_view(engine);
     scan->fetch_ctx.version = scan->view->version;
     scan->fetch_ctx.windows = &scan->windows;
@@ -194,5 +209,15 @@ fr_status fr_engine_scan(struct fr_engine *engine, const struct fr_engine_scan_o
 out:
     drop_sources(&s);
     if (scan != NULL) scan_close(&scan->iter);
+    return st;
+}
+
+fr_status fr_engine_scan(struct fr_engine *engine, const struct fr_engine_scan_options *options,
+        struct fr_iter **ret_iter)
+{
+    fr_charge before = fr_engine_work_for(engine, FR_MEMORY_ITERATORS);
+    fr_status st = open_scan(engine, options, ret_iter);
+
+    fr_engine_work_done(before);
     return st;
 }

@@ -115,20 +115,3 @@ fr_status fr_engine_publish_view_locked(struct fr_engine *engine, struct fr_vers
     fr_view_unref(before);
     return FR_OK;
 }
-
-void fr_engine_count_filters(struct fr_engine *engine, uint64_t useful)
-{
-    _Atomic(uint64_t) *counter = &stripe_of(engine)->filter_useful;
-
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + useful,
-            memory_order_relaxed);
-}
-
-uint64_t fr_engine_filters_useful(const struct fr_engine *engine)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < FR_VIEW_STRIPES; i++)
-        sum += atomic_load_explicit(&engine->stripes[i].filter_useful, memory_order_relaxed);
-    return sum;
-}

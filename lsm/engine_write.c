@@ -29,7 +29,10 @@
 
 void fr_engine_fail_locked(struct fr_engine *engine)
 {
-    if (engine->background_error.status == FR_OK) fr_error_save(&engine->background_error);
+    if (engine->background_error.status == FR_OK) {
+        fr_error_save(&engine->background_error);
+        fr_engine_tell_failure(engine, &engine->background_error);
+    }
     fr_cond_broadcast(&engine->work);
     fr_cond_broadcast(&engine->progress);
 }
@@ -49,7 +52,7 @@ fr_status fr_engine_seal_locked(struct fr_engine *engine)
     fr_status st;
 
     FR_ASSERT(engine->sealed_count < FR_SEALED_MAX);
-    FR_TRY(fr_memtable_new(engine->options.memtable_size, engine->pool, &fresh));
+    FR_TRY(fr_memtable_new(engine->live.memtable_size, engine->pool, &fresh));
     engine->sealed[engine->sealed_count++] =
             (struct fr_sealed){.memtable = full, .log_end = fr_wal_writer_end(engine->log)};
     engine->active = fresh;
@@ -74,14 +77,17 @@ static fr_status make_room_locked(struct fr_engine *engine) FR_REQUIRES(engine->
     while ((st = check_writable_locked(engine)) == FR_OK &&
             engine->sealed_count >= engine->options.sealed_max) {
         if (start_us == 0) start_us = fr_env_now_us(engine->env);
+        fr_engine_stall_locked(engine, FR_STALL_MEMTABLES);
         fr_cond_wait(&engine->progress, &engine->mu);
     }
     size_t tables = engine->view->version->levels[0].count;
     if (st == FR_OK && tables > SLOW_LEVEL0) {
         uint64_t wait_us = FR_MIN((tables - SLOW_LEVEL0) * SLOW_STEP_US, (uint64_t)SLOW_US_MAX);
         if (start_us == 0) start_us = fr_env_now_us(engine->env);
+        fr_engine_stall_locked(engine, FR_STALL_LEVEL0);
         (void)fr_cond_wait_for(&engine->progress, &engine->mu, wait_us);
     }
+    fr_engine_stall_locked(engine, FR_STALL_NONE);
     if (start_us != 0) engine->stats.stall_us += fr_env_now_us(engine->env) - start_us;
     return st;
 }
@@ -113,6 +119,7 @@ static fr_status reserve(struct fr_engine *engine, size_t bytes, size_t count,
     struct fr_memtable *memtable = engine->active;
     fr_status st = fr_memtable_reserve(memtable, bytes, count);
 
+    if (st == FR_OK && fr_engine_seals_early(engine, memtable)) st = FR_ERR_FULL;
     if (st == FR_ERR_FULL) {
         fr_mutex_lock(&engine->mu);
         st = make_room_locked(engine);
@@ -188,7 +195,7 @@ static void commit_group(struct fr_engine *engine, struct fr_writer *last, size_
         return;
     }
     end = append_group(engine, last, first, &sync, &log_bytes);
-    if (sync) st = fr_wal_writer_sync(engine->log, &durable);
+    if (sync) st = fr_engine_sync_log(engine, &durable);
     if (st < 0) {
         fail_group(engine, last, st);
         fr_mutex_lock(&engine->mu);
@@ -230,7 +237,7 @@ static void wait_turn_locked(struct fr_engine *engine, struct fr_writer *me) FR_
 }
 
 /* Line up, and do what is to be done when it is this writer's turn. */
-static fr_status run_writer(struct fr_engine *engine, struct fr_writer *me)
+static fr_status wait_and_write(struct fr_engine *engine, struct fr_writer *me)
 {
     size_t bytes, operations;
 
@@ -261,6 +268,15 @@ static fr_status run_writer(struct fr_engine *engine, struct fr_writer *me)
     return me->status < 0 ? fr_error_restore(&me->error) : FR_OK;
 }
 
+static fr_status run_writer(struct fr_engine *engine, struct fr_writer *me)
+{
+    fr_charge before = fr_engine_work_for(engine, FR_MEMORY_MEMTABLES);
+    fr_status st = wait_and_write(engine, me);
+
+    fr_engine_work_done(before);
+    return st;
+}
+
 fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch, uint32_t count,
         enum fr_durability durability)
 {
@@ -283,7 +299,7 @@ fr_status fr_engine_sync(struct fr_engine *engine)
     fr_mutex_lock(&engine->mu);
     fr_status st = check_writable_locked(engine);
     fr_mutex_unlock(&engine->mu);
-    if (st == FR_OK) st = fr_wal_writer_sync(engine->log, &durable);
+    if (st == FR_OK) st = fr_engine_sync_log(engine, &durable);
     return st;
 }
 

@@ -485,6 +485,11 @@ size_t fr_table_memory(const struct fr_table *t)
 
 /* ---- The planner's building blocks ---- */
 
+bool fr_table_has_filter(const struct fr_table *t)
+{
+    return t->filter.lines != NULL;
+}
+
 bool fr_table_may_contain(const struct fr_table *t, uint64_t hash)
 {
     if (t->filter.lines == NULL) return t->index.count > 0;
@@ -592,7 +597,7 @@ static void destroy_block(struct fr_cache_item *item)
     fr_free(FR_CONTAINER_OF(item, struct fr_table_block, item));
 }
 
-fr_status fr_table_block_unpack(struct fr_table *t, const struct fr_block_handle *handle,
+static fr_status unpack_block(struct fr_table *t, const struct fr_block_handle *handle,
         fr_slice bytes, struct fr_table_block **ret_block)
 {
     struct fr_table_block *block = NULL;
@@ -614,6 +619,17 @@ fr_status fr_table_block_unpack(struct fr_table *t, const struct fr_block_handle
     *ret_block = FR_TAKE(block);
 out:
     fr_free(block);
+    return st;
+}
+
+fr_status fr_table_block_unpack(struct fr_table *t, const struct fr_block_handle *handle,
+        fr_slice bytes, struct fr_table_block **ret_block)
+{
+    /* Whoever asks for it, and whether the cache will keep it or not. */
+    fr_charge before = fr_account_work_for(fr_cache_charge(t->cache));
+    fr_status st = unpack_block(t, handle, bytes, ret_block);
+
+    (void)fr_account_work_for(before);
     return st;
 }
 

@@ -64,6 +64,8 @@ size_t fr_table_memory(const struct fr_table *table);
 
 /* ---- The planner's building blocks ---- */
 
+bool fr_table_has_filter(const struct fr_table *table);
+
 /* hash: fr_hash64 of the key. false: no entry has that key (a range may cover it). */
 bool fr_table_may_contain(const struct fr_table *table, uint64_t hash);
 void fr_table_prefetch(const struct fr_table *table, uint64_t hash);

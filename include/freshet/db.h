@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "freshet/api.h"
+#include "freshet/event.h"
 #include "freshet/status.h"
 
 FR_BEGIN_DECLS
@@ -50,8 +51,8 @@ typedef enum fr_compression {
 
 /*
  * What a store is opened with. fr_db_options_init() fills in the defaults and the size; later
- * versions add fields at the end. Every field can also be set by name from text
- * (fr_db_options_set).
+ * versions add fields at the end, and take the shorter struct of an earlier one. Every field but
+ * the hooks can also be set by name from text (fr_db_options_set).
  */
 struct fr_db_options {
     size_t size; /* sizeof(struct fr_db_options) */
@@ -61,7 +62,13 @@ struct fr_db_options {
     bool read_only;   /* take no lock and write nothing; also beside a running writer (false) */
     fr_sync sync;     /* of writes that do not say otherwise (FR_SYNC_DEVICE) */
 
-    uint64_t memory_budget; /* memtables and block cache together, bytes (256 MiB) */
+    /*
+     * For all that the store holds in memory: memtables, block cache, indexes and filters of open
+     * tables, iterators, the buffers of background jobs (256 MiB; 1 MiB at least, and kept from
+     * 8 MiB on). What others take, the cache gives up; when there is no cache left, memtables are
+     * flushed before they are full. Values that were handed out and batches are their owners' own.
+     */
+    uint64_t memory_budget;
 
     uint32_t block_size;        /* of tables, before compression (8 KiB; 4 to 64 KiB) */
     uint32_t value_threshold;   /* values from this size lie in value files (256; 0: never) */
@@ -71,6 +78,9 @@ struct fr_db_options {
     uint64_t log_segment_size;  /* (16 MiB) */
     uint64_t table_size;        /* of one table below level 0 (64 MiB) */
     bool verify_tables;         /* read every new table back before it is used (true) */
+
+    uint64_t memory_budget_max; /* what it may be raised to with full effect (0: as it is) */
+    const struct fr_event_hooks *hooks; /* see event.h; copied (NULL) */
 };
 
 /* Fill in the defaults. */
@@ -78,14 +88,45 @@ FR_API void fr_db_options_init(struct fr_db_options *options);
 
 /*
  * Set one option from text: "memory_budget", "1 GiB"; "compression", "none"; "read_only", "true".
- * FR_ERR_MISUSE: no such option, or no such value; the words list what there is.
+ * FR_ERR_MISUSE: no such option, or no such value; the words name option, value and range. Nothing
+ * was changed then.
  */
 FR_API FR_NODISCARD fr_status fr_db_options_set(struct fr_db_options *options, const char *name,
         const char *value);
 
+/*
+ * Set many: "name = value", each on a line or before a comma or semicolon; a # begins a comment. All or none
+ * are set.
+ */
+FR_API FR_NODISCARD fr_status fr_db_options_parse(struct fr_db_options *options, const char *text);
+
+/*
+ * One option as text, or all of them as fr_db_options_parse reads them. The text is cut at room,
+ * and ends with a zero if there is any room; *ret_size, which may be NULL, is its whole length
+ * without that. FR_ERR_MISUSE: no such option. FR_ERR_NOMEM.
+ */
+FR_API FR_NODISCARD fr_status fr_db_options_get(const struct fr_db_options *options,
+        const char *name, char *to, size_t room, size_t *ret_size);
+FR_API FR_NODISCARD fr_status fr_db_options_print(const struct fr_db_options *options, char *to,
+        size_t room, size_t *ret_size);
+
 /* The index-th option's name, and in *ret_help a line about it; NULL when there are no more.
  * Static. */
 FR_API const char *fr_db_options_name(size_t index, const char **ret_help);
+
+/* All about one option, for lists and for bindings. */
+struct fr_db_option_info {
+    size_t size;      /* sizeof(struct fr_db_option_info) */
+    const char *name; /* static, as the texts below */
+    const char *type; /* "bool"; "size", in bytes; "count"; "word" */
+    const char *help; /* a line */
+    char preset[32];  /* what it is if nobody says otherwise */
+    char range[96];   /* in words: "4 KiB to 64 KiB" */
+    bool changeable;  /* by fr_db_set_option, while the store is open */
+};
+
+/* Of the index-th option. The caller sets size; false: there are no more, or the size is wrong. */
+FR_API bool fr_db_option_info_get(size_t index, struct fr_db_option_info *ret_info);
 
 /* How one write is made. NULL where it is asked for means the store's default. */
 struct fr_write_options {
@@ -281,6 +322,67 @@ struct fr_db_stats {
 };
 
 FR_API FR_NODISCARD fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats);
+
+/* --- Options of an open store ------------------------------------------------------------------
+ */
+
+/*
+ * Change one option of an open store; which ones can be is in fr_db_option_info. A smaller memory
+ * budget is kept when this returns, as far as nobody has blocks pinned; what is for tables goes for
+ * those that are made from now on. FR_ERR_MISUSE: as fr_db_options_set, or it cannot be changed.
+ */
+FR_API FR_NODISCARD fr_status fr_db_set_option(struct fr_db *db, const char *name,
+        const char *value);
+
+/* What it is now. As fr_db_options_get. */
+FR_API FR_NODISCARD fr_status fr_db_get_option(struct fr_db *db, const char *name, char *to,
+        size_t room, size_t *ret_size);
+
+/* fr_db_set_option of "memory_budget", in bytes. */
+FR_API FR_NODISCARD fr_status fr_db_set_memory_budget(struct fr_db *db, uint64_t bytes);
+
+/* --- Properties --------------------------------------------------------------------------------
+ */
+
+/*
+ * Everything that can be known of an open store by number has a name. Names stay; docs/
+ * observability.md lists them.
+ */
+typedef enum fr_property_type {
+    FR_PROPERTY_GAUGE = 0,   /* a number that goes up and down */
+    FR_PROPERTY_COUNTER = 1, /* one that only grows, from 0 at opening */
+    FR_PROPERTY_RATIO = 2,   /* as a number: in thousandths */
+    FR_PROPERTY_TEXT = 3     /* has no number */
+} fr_property_type;
+
+struct fr_db_property_info {
+    const char *name;
+    fr_property_type type;
+    const char *unit; /* "bytes", "us", "ns", or "" */
+    const char *help; /* a line */
+};
+
+/* The index-th property; NULL: there are no more. Static. */
+FR_API const struct fr_db_property_info *fr_db_property_list(size_t index);
+
+/* A property as text, cut at room as in fr_db_options_get. FR_ERR_MISUSE: there is none of that
+ * name. FR_ERR_NOMEM. */
+FR_API FR_NODISCARD fr_status fr_db_property(struct fr_db *db, const char *name, char *to,
+        size_t room, size_t *ret_size);
+
+/* The same as a number. FR_ERR_MISUSE also: it has none. */
+FR_API FR_NODISCARD fr_status fr_db_property_u64(struct fr_db *db, const char *name,
+        uint64_t *ret_value);
+
+typedef enum fr_dump_format {
+    FR_DUMP_TEXT = 0,      /* a line each: name, value, unit */
+    FR_DUMP_JSON = 1,      /* one object */
+    FR_DUMP_PROMETHEUS = 2 /* the text exposition format, version 0.0.4 */
+} fr_dump_format;
+
+/* All properties as of one moment, cut at room as in fr_db_options_get. */
+FR_API FR_NODISCARD fr_status fr_db_dump(struct fr_db *db, fr_dump_format format, char *to,
+        size_t room, size_t *ret_size);
 
 FR_END_DECLS
 

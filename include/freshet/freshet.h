@@ -5,6 +5,7 @@
 #include "freshet/alloc.h"
 #include "freshet/api.h"
 #include "freshet/db.h"
+#include "freshet/event.h"
 #include "freshet/log.h"
 #include "freshet/status.h"
 #include "freshet/version.h"

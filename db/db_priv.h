@@ -1,0 +1,34 @@
+/*
+ * db_priv.h - for this folder only: what a store is to the public interface.
+ */
+#ifndef FR_DB_DB_PRIV_H
+#define FR_DB_DB_PRIV_H
+
+#include <stdatomic.h>
+
+#include "base/mutex.h"
+#include "freshet/db.h"
+#include "lsm/engine.h"
+
+struct fr_env;
+
+struct fr_db {
+    /* Constant after open. */
+    struct fr_env *env;
+    struct fr_engine *engine;
+
+    _Atomic(fr_sync) sync; /* relaxed: of writes that do not say */
+
+    struct fr_mutex options_mu; /* rank FR_RANK_DB_OPTIONS */
+
+    /* Guarded by options_mu. */
+    struct fr_db_options options; /* as they are now */
+};
+
+/* What the engine is to be given; every option lies in its range. */
+struct fr_engine_options fr_db_engine_options(const struct fr_db_options *options);
+
+/* A store is asked for something: FR_ERR_MISUSE if there is none. */
+FR_NODISCARD fr_status fr_db_check(const struct fr_db *db);
+
+#endif
