@@ -188,3 +188,21 @@ Test(db_properties, show_the_cache_give_way_to_a_smaller_budget)
     cr_assert_lt(number("memory.blocks"), before);
     cr_assert_leq(number("memory.total"), (uint64_t)4 << 20, "%zu", (size_t)number("memory.total"));
 }
+
+/* The page shows levelN for all levels. */
+Test(db_properties, stand_in_the_documentation)
+{
+    static char page[1 << 16];
+    char quoted[100];
+    FILE *file = fopen(DOCS "/observability.md", "r");
+
+    cr_assert_not_null(file);
+    size_t size = fread(page, 1, sizeof(page) - 1, file);
+    fclose(file);
+    cr_assert_lt(size, sizeof(page) - 1);
+    for (size_t i = 0; fr_db_property_list(i) != NULL; i++) {
+        snprintf(quoted, sizeof(quoted), "| `%s` |", fr_db_property_list(i)->name);
+        if (strncmp(quoted + 3, "level", 5) == 0) quoted[8] = 'N';
+        cr_assert_not_null(strstr(page, quoted), "%s", quoted);
+    }
+}
