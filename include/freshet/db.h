@@ -95,8 +95,8 @@ FR_API FR_NODISCARD fr_status fr_db_options_set(struct fr_db_options *options, c
         const char *value);
 
 /*
- * Set many: "name = value", each on a line or before a comma or semicolon; a # begins a comment. All or none
- * are set.
+ * Set many: "name = value", each on a line or before a comma or semicolon; a # begins a comment.
+ * All or none are set.
  */
 FR_API FR_NODISCARD fr_status fr_db_options_parse(struct fr_db_options *options, const char *text);
 
