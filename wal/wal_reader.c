@@ -34,7 +34,8 @@ struct fr_wal_reader {
     struct found *files; /* by number */
     size_t file_count;
 
-    struct found *at; /* the segment that is read; NULL for an empty log */
+    struct found *at;   /* the segment that is read; NULL for an empty log */
+    uint64_t stands_in; /* number of the segment that r->offset is in, once the end is reached */
     struct fr_file *file;
     uint32_t check_seed;
     uint64_t offset; /* in the file, of the next group */
@@ -258,6 +259,18 @@ static fr_status enter_segment(struct fr_wal_reader *r, struct found *f)
     return open_file(r, f);
 }
 
+static fr_status find_segments(struct fr_wal_reader *r)
+{
+    fr_status st;
+
+    FR_TRY(list_files(r));
+    for (size_t i = 0; i < r->file_count; i++)
+        FR_TRY(read_header(r, &r->files[i]));
+    st = find_chain(r);
+out:
+    return st;
+}
+
 fr_status fr_wal_reader_open(struct fr_dir *dir, const struct fr_wal_reader_options *options,
         struct fr_wal_reader **ret_reader)
 {
@@ -269,10 +282,7 @@ fr_status fr_wal_reader_open(struct fr_dir *dir, const struct fr_wal_reader_opti
     r->options = *options;
     r->error.size = sizeof(r->error);
     if (options->flags & FR_WAL_READ_SETTLE) FR_TRY(fr_dir_sync(dir));
-    FR_TRY(list_files(r));
-    for (size_t i = 0; i < r->file_count; i++)
-        FR_TRY(read_header(r, &r->files[i]));
-    FR_TRY(find_chain(r));
+    FR_TRY(find_segments(r));
     if (options->flags & FR_WAL_READ_SETTLE) FR_TRY(settle(r));
     if (r->at != NULL) FR_TRY(enter_segment(r, r->at));
     if (r->file_count > 0) r->end.last_number = r->files[r->file_count - 1].number;
@@ -528,6 +538,9 @@ static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict,
             .at = r->at, .offset = r->offset, .lsn = lsn_at(r, r->offset), .sealed = sealed};
     struct fr_wal_link link = r->in_batch ? r->batch_start : link_here(r);
     struct traces traces = {.durable = r->options.durable};
+
+    r->stands_in = r->at->number;
+    if (r->options.flags & FR_WAL_READ_FOLLOW) return FR_END;
     fr_status st = find_traces(r, r->offset, 0, &traces);
 
     if (st < 0) return st;
@@ -559,6 +572,7 @@ static fr_status judge_empty(struct fr_wal_reader *r)
 {
     struct ending ending = {.sealed = true};
 
+    r->stands_in = 0;
     if (r->options.durable > r->options.start || !has_start(r))
         return FR_FAIL(FR_ERR_MISSING,
                 "%s: no segment of the log, which was durable up to %" PRIu64, fr_dir_path(r->dir),
@@ -605,7 +619,7 @@ static fr_status take_seal(struct fr_wal_reader *r, const struct fr_wal_group *s
         fr_status st = check_segment_end(r);
         return st == FR_NOT_FOUND ? fail_damaged(r, "it stands behind a seal") : st;
     }
-    if (!closed) {
+    if (!closed && !(r->options.flags & FR_WAL_READ_FOLLOW)) {
         fr_status st = check_promise(r);
         if (st < 0) return st;
     }
@@ -719,6 +733,50 @@ fr_status fr_wal_reader_next(struct fr_wal_reader *r, fr_slice *ret_payload, uin
     }
     r->done = st;
     if (st < 0) fr_error_save(&r->error);
+    return st;
+}
+
+/* ---- looking again ----------------------------------------------------------------------------
+ */
+
+/* The segment in which the reader stands, in the chain as it is now. */
+static fr_status find_again(struct fr_wal_reader *r, uint64_t number)
+{
+    struct found *f = r->at;
+
+    while (f != NULL && f->number != number)
+        f = f->successor;
+    if (f == NULL)
+        return FR_FAIL(FR_ERR_MISSING,
+                "%s: segment %" PRIu64 " of the log, which was being read, "
+                "is gone",
+                fr_dir_path(r->dir), number);
+    r->at = f;
+    r->check_seed =
+            fr_wal_check_seed(r->options.store, f->number); /* judging may have changed it */
+    return open_file(r, f);
+}
+
+fr_status fr_wal_reader_resume(struct fr_wal_reader *r)
+{
+    fr_status st;
+
+    FR_ASSERT(r->done == FR_END);
+    r->options.flags |= FR_WAL_READ_FOLLOW;
+    r->at = NULL;
+    fr_free(FR_TAKE(r->files));
+    r->file_count = 0;
+    FR_TRY(find_segments(r));
+    if (r->stands_in != 0)
+        FR_TRY(find_again(r, r->stands_in));
+    else if (r->at != NULL)
+        FR_TRY(enter_segment(r, r->at));
+    r->done = FR_OK;
+out:
+    if (st < 0) {
+        r->done = st;
+        fr_error_save(&r->error);
+    }
     return st;
 }
 

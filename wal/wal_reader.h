@@ -31,6 +31,14 @@ enum fr_wal_read_flags {
      * set by whoever goes on writing, or shows to others what was found.
      */
     FR_WAL_READ_SETTLE = 1 << 0,
+
+    /*
+     * Somebody writes to the log meanwhile: what is torn now is whole in a moment. So the end is
+     * not judged, and FR_END means no more than that this was all for now. What is answered is
+     * right nevertheless; but segments may vanish or be used again under the reader's eyes, and
+     * then it fails in any way: try again from the start, with what the manifest says by then.
+     */
+    FR_WAL_READ_FOLLOW = 1 << 1,
 };
 
 struct fr_wal_reader_options {
@@ -94,6 +102,12 @@ struct fr_wal_end {
     uint64_t dropped_bytes; /* of groups that could be recognised behind link.lsn */
     uint64_t last_number;   /* the highest among the files found, in use or not; 0: none */
 };
+
+/*
+ * After an FR_END: look again, behind the last batch, for what has been written since. Implies
+ * FR_WAL_READ_FOLLOW. Failures are as of opening, and leave nothing but closing.
+ */
+FR_NODISCARD fr_status fr_wal_reader_resume(struct fr_wal_reader *r);
 
 /* The verdict; only after next has answered FR_END. */
 void fr_wal_reader_end(const struct fr_wal_reader *r, struct fr_wal_end *ret_end);
