@@ -50,10 +50,9 @@ static fr_status dir_new(struct fr_env *env, const char *path, struct fr_dir **r
     return FR_OK;
 }
 
-/* Make the last component of a path in its parent, and the name durable. */
-static fr_status make_path(struct fr_env *env, const char *path)
+fr_status fr_dir_open_parent(struct fr_env *env, const char *path, struct fr_dir **ret_parent,
+        char ret_name[static FR_NAME_MAX + 1])
 {
-    struct fr_dir *parent = NULL;
     char *copy = NULL;
     fr_status st;
 
@@ -65,11 +64,25 @@ static fr_status make_path(struct fr_env *env, const char *path)
     *slash = '\0';
     const char *parent_path = copy + 1;
     if (slash <= copy + 1) parent_path = path[0] == '/' ? "/" : ".";
-    FR_TRY(fr_dir_open(env, parent_path, 0, &parent));
-    FR_TRY(fr_dir_make(parent, slash + 1));
+    FR_TRY(fr_name_check(slash + 1));
+    FR_TRY(fr_dir_open(env, parent_path, 0, ret_parent));
+    memcpy(ret_name, slash + 1, strlen(slash + 1) + 1);
+out:
+    fr_free(copy);
+    return st;
+}
+
+/* Make the last component of a path in its parent, and the name durable. */
+static fr_status make_path(struct fr_env *env, const char *path)
+{
+    struct fr_dir *parent = NULL;
+    char name[FR_NAME_MAX + 1];
+    fr_status st;
+
+    FR_TRY(fr_dir_open_parent(env, path, &parent, name));
+    FR_TRY(fr_dir_make(parent, name));
 out:
     fr_dir_close(parent);
-    fr_free(copy);
     return st;
 }
 

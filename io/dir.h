@@ -32,6 +32,13 @@ enum fr_dir_flags {
 FR_NODISCARD fr_status fr_dir_open(struct fr_env *env, const char *path, unsigned flags,
         struct fr_dir **ret_dir);
 
+/*
+ * Open the directory that a path's last component is in, and say what that is called; whether it is
+ * there does not matter. FR_ERR_MISUSE: the path ends in no name.
+ */
+FR_NODISCARD fr_status fr_dir_open_parent(struct fr_env *env, const char *path,
+        struct fr_dir **ret_parent, char ret_name[static FR_NAME_MAX + 1]);
+
 /* Open a directory inside another one. */
 FR_NODISCARD fr_status fr_dir_open_in(struct fr_dir *parent, const char *name, unsigned flags,
         struct fr_dir **ret_dir);
