@@ -12,6 +12,7 @@
 struct fr_snapshot {
     struct fr_db *db;
     fr_seq seq;
+    struct fr_view *view; /* of one that follows: what it shows stays by being held. Else NULL */
 };
 
 struct fr_iterator {
@@ -121,6 +122,7 @@ fr_status fr_db_open(const char *path, const struct fr_db_options *options, stru
     FR_TRY(fr_env_open(NULL, &db->env));
     o = fr_db_engine_options(&given);
     FR_TRY(fr_engine_open(db->env, path, &o, &db->engine));
+    db->follows = o.read_only;
     *ret_db = db;
     /* From here on a hook may call the store by what the caller will find there. */
     fr_engine_start_events(db->engine);
@@ -347,6 +349,12 @@ static fr_status read_options(const struct fr_db *db, const struct fr_read_optio
     return FR_OK;
 }
 
+/* What a snapshot of a store that follows has kept; NULL: the store has it itself. */
+static struct fr_view *held_view(const struct fr_read_options *how)
+{
+    return how == NULL || how->snapshot == NULL ? NULL : how->snapshot->view;
+}
+
 /* A value in place needs its keepers remembered; most fit in the caller's struct. */
 static void hand_out(const struct fr_engine_value *value, struct fr_pinned *ret_value)
 {
@@ -369,7 +377,9 @@ fr_status fr_db_get(struct fr_db *db, const struct fr_read_options *how, const v
     FR_TRY(check_key(key, key_size));
     if (ret_value == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_get: no place for the value");
     uint64_t start_ns = begin_timed(db);
-    st = fr_engine_get(db->engine, fr_slice_of(key, key_size), at, &value);
+    st = held_view(how) == NULL ? fr_engine_get(db->engine, fr_slice_of(key, key_size), at, &value)
+                                : fr_engine_get_in(db->engine, held_view(how),
+                                          fr_slice_of(key, key_size), at, &value);
     end_timed(db, FR_TIMED_GET, start_ns);
     if (st == FR_OK) hand_out(&value, ret_value);
 out:
@@ -427,20 +437,20 @@ fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how, s
         const void *const *keys, const size_t *key_sizes, struct fr_pinned *values,
         fr_status *statuses)
 {
-    struct fr_view *view;
+    struct fr_view *view, *held = held_view(how);
     fr_status st;
     fr_seq at;
 
     FR_TRY(read_options(db, how, &at));
     if (count > 0 && (keys == NULL || key_sizes == NULL || values == NULL || statuses == NULL))
         return FR_FAIL(FR_ERR_MISUSE, "fr_db_multi_get: an array is NULL");
-    view = fr_engine_view_take(db->engine, &at);
+    view = held != NULL ? held : fr_engine_view_take(db->engine, &at);
     for (size_t i = 0; i < count; i += FR_ENGINE_MULTI_MAX) {
         fr_status some = multi_get_some(db, view, at, FR_MIN(count - i, FR_ENGINE_MULTI_MAX),
                 keys + i, key_sizes + i, values + i, statuses + i);
         if (i == 0) st = some; /* after that something could be done */
     }
-    fr_engine_view_release(db->engine, view);
+    if (held == NULL) fr_engine_view_release(db->engine, view);
 out:
     return st;
 }
@@ -455,7 +465,12 @@ fr_status fr_snapshot_new(struct fr_db *db, struct fr_snapshot **ret_snapshot)
     snapshot = FR_NEW(struct fr_snapshot);
     if (snapshot == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a snapshot");
     snapshot->db = db;
-    FR_TRY(fr_engine_snapshot_take(db->engine, &snapshot->seq));
+    snapshot->seq = FR_SEQ_MAX;
+    if (db->follows)
+        snapshot->view = fr_engine_view_take(db->engine, &snapshot->seq);
+    else
+        FR_TRY(fr_engine_snapshot_take(db->engine, &snapshot->seq));
+    st = FR_OK;
     *ret_snapshot = FR_TAKE(snapshot);
 out:
     fr_free(snapshot);
@@ -465,7 +480,10 @@ out:
 void fr_snapshot_free(struct fr_snapshot *snapshot)
 {
     if (snapshot == NULL) return;
-    fr_engine_snapshot_release(snapshot->db->engine, snapshot->seq);
+    if (snapshot->view != NULL)
+        fr_engine_view_release(snapshot->view);
+    else
+        fr_engine_snapshot_release(snapshot->db->engine, snapshot->seq);
     fr_free(snapshot);
 }
 
@@ -489,6 +507,7 @@ fr_status fr_iterator_new(struct fr_db *db, const struct fr_read_options *how,
 
     FR_TRY(read_options(db, how, &options.at));
     if (ret_iterator == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_iterator_new: no place for it");
+    options.view = held_view(how);
     if (how != NULL) {
         FR_TRY(check_bound("lower", how->lower, how->lower_size));
         FR_TRY(check_bound("upper", how->upper, how->upper_size));

@@ -16,6 +16,7 @@ struct fr_db {
     /* Constant after open. */
     struct fr_env *env;
     struct fr_engine *engine;
+    bool follows; /* open for reading only: the writer knows no snapshot of ours */
 
     _Atomic(fr_sync) sync; /* relaxed: of writes that do not say */
 

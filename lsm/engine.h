@@ -54,6 +54,7 @@ struct fr_engine_options {
     uint32_t value_threshold; /* 0: values stay in their tables */
     bool compress;
     bool verify_tables;
+    uint64_t ingest_lead; /* of an ingest's sequence number (lsm/engine_ingest.c); 0: enough */
     struct fr_picker_options picker;
     const struct fr_event_hooks *hooks; /* copied; NULL: none */
 };
@@ -135,6 +136,7 @@ struct fr_engine_scan_options {
     fr_slice lower, upper, prefix;
     size_t readahead_max;
     bool no_cache;
+    struct fr_view *view; /* NULL: the current one */
 };
 
 /* Visible keys and values (lsm/visible_iter.h). Holds what it needs. */
@@ -191,6 +193,27 @@ struct fr_level_stats {
     uint64_t value_refs;
     uint64_t value_bytes; /* that these refer to */
 };
+
+/*
+ * Make a store at a path, which must be free, with all that was written before the call; durable on
+ * return. With copy, there are no links even where they can be had. FR_ERR_EXISTS; FR_ERR_BUSY:
+ * another one is being made there.
+ */
+FR_NODISCARD fr_status fr_engine_checkpoint(struct fr_engine *engine, const char *path, bool copy);
+
+/*
+ * Make prebuilt tables (lsm/prebuilt.h) part of the store: above all that was written before, all
+ * or none, durable on return. With move, the files are removed then. FR_ERR_MISUSE: two of them
+ * overlap.
+ */
+FR_NODISCARD fr_status fr_engine_ingest(struct fr_engine *engine, const char *const *paths,
+        size_t count, bool move);
+
+/*
+ * For an engine that is open for reading only: go to the newest state that the writer has
+ * published. FR_ERR_BUSY: it is faster than this. Else nothing is done. Any thread.
+ */
+FR_NODISCARD fr_status fr_engine_refresh(struct fr_engine *engine);
 
 struct fr_engine_stats {
     fr_seq last_seq;

@@ -351,7 +351,8 @@ void fr_engine_compact_main(void *arg)
         struct job job = {0};
         fr_status st = FR_NOT_FOUND;
 
-        if (engine->background_error.status == FR_OK) st = pick_job_locked(engine, &job);
+        if (engine->background_error.status == FR_OK && !engine->placing)
+            st = pick_job_locked(engine, &job);
         if (st == FR_OK) {
             (void)run_job_locked(engine, &job);
             continue;
@@ -397,7 +398,7 @@ static fr_status compact_level(struct fr_engine *engine, unsigned level, fr_slic
     fr_status st;
 
     fr_mutex_lock(&engine->mu);
-    while (engine->compacting > 0 && engine->background_error.status == FR_OK)
+    while ((engine->compacting > 0 || engine->placing) && engine->background_error.status == FR_OK)
         fr_cond_wait(&engine->progress, &engine->mu);
     st = engine->background_error.status != FR_OK ? fr_error_restore(&engine->background_error)
                                                   : FR_OK;

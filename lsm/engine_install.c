@@ -11,6 +11,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/log.h"
 #include "io/dir.h"
 #include "lsm/engine_priv.h"
@@ -64,12 +65,23 @@ out:
     return st;
 }
 
-static void put_counters(struct fr_engine *engine, struct fr_buf *edit,
-        const struct fr_edit_log *log_from)
+/* No entry is above: an ingest's tables are ahead of what is published until it has its version. */
+static fr_seq seq_bound(const struct fr_engine *engine, const struct fr_version *version)
+{
+    fr_seq seq = fr_engine_last_seq(engine);
+
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            seq = FR_MAX(seq, version->levels[level].tables[i]->meta.largest_seq);
+    return seq;
+}
+
+static void put_counters(struct fr_engine *engine, const struct fr_version *version,
+        struct fr_buf *edit, const struct fr_edit_log *log_from)
 {
     fr_edit_put_next_file(edit,
             atomic_load_explicit(&engine->next_number, memory_order_relaxed) + NUMBERS_AHEAD);
-    fr_edit_put_last_seq(edit, fr_engine_last_seq(engine));
+    fr_edit_put_last_seq(edit, seq_bound(engine, version));
     if (log_from == NULL) return;
     struct fr_edit_log log = *log_from;
     if (engine->log != NULL) log.durable = fr_wal_writer_durable(engine->log);
@@ -83,7 +95,7 @@ fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_ver
     fr_status st;
 
     fr_version_encode(version, &edit);
-    put_counters(engine, &edit, &engine->log_from);
+    put_counters(engine, version, &edit, &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
     FR_TRY(fr_manifest_begin(engine->dir, &engine->super, fr_buf_slice(&edit),
             fr_engine_next_number, engine, &next));
@@ -98,21 +110,41 @@ out:
 
 fr_status fr_engine_tell_log(struct fr_engine *engine)
 {
+    struct fr_view *view = fr_engine_view(engine);
     struct fr_buf edit = FR_BUF_EMPTY;
     fr_status st;
 
-    put_counters(engine, &edit, &engine->log_from);
+    put_counters(engine, view->version, &edit, &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
     FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
 out:
+    fr_view_unref(view);
     fr_buf_deinit(&edit);
     return st;
 }
 
-static fr_status publish(struct fr_engine *engine, const struct fr_version *base,
-        const struct fr_version_change *change, struct fr_version *version, const fr_lsn *log_end)
+/* The active memtable makes room for a fresh one; answers it if it was empty and is nobody's now.
+ */
+static struct fr_memtable *swap_active_locked(struct fr_engine *engine, struct fr_memtable **fresh)
+        FR_REQUIRES(engine->mu)
 {
-    struct fr_memtable *flushed = NULL;
+    struct fr_memtable *before = engine->active;
+    struct fr_memtable_stats stats;
+
+    engine->active = FR_TAKE(*fresh);
+    fr_memtable_stats_get(before, &stats);
+    if (stats.entry_count + stats.range_count == 0) return before;
+    FR_ASSERT(engine->sealed_count < FR_SEALED_MAX);
+    engine->sealed[engine->sealed_count++] =
+            (struct fr_sealed){.memtable = before, .log_end = fr_wal_writer_end(engine->log)};
+    return NULL;
+}
+
+static fr_status publish(struct fr_engine *engine, const struct fr_version *base,
+        const struct fr_version_change *change, struct fr_version *version, const fr_lsn *log_end,
+        struct fr_memtable **fresh)
+{
+    struct fr_memtable *flushed = NULL, *empty = NULL;
 
     fr_mutex_lock(&engine->mu);
     if (log_end != NULL) {
@@ -121,17 +153,19 @@ static fr_status publish(struct fr_engine *engine, const struct fr_version *base
         memmove(&engine->sealed[0], &engine->sealed[1],
                 engine->sealed_count * sizeof(engine->sealed[0]));
     }
+    if (fresh != NULL) empty = swap_active_locked(engine, fresh);
     fr_status st = fr_engine_publish_view_locked(engine, version);
     if (st == FR_OK) fr_version_mark_dropped(base, change);
     fr_cond_broadcast(&engine->progress);
     fr_cond_broadcast(&engine->work);
     fr_mutex_unlock(&engine->mu);
     if (flushed != NULL) fr_memtable_unref(flushed);
+    if (empty != NULL) fr_memtable_unref(empty);
     return st;
 }
 
-static fr_status install_locked(struct fr_engine *engine, struct fr_version_change *change,
-        const fr_lsn *log_end) FR_REQUIRES(engine->manifest_mu)
+fr_status fr_engine_install_locked(struct fr_engine *engine, struct fr_version_change *change,
+        const fr_lsn *log_end, struct fr_memtable **fresh)
 {
     struct fr_buf edit = FR_BUF_EMPTY;
     struct fr_version *base, *version = NULL;
@@ -151,13 +185,13 @@ static fr_status install_locked(struct fr_engine *engine, struct fr_version_chan
     if (log_end != NULL)
         engine->log_from = (struct fr_edit_log){
                 .start = *log_end, .number = fr_wal_writer_number_at(engine->log, *log_end)};
-    put_counters(engine, &edit, log_end == NULL ? NULL : &engine->log_from);
+    put_counters(engine, version, &edit, log_end == NULL ? NULL : &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
     if (fr_manifest_is_long(engine->manifest))
         FR_TRY(fr_engine_begin_manifest(engine, version));
     else
         FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
-    st = publish(engine, base, change, version, log_end);
+    st = publish(engine, base, change, version, log_end, fresh);
     /* The manifest is ahead of what we know: nothing that builds on that may follow it. */
     if (st < 0) fr_manifest_close(FR_TAKE(engine->manifest));
 out:
@@ -173,7 +207,7 @@ fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *
     fr_charge before = fr_engine_work_for(engine, FR_MEMORY_OTHER);
 
     fr_mutex_lock(&engine->manifest_mu);
-    fr_status st = install_locked(engine, change, log_end);
+    fr_status st = fr_engine_install_locked(engine, change, log_end, NULL);
     fr_mutex_unlock(&engine->manifest_mu);
     fr_engine_work_done(before);
     return st;

@@ -17,6 +17,9 @@
  * Nothing is changed before everything was found to be whole, but that orphans are removed. What
  * was read of manifest and log has been made durable first, so nobody is shown what a power loss
  * could still take away.
+ *
+ * All of this is for a store that is written. One that is only read is opened by
+ * lsm/engine_follow.c, which changes nothing, and shows what a power loss could take away.
  */
 #include <inttypes.h>
 
@@ -166,8 +169,7 @@ static fr_status check_empty(struct fr_engine *engine, const struct census *cens
 {
     const char *path = fr_dir_path(engine->dir);
 
-    if (!engine->options.create || engine->options.read_only)
-        return FR_FAIL(FR_ERR_MISSING, "%s: there is no store", path);
+    if (!engine->options.create) return FR_FAIL(FR_ERR_MISSING, "%s: there is no store", path);
     if (census->ours[FR_FILE_TABLE] + census->ours[FR_FILE_VALUES] + census->ours[FR_FILE_WAL] > 0)
         return FR_FAIL(FR_ERR_MISSING, "%s: a store without its SUPER", path);
     if (census->foreign > 0)
@@ -199,21 +201,60 @@ static fr_status find_store(struct fr_engine *engine, const struct census *censu
             st = FR_FAIL(FR_ERR_EXISTS, "%s: there is a store", fr_dir_path(engine->dir));
             goto out;
         }
-        FR_TRY(fr_manifest_replay(engine->dir, &engine->super, &engine->obsolete,
-                !engine->options.read_only, state));
+        FR_TRY(fr_manifest_replay(engine->dir, &engine->super, &engine->obsolete, true, state));
     }
     memcpy(engine->store, engine->super.store, FR_STORE_ID_SIZE);
 out:
     return st;
 }
 
-/* The same version with its files open. */
-static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *state)
+static struct fr_version_table *find_open_table(const struct fr_version *version, uint64_t number)
+{
+    for (unsigned level = 0; version != NULL && level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            if (version->levels[level].tables[i]->meta.number == number)
+                return version->levels[level].tables[i];
+    return NULL;
+}
+
+static fr_status add_open_table(struct fr_engine *engine, struct fr_version_change *change,
+        unsigned level, const struct fr_edit_table *meta, const struct fr_version *reuse)
+{
+    struct fr_version_table *table = find_open_table(reuse, meta->number);
+    fr_status st = FR_OK;
+
+    if (table != NULL)
+        fr_version_table_ref(table);
+    else
+        st = fr_engine_open_table(engine, meta, &table);
+    if (st < 0) return st;
+    st = fr_version_change_add_table(change, level, table);
+    if (st < 0) fr_version_table_unref(table);
+    return st;
+}
+
+static fr_status add_open_values(struct fr_engine *engine, struct fr_version_change *change,
+        const struct fr_edit_values *meta, const struct fr_version *reuse)
+{
+    size_t at = reuse == NULL ? 0 : fr_version_find_values(reuse, meta->number);
+    struct fr_version_values *values = NULL;
+    fr_status st = FR_OK;
+
+    if (reuse != NULL && at < reuse->values_count)
+        values = fr_version_values_ref(reuse->values[at]);
+    else
+        st = fr_engine_open_values(engine, meta, &values);
+    if (st < 0) return st;
+    st = fr_version_change_add_values(change, values);
+    if (st < 0) fr_version_values_unref(values);
+    return st;
+}
+
+fr_status fr_engine_open_version(struct fr_engine *engine, const struct fr_version *closed,
+        const struct fr_version *reuse, struct fr_version **ret_version)
 {
     struct fr_version_change change = {0};
-    struct fr_version *closed = state->version, *empty = NULL, *open = NULL;
-    struct fr_version_values *values;
-    struct fr_version_table *table;
+    struct fr_version *empty = NULL;
     fr_status st;
 
     size_t done = 0, total = closed->values_count;
@@ -222,27 +263,31 @@ static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *
     FR_TRY(fr_version_new(&empty));
     for (size_t i = 0; i < closed->values_count; i++) {
         fr_events_open_progress(engine->events, FR_OPEN_FILES, done++, total);
-        FR_TRY(fr_engine_open_values(engine, &closed->values[i]->meta, &values));
-        st = fr_version_change_add_values(&change, values);
-        if (st < 0) fr_version_values_unref(values);
-        FR_TRY(st);
+        FR_TRY(add_open_values(engine, &change, &closed->values[i]->meta, reuse));
     }
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
         for (size_t i = 0; i < closed->levels[level].count; i++) {
             fr_events_open_progress(engine->events, FR_OPEN_FILES, done++, total);
-            FR_TRY(fr_engine_open_table(engine, &closed->levels[level].tables[i]->meta, &table));
-            st = fr_version_change_add_table(&change, level, table);
-            if (st < 0) fr_version_table_unref(table);
-            FR_TRY(st);
+            FR_TRY(add_open_table(engine, &change, level, &closed->levels[level].tables[i]->meta,
+                    reuse));
         }
-    FR_TRY(fr_version_apply(empty, &change, &open));
-    fr_version_unref(closed);
-    state->version = open;
+    FR_TRY(fr_version_apply(empty, &change, ret_version));
 out:
     fr_version_change_unref_added(&change);
     fr_version_change_deinit(&change);
     fr_version_unref(empty);
     return st;
+}
+
+static fr_status open_files(struct fr_engine *engine, struct fr_manifest_state *state)
+{
+    struct fr_version *open;
+
+    fr_status st = fr_engine_open_version(engine, state->version, NULL, &open);
+    if (st < 0) return st;
+    fr_version_unref(state->version);
+    state->version = open;
+    return FR_OK;
 }
 
 static bool has_file(const struct fr_version *version, enum fr_file_kind kind, uint64_t number)
@@ -276,8 +321,7 @@ static fr_status remove_orphans(struct fr_engine *engine, const struct fr_versio
     return st < 0 ? st : FR_OK;
 }
 
-/* One batch of the log, into the memtable. */
-static fr_status replay_batch(struct fr_memtable *memtable, fr_slice batch, fr_seq first,
+fr_status fr_engine_replay_batch(struct fr_memtable *memtable, fr_slice batch, fr_seq first,
         fr_seq *last_seq)
 {
     struct fr_batch_reader reader;
@@ -298,7 +342,7 @@ static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_s
         struct fr_memtable *memtable, fr_seq *last_seq, struct fr_wal_end *ret_end)
 {
     struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_LOG,
-            .flags = engine->options.read_only ? 0 : FR_WAL_READ_SETTLE,
+            .flags = FR_WAL_READ_SETTLE,
             .start = state->log.start,
             .durable = state->log.durable,
             .number = state->log.number};
@@ -311,7 +355,7 @@ static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_s
     memcpy(options.store, engine->store, FR_STORE_ID_SIZE);
     FR_TRY(fr_wal_reader_open(engine->dir, &options, &reader));
     while ((st = fr_wal_reader_next(reader, &batch, &first, &lsn)) == FR_OK) {
-        FR_TRY(replay_batch(memtable, batch, first, last_seq));
+        FR_TRY(fr_engine_replay_batch(memtable, batch, first, last_seq));
         done += batch.size;
         if (done < told + PROGRESS_BYTES) continue;
         fr_events_open_progress(engine->events, FR_OPEN_LOG, done, 0);
@@ -459,7 +503,6 @@ static fr_status recover(struct fr_engine *engine)
     (void)fr_engine_work_for(engine, FR_MEMORY_OTHER);
     engine->log_from = state.log;
     FR_TRY(publish_first_view(engine, state.version));
-    if (engine->options.read_only) goto out;
     FR_TRY(remove_orphans(engine, state.version));
     FR_TRY(begin_writing(engine, state.version, &end));
 out:
@@ -506,6 +549,7 @@ static void engine_free(struct fr_engine *engine)
     if (engine->active != NULL) fr_memtable_unref(engine->active);
     for (size_t i = 0; i < engine->sealed_count; i++)
         fr_memtable_unref(engine->sealed[i].memtable);
+    fr_follow_free(engine->follow);
     if (engine->dir != NULL && engine->lock != NULL) fr_engine_remove_obsolete(engine);
     fr_manifest_close(engine->manifest);
     fr_wal_writer_close(engine->log);
@@ -554,7 +598,7 @@ static fr_status open_engine(struct fr_env *env, const char *path,
     FR_TRY(fr_dir_open(env, path, writes && options->create ? FR_DIR_CREATE : 0, &engine->dir));
     fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
     if (writes) FR_TRY(fr_dir_lock(engine->dir, lock_name, &engine->lock));
-    FR_TRY(recover(engine));
+    FR_TRY(writes ? recover(engine) : fr_engine_follow_open(engine));
     fr_events_open_progress(engine->events, FR_OPEN_DONE, 0, 0);
     *ret_engine = FR_TAKE(engine);
 out:

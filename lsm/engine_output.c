@@ -244,7 +244,7 @@ out:
 static fr_status add_entry(struct writer *w, const struct fr_entry *given)
 {
     uint32_t threshold = w->wanted.value_threshold;
-    bool may_place = w->options->origin == FR_TABLE_ORIGIN_FLUSH;
+    bool may_place = w->options->origin != FR_TABLE_ORIGIN_COMPACTION;
     uint8_t place_bytes[FR_PLACE_SIZE_MAX];
     struct fr_entry copy = *given, *entry = &copy;
     fr_status st;

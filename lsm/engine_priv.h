@@ -25,6 +25,7 @@
 struct fr_dir;
 struct fr_dir_lock;
 struct fr_events;
+struct fr_follow;
 
 /* A memtable that takes no more. */
 struct fr_sealed {
@@ -61,7 +62,9 @@ struct fr_writer {
     enum fr_durability durability;
     fr_status status;
     struct fr_error error; /* of status */
-    bool seal;             /* no batch: the active memtable is to be sealed */
+    bool seal;             /* no batch: the active memtable is to be sealed, or turn to be run */
+    fr_status (*turn)(void *ctx);
+    void *turn_ctx;
     bool done;
     bool waiting; /* on cond */
     struct fr_cond cond;
@@ -137,6 +140,9 @@ struct fr_engine {
     uint64_t sealed_us;    /* when a memtable was last full */
     bool levels_had_turn; /* the last job was of the levels: garbage goes first if it is too much */
     bool compaction_rests; /* the compaction thread has looked since, and found nothing to do */
+    bool ingesting;        /* one at a time: from its first look at the files to its end */
+    bool settling;         /* an ingest publishes, or a checkpoint chooses its moment */
+    bool placing;          /* an ingest chooses levels: no compaction begins */
     struct fr_error background_error; /* the first failure of a job; sticks. status 0: none */
     struct fr_cond work;              /* for the background threads */
     struct fr_cond progress;          /* for those who wait for them */
@@ -171,6 +177,8 @@ struct fr_engine {
     /* Guarded by latency_mu. */
     struct fr_histogram *latencies; /* one for each kind */
 
+    struct fr_follow *follow; /* guarded by manifest_mu; NULL unless read-only */
+
     struct fr_obsolete obsolete;
     struct fr_thread flush_thread;
     struct fr_thread compact_thread;
@@ -179,6 +187,7 @@ struct fr_engine {
 /* engine_view.c: the current view with a reference; publishing the next one. */
 struct fr_view *fr_engine_view(struct fr_engine *engine);
 struct fr_view *fr_view_ref(struct fr_view *view);
+struct fr_view *fr_engine_view_or(struct fr_engine *engine, struct fr_view *view); /* unless NULL */
 void fr_view_unref(struct fr_view *view);
 
 /* engine_multi.c: what a read of many keys works with, kept for the next one. */
@@ -203,6 +212,22 @@ FR_NODISCARD fr_status fr_engine_open_values(struct fr_engine *engine,
         const struct fr_edit_values *meta, struct fr_version_values **ret_values);
 
 /*
+ * The same version with its files open; those that another version of the store has open already
+ * are shared with it. reuse may be NULL. FR_ERR_MISSING and the like.
+ */
+FR_NODISCARD fr_status fr_engine_open_version(struct fr_engine *engine,
+        const struct fr_version *closed, const struct fr_version *reuse,
+        struct fr_version **ret_version);
+
+/* One batch of the log, into a memtable; *last_seq is raised to its last number. */
+FR_NODISCARD fr_status fr_engine_replay_batch(struct fr_memtable *memtable, fr_slice batch,
+        fr_seq first, fr_seq *last_seq);
+
+/* engine_follow.c: opening for reading only. */
+FR_NODISCARD fr_status fr_engine_follow_open(struct fr_engine *engine);
+void fr_follow_free(struct fr_follow *follow);
+
+/*
  * engine_install.c: begin a manifest with all of a version, in place of the one there is, if any;
  * make a change durable in the manifest and then the current version. With log_end, what is before
  * it in the log is in tables from now on, and the oldest sealed memtable goes.
@@ -215,6 +240,15 @@ FR_NODISCARD fr_status fr_engine_tell_log(struct fr_engine *engine)
 
 FR_NODISCARD fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *change,
         const fr_lsn *log_end);
+
+/*
+ * The same for who has the lock. With fresh, in a writer's turn: the active memtable is sealed (or
+ * dropped, if it is empty) by the same step that publishes the version, and *fresh, which is taken,
+ * becomes the active one. So no view has both the version before and what is written after.
+ */
+FR_NODISCARD fr_status fr_engine_install_locked(struct fr_engine *engine,
+        struct fr_version_change *change, const fr_lsn *log_end, struct fr_memtable **fresh)
+        FR_REQUIRES(engine->manifest_mu);
 
 /* engine_open.c: remove the log of earlier openings, once nothing before lsn is asked for. */
 void fr_engine_release_old_log(struct fr_engine *engine, fr_lsn lsn);
@@ -249,6 +283,18 @@ FR_NODISCARD fr_status fr_output_write(struct fr_engine *engine, struct fr_fold 
  * that has failed it may: the edit can be on the disk all the same. The next opening knows.
  */
 void fr_output_deinit(struct fr_output *output, bool named);
+
+/*
+ * engine_checkpoint.c: flush all that was written before, and nothing more, however much is written
+ * meanwhile; wait for the flush of what is sealed.
+ */
+FR_NODISCARD fr_status fr_engine_flush_so_far(struct fr_engine *engine);
+FR_NODISCARD fr_status fr_engine_await_flush_locked(struct fr_engine *engine)
+        FR_REQUIRES(engine->mu);
+
+/* One at a time: a checkpoint chooses its moment, or an ingest is published. */
+void fr_engine_begin_settling(struct fr_engine *engine);
+void fr_engine_end_settling(struct fr_engine *engine);
 
 /* engine_read.c: the bytes of a placed value, from the version that the context names. */
 struct fr_fetch_ctx {
@@ -315,6 +361,14 @@ void fr_engine_fail_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
 /* engine_write.c: the active memtable takes no more; in the line of writers, or as their leader. */
 FR_NODISCARD fr_status fr_engine_seal(struct fr_engine *engine);
 FR_NODISCARD fr_status fr_engine_seal_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
+
+/*
+ * engine_write.c: run something in the line of writers, without the lock: nobody writes meanwhile,
+ * so last_seq and the active memtable stay what they are. There is room for one more sealed
+ * memtable. Writers wait for it, so it must be short.
+ */
+FR_NODISCARD fr_status fr_engine_take_turn(struct fr_engine *engine, fr_status (*turn)(void *ctx),
+        void *ctx);
 
 /* The live snapshots, ascending, with the newest moment last; the caller frees them. */
 FR_NODISCARD fr_status fr_engine_copy_snapshots_locked(struct fr_engine *engine,

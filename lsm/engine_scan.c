@@ -188,7 +188,7 @@ static fr_status open_scan(struct fr_engine *engine, const struct fr_engine_scan
     if (scan == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an iterator");
     scan->iter.ops = &scan_ops;
     scan->charge = fr_account_current();
-    scan->view = fr_engine_view(engine);
+    scan->view = fr_engine_view_or(engine, options->view);
     scan->fetch_ctx.version = scan->view->version;
     scan->fetch_ctx.windows = &scan->windows;
     FR_TRY(gather(&s, scan->view, &table_options));

@@ -41,6 +41,13 @@ struct fr_view *fr_view_ref(struct fr_view *view)
     return view;
 }
 
+struct fr_view *fr_engine_view_or(struct fr_engine *engine, struct fr_view *view)
+{
+    if (view == NULL) return fr_engine_view(engine);
+    atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
+    return view;
+}
+
 void fr_view_unref(struct fr_view *view)
 {
     if (view == NULL) return;

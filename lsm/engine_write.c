@@ -236,6 +236,16 @@ static void wait_turn_locked(struct fr_engine *engine, struct fr_writer *me) FR_
     me->waiting = false;
 }
 
+static fr_status take_turn_locked(struct fr_engine *engine, struct fr_writer *me)
+        FR_REQUIRES(engine->mu)
+{
+    if (me->turn == NULL) return fr_engine_seal_locked(engine);
+    fr_mutex_unlock(&engine->mu);
+    fr_status st = me->turn(me->turn_ctx);
+    fr_mutex_lock(&engine->mu);
+    return st;
+}
+
 /* Line up, and do what is to be done when it is this writer's turn. */
 static fr_status wait_and_write(struct fr_engine *engine, struct fr_writer *me)
 {
@@ -253,7 +263,7 @@ static fr_status wait_and_write(struct fr_engine *engine, struct fr_writer *me)
     wait_turn_locked(engine, me);
     if (!me->done && me->seal) {
         st = make_room_locked(engine);
-        if (st == FR_OK) st = fr_engine_seal_locked(engine);
+        if (st == FR_OK) st = take_turn_locked(engine, me);
         set_status(me, st);
         finish_group_locked(engine, me, me);
     } else if (!me->done) {
@@ -288,6 +298,13 @@ fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch, uint32_t cou
 fr_status fr_engine_seal(struct fr_engine *engine)
 {
     struct fr_writer me = {.seal = true};
+
+    return run_writer(engine, &me);
+}
+
+fr_status fr_engine_take_turn(struct fr_engine *engine, fr_status (*turn)(void *ctx), void *ctx)
+{
+    struct fr_writer me = {.seal = true, .turn = turn, .turn_ctx = ctx};
 
     return run_writer(engine, &me);
 }

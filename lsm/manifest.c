@@ -146,43 +146,98 @@ static fr_status fail_at(const struct fr_dir *dir, fr_lsn lsn, fr_status status)
             lsn, error.text);
 }
 
-fr_status fr_manifest_replay(struct fr_dir *dir, const struct fr_super *super,
-        struct fr_obsolete *obsolete, bool settle, struct fr_manifest_state *ret_state)
+struct fr_manifest_reader {
+    struct fr_dir *dir;
+    struct fr_obsolete *obsolete;
+    struct fr_super super;
+    struct fr_manifest_state state;
+    struct fr_wal_reader *log;
+    bool begun; /* the log has been read to its end once */
+};
+
+static fr_status open_reader(struct fr_dir *dir, const struct fr_super *super,
+        struct fr_obsolete *obsolete, unsigned flags, struct fr_manifest_reader **ret_reader)
 {
-    struct fr_manifest_state state = {.next_file = super->manifest + 1};
-    struct replay replay = {.obsolete = obsolete, .state = &state};
+    struct fr_manifest_reader *r = FR_NEW(struct fr_manifest_reader);
     struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_MANIFEST,
-            .flags = settle ? FR_WAL_READ_SETTLE : 0,
+            .flags = flags,
             .start = super->manifest_lsn,
             .durable =
                     super->manifest_lsn + 1, /* the first edit, at least, before SUPER named it */
             .number = super->manifest};
-    struct fr_wal_reader *reader = NULL;
+    fr_status st;
+
+    if (r == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to read a manifest");
+    r->dir = dir;
+    r->obsolete = obsolete;
+    r->super = *super;
+    r->state.next_file = super->manifest + 1;
+    memcpy(options.store, super->store, FR_STORE_ID_SIZE);
+    FR_TRY(fr_version_new(&r->state.version));
+    FR_TRY(fr_wal_reader_open(dir, &options, &r->log));
+    *ret_reader = FR_TAKE(r);
+out:
+    fr_manifest_reader_close(r);
+    return st;
+}
+
+fr_status fr_manifest_reader_open(struct fr_dir *dir, const struct fr_super *super,
+        struct fr_obsolete *obsolete, struct fr_manifest_reader **ret_reader)
+{
+    return open_reader(dir, super, obsolete, 0, ret_reader);
+}
+
+fr_status fr_manifest_reader_advance(struct fr_manifest_reader *r)
+{
+    struct replay replay = {.obsolete = r->obsolete, .state = &r->state};
     fr_slice edit;
     uint64_t tag;
     fr_lsn lsn;
     fr_status st;
 
-    memcpy(options.store, super->store, FR_STORE_ID_SIZE);
-    FR_TRY(fr_version_new(&state.version));
-    FR_TRY(fr_wal_reader_open(dir, &options, &reader));
-    while ((st = fr_wal_reader_next(reader, &edit, &tag, &lsn)) == FR_OK) {
+    if (r->begun) FR_TRY(fr_wal_reader_resume(r->log));
+    while ((st = fr_wal_reader_next(r->log, &edit, &tag, &lsn)) == FR_OK) {
         st = replay_edit(&replay, edit);
-        if (st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW) st = fail_at(dir, lsn, st);
+        if (st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW) st = fail_at(r->dir, lsn, st);
         if (st < 0) goto out;
     }
     if (st < 0) goto out;
-    if (state.edit_count == 0) {
+    r->begun = true;
+    if (r->state.edit_count == 0) {
         st = FR_FAIL(FR_ERR_CORRUPT, "%s: the manifest at lsn %" PRIu64 " is empty",
-                fr_dir_path(dir), super->manifest_lsn);
+                fr_dir_path(r->dir), r->super.manifest_lsn);
         goto out;
     }
     st = FR_OK;
-    *ret_state = state;
-    state.version = NULL;
 out:
-    fr_wal_reader_close(reader);
-    fr_version_unref(state.version);
+    return st;
+}
+
+const struct fr_manifest_state *fr_manifest_reader_state(const struct fr_manifest_reader *r)
+{
+    return &r->state;
+}
+
+void fr_manifest_reader_close(struct fr_manifest_reader *r)
+{
+    if (r == NULL) return;
+    fr_wal_reader_close(r->log);
+    fr_version_unref(r->state.version);
+    fr_free(r);
+}
+
+fr_status fr_manifest_replay(struct fr_dir *dir, const struct fr_super *super,
+        struct fr_obsolete *obsolete, bool settle, struct fr_manifest_state *ret_state)
+{
+    struct fr_manifest_reader *reader = NULL;
+    fr_status st;
+
+    FR_TRY(open_reader(dir, super, obsolete, settle ? FR_WAL_READ_SETTLE : 0, &reader));
+    FR_TRY(fr_manifest_reader_advance(reader));
+    *ret_state = reader->state;
+    reader->state.version = NULL;
+out:
+    fr_manifest_reader_close(reader);
     return st;
 }
 

@@ -39,6 +39,24 @@ struct fr_manifest_state {
 FR_NODISCARD fr_status fr_manifest_replay(struct fr_dir *dir, const struct fr_super *super,
         struct fr_obsolete *obsolete, bool settle, struct fr_manifest_state *ret_state);
 
+/* The same step by step, for who follows a manifest that is being written. */
+struct fr_manifest_reader;
+
+FR_NODISCARD fr_status fr_manifest_reader_open(struct fr_dir *dir, const struct fr_super *super,
+        struct fr_obsolete *obsolete, struct fr_manifest_reader **ret_reader);
+
+/*
+ * Read all the edits that there are. A failure can mean that the manifest is no longer the current
+ * one; then there is nothing left but closing.
+ */
+FR_NODISCARD fr_status fr_manifest_reader_advance(struct fr_manifest_reader *reader);
+
+/* What the edits add up to; valid until the next call. The version is the reader's. */
+const struct fr_manifest_state *fr_manifest_reader_state(const struct fr_manifest_reader *reader);
+
+/* NULL is fine. */
+void fr_manifest_reader_close(struct fr_manifest_reader *reader);
+
 /*
  * Begin a manifest with an edit that holds everything, and make it the current one. With a NULL
  * super->manifest (0) there is no SUPER yet, and it is created. next_number as in wal/wal_writer.h.

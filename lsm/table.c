@@ -411,17 +411,24 @@ out:
 fr_status fr_table_open(struct fr_dir *dir, const struct fr_file_id *id, struct fr_cache *cache,
         struct fr_table **ret_table)
 {
-    struct fr_table *t = FR_NEW(struct fr_table);
     char name[FR_FILE_NAME_SIZE];
+
+    fr_file_name_format(FR_FILE_TABLE, id->number, name);
+    return fr_table_open_as(dir, name, id, cache, ret_table);
+}
+
+fr_status fr_table_open_as(struct fr_dir *dir, const char *name, const struct fr_file_id *id,
+        struct fr_cache *cache, struct fr_table **ret_table)
+{
+    struct fr_table *t = FR_NEW(struct fr_table);
     fr_status st;
 
-    if (t == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to open table %" PRIu64, id->number);
+    if (t == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to open table %s", name);
     t->id = *id;
     t->cache = cache;
     t->seed = fr_file_id_seed(id);
     fr_arena_init(&t->range_keys, 256);
     atomic_init(&t->refs, 1);
-    fr_file_name_format(FR_FILE_TABLE, id->number, name);
     FR_TRY(fr_file_open(dir, name, 0, &t->file));
     FR_TRY(load_parts(t));
     *ret_table = FR_TAKE(t);

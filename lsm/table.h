@@ -44,6 +44,10 @@ struct fr_table;
 FR_NODISCARD fr_status fr_table_open(struct fr_dir *dir, const struct fr_file_id *id,
         struct fr_cache *cache, struct fr_table **ret_table);
 
+/* The same under another name. */
+FR_NODISCARD fr_status fr_table_open_as(struct fr_dir *dir, const char *name,
+        const struct fr_file_id *id, struct fr_cache *cache, struct fr_table **ret_table);
+
 struct fr_table *fr_table_ref(struct fr_table *table);
 
 /* NULL is fine. The last one closes the file; its blocks stay in the cache until they grow cold. */

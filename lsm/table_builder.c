@@ -137,8 +137,17 @@ static void init_parts(struct fr_table_builder *b)
 fr_status fr_table_builder_open(struct fr_dir *dir, const struct fr_file_id *id,
         const struct fr_table_options *options, struct fr_table_builder **ret_builder)
 {
-    struct fr_table_builder *b = FR_NEW(struct fr_table_builder);
     char name[FR_FILE_NAME_SIZE];
+
+    fr_file_name_format(FR_FILE_TABLE, id->number, name);
+    return fr_table_builder_open_as(dir, name, id, options, ret_builder);
+}
+
+fr_status fr_table_builder_open_as(struct fr_dir *dir, const char *name,
+        const struct fr_file_id *id, const struct fr_table_options *options,
+        struct fr_table_builder **ret_builder)
+{
+    struct fr_table_builder *b = FR_NEW(struct fr_table_builder);
     fr_status st;
 
     if (b == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build a table");
@@ -149,7 +158,6 @@ fr_status fr_table_builder_open(struct fr_dir *dir, const struct fr_file_id *id,
     b->dir = dir;
     b->seed = fr_file_id_seed(id);
     init_parts(b);
-    fr_file_name_format(FR_FILE_TABLE, id->number, name);
     FR_TRY(fr_file_writer_open(dir, name, b->options.write_buffer_size, &b->writer));
     FR_TRY(write_header(b));
     *ret_builder = FR_TAKE(b);
@@ -630,7 +638,7 @@ static fr_status read_back(struct fr_table_builder *b, const struct fr_table_met
     struct fr_table *table = NULL;
     fr_status st;
 
-    FR_TRY(fr_table_open(b->dir, &b->id, NULL, &table));
+    FR_TRY(fr_table_open_as(b->dir, b->writer.name, &b->id, NULL, &table));
     if (!fr_hash128_equal(fr_table_hash(table), meta->hash) ||
             fr_table_file_size(table) != meta->file_size)
         FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: is not the file just written", b->writer.name));

@@ -62,6 +62,11 @@ void fr_table_meta_deinit(struct fr_table_meta *meta);
 FR_NODISCARD fr_status fr_table_builder_open(struct fr_dir *dir, const struct fr_file_id *id,
         const struct fr_table_options *options, struct fr_table_builder **ret_builder);
 
+/* The same under another name, of up to 31 bytes. */
+FR_NODISCARD fr_status fr_table_builder_open_as(struct fr_dir *dir, const char *name,
+        const struct fr_file_id *id, const struct fr_table_options *options,
+        struct fr_table_builder **ret_builder);
+
 /*
  * The next entry, of any kind but DELETE_RANGE, which stands behind the one before (asserted).
  * Copied. A failure sticks: what follows answers it again, finish included.

@@ -59,7 +59,8 @@ struct fr_db_options {
 
     bool create;      /* make the store if there is none (true) */
     bool must_be_new; /* FR_ERR_EXISTS if there is one (false) */
-    bool read_only;   /* take no lock and write nothing; also beside a running writer (false) */
+    bool read_only;   /* take no lock and write nothing; also beside a running writer, as of the
+                         moment of opening or of the last fr_db_refresh() (false) */
     fr_sync sync;     /* of writes that do not say otherwise (FR_SYNC_DEVICE) */
 
     /*
@@ -292,6 +293,50 @@ FR_API FR_NODISCARD fr_status fr_db_wait_idle(struct fr_db *db);
 
 /* Make every write so far durable, whatever its class was. */
 FR_API FR_NODISCARD fr_status fr_db_sync(struct fr_db *db);
+
+/* NULL where it is asked for means all zeros. */
+struct fr_checkpoint_options {
+    size_t size; /* sizeof(struct fr_checkpoint_options) */
+    bool copy;   /* copy the files, even where links can be had: shares no space and no fate */
+};
+
+/*
+ * Make a store of its own in a directory that is not there yet, with everything that was written
+ * before this call; while it runs, writes go on. Tables and value files are linked where the file
+ * system can do that, else copied; both stores can be opened and written from then on, and nothing
+ * that is done to one is seen in the other. Durable on return; a crash leaves the whole or nothing
+ * under that name, and perhaps a directory "NAME.unfinished", which the next attempt empties.
+ * FR_ERR_EXISTS: the path is taken. FR_ERR_BUSY: somebody else is making it.
+ */
+FR_API FR_NODISCARD fr_status fr_db_checkpoint(struct fr_db *db, const char *path,
+        const struct fr_checkpoint_options *how);
+
+/* NULL where it is asked for means all zeros. */
+struct fr_ingest_options {
+    size_t size; /* sizeof(struct fr_ingest_options) */
+    bool move;   /* remove the files once what is in them is durable in the store */
+};
+
+/*
+ * Take over all that is in these files, which a table writer has made (freshet/table_writer.h), as
+ * one write: above everything before it, seen wholly or not at all, durable on return. Every byte
+ * is checked first: FR_ERR_CORRUPT, FR_ERR_FOREIGN (no file of a table writer), FR_ERR_TOO_NEW.
+ * FR_ERR_MISUSE: the keys of two of the files overlap. The data is written into the store's own
+ * tables and value files while other writes go on; they wait only while it is published. The disk
+ * must have room for it.
+ */
+FR_API FR_NODISCARD fr_status fr_db_ingest(struct fr_db *db, const char *const *paths, size_t count,
+        const struct fr_ingest_options *how);
+
+/*
+ * For a store that was opened with read_only: show the newest state that a writer, in this or
+ * another process, has published; everything that it had been told to be written (in the classes
+ * DEVICE and OS) before this call began is in it. Iterators, snapshots and pinned values keep what
+ * they show. What is shown may not be durable yet: a loss of power can take it away, the death of
+ * the writer cannot. After a failure the state is what it was. FR_ERR_BUSY: the writer was faster
+ * than this, try again. On a store that is open for writing there is nothing to do.
+ */
+FR_API FR_NODISCARD fr_status fr_db_refresh(struct fr_db *db);
 
 /* Counters and sizes, for people and for monitoring. The caller sets size. */
 struct fr_db_stats {

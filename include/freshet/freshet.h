@@ -8,6 +8,7 @@
 #include "freshet/event.h"
 #include "freshet/log.h"
 #include "freshet/status.h"
+#include "freshet/table_writer.h"
 #include "freshet/version.h"
 
 #endif
