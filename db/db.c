@@ -481,7 +481,7 @@ void fr_snapshot_free(struct fr_snapshot *snapshot)
 {
     if (snapshot == NULL) return;
     if (snapshot->view != NULL)
-        fr_engine_view_release(snapshot->view);
+        fr_engine_view_release(snapshot->db->engine, snapshot->view);
     else
         fr_engine_snapshot_release(snapshot->db->engine, snapshot->seq);
     fr_free(snapshot);

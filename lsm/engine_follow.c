@@ -156,7 +156,7 @@ static fr_status begin_log(struct fr_engine *engine, struct fr_follow *f)
     f->log_start = options.start;
     f->log_number = options.number;
     f->last = largest_seq(state_of(f)->version);
-    FR_TRY(fr_memtable_new(SIZE_MAX / 4, &f->pending));
+    FR_TRY(fr_memtable_new(SIZE_MAX / 4, NULL, &f->pending));
     FR_TRY(fr_wal_reader_open(engine->dir, &options, &f->log));
 out:
     return st;
@@ -174,7 +174,7 @@ static fr_status go_on_with_log(struct fr_engine *engine, struct fr_follow *f, b
     if (new_version && engine->sealed_count == FR_SEALED_MAX) return begin_log(engine, f);
     f->last = FR_MAX(f->last, largest_seq(state_of(f)->version));
     if (new_version) {
-        fr_status st = fr_memtable_new(SIZE_MAX / 4, &f->pending);
+        fr_status st = fr_memtable_new(SIZE_MAX / 4, NULL, &f->pending);
         if (st < 0) return st;
     }
     return fr_wal_reader_resume(f->log);

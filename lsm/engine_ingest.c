@@ -348,7 +348,7 @@ static fr_status install(struct ingest *in)
     struct fr_memtable *fresh = NULL;
     fr_status st;
 
-    FR_TRY(fr_memtable_new(engine->options.memtable_size, &fresh));
+    FR_TRY(fr_memtable_new(engine->options.memtable_size, engine->pool, &fresh));
     set_placing(engine, true);
     fr_mutex_lock(&engine->manifest_mu);
     choose_levels(in);
