@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stddef.h>
 
+#include "base/assert.h"
 #include "db/db_priv.h"
 #include "db/options.h"
 
@@ -211,13 +212,14 @@ static void print_number(struct fr_buf *to, const struct property *property,
 fr_status fr_db_property(struct fr_db *db, const char *name, char *to, size_t room,
         size_t *ret_size)
 {
-    const struct property *property;
+    const struct property *property = NULL;
     struct fr_engine_stats stats;
     struct fr_buf text = FR_BUF_EMPTY;
     fr_status st;
 
     FR_TRY(fr_db_check(db));
     FR_TRY(find_property(name, &property));
+    FR_ASSERT(property != NULL);
     if (to == NULL && room > 0) return FR_FAIL(FR_ERR_MISUSE, "fr_db_property: no place for it");
     fr_engine_stats_get(db->engine, &stats);
     if (property->info.type == FR_PROPERTY_TEXT)
@@ -231,12 +233,13 @@ out:
 
 fr_status fr_db_property_u64(struct fr_db *db, const char *name, uint64_t *ret_value)
 {
-    const struct property *property;
+    const struct property *property = NULL;
     struct fr_engine_stats stats;
     fr_status st;
 
     FR_TRY(fr_db_check(db));
     FR_TRY(find_property(name, &property));
+    FR_ASSERT(property != NULL);
     if (property->info.type == FR_PROPERTY_TEXT || ret_value == NULL)
         return FR_FAIL(FR_ERR_MISUSE, "property %s is no number", name);
     fr_engine_stats_get(db->engine, &stats);

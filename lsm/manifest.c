@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "io/dir.h"
@@ -233,6 +234,7 @@ fr_status fr_manifest_replay(struct fr_dir *dir, const struct fr_super *super,
     fr_status st;
 
     FR_TRY(open_reader(dir, super, obsolete, settle ? FR_WAL_READ_SETTLE : 0, &reader));
+    FR_ASSERT(reader != NULL);
     FR_TRY(fr_manifest_reader_advance(reader));
     *ret_state = reader->state;
     reader->state.version = NULL;
