@@ -255,8 +255,8 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
         struct fr_output *ret_output, uint64_t *ret_read)
 {
     struct fr_engine_options now = fr_engine_options_now(engine);
-    struct fr_value_windows *windows = FR_NEW(struct fr_value_windows);
-    struct fr_fetch_ctx fetch_ctx = {.version = job->version, .windows = windows};
+    struct fr_value_windows windows = {.find = fr_engine_find_values, .find_ctx = job->version};
+    struct fr_fetch_ctx fetch_ctx = {.version = job->version, .windows = &windows};
     struct fr_fold_options fold_options = {.snapshots = job->snapshots,
             .snapshot_count = job->snapshot_count,
             .bottommost = job->bottom,
@@ -280,7 +280,6 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
     struct inputs in = {.readahead = fr_engine_readahead(&now)};
     fr_status st;
 
-    if (windows == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a compaction");
     FR_TRY(open_inputs(job, &in, &it, &ranges));
     fold_options.ranges = ranges;
     FR_TRY(fr_fold_new(it, &fold_options, &fold));
@@ -290,8 +289,7 @@ out:
     fr_fold_close(fold);
     fr_range_set_unref(ranges);
     close_inputs(&in);
-    fr_value_windows_deinit(windows);
-    fr_free(windows);
+    fr_value_windows_deinit(&windows);
     return st;
 }
 

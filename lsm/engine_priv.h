@@ -299,9 +299,12 @@ void fr_engine_end_settling(struct fr_engine *engine);
 /* engine_read.c: the bytes of a placed value, from the version that the context names. */
 struct fr_fetch_ctx {
     const struct fr_version *version;
-    struct fr_value_windows *windows; /* of a scan, or NULL */
+    struct fr_value_windows *windows; /* for values in the order of their keys, or NULL */
 };
 fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to);
+
+/* For windows: the version's file of that number, or NULL. */
+struct fr_value_file *fr_engine_find_values(const void *version, uint64_t number);
 
 /* engine_memory.c: names of the parts of the account, static. */
 extern const char *const fr_memory_part_names[FR_MEMORY_PARTS];

@@ -35,16 +35,28 @@ static fr_status find_values(const struct fr_version *version, fr_slice stored,
     return FR_OK;
 }
 
+struct fr_value_file *fr_engine_find_values(const void *version, uint64_t number)
+{
+    const struct fr_version *v = version;
+    size_t at = fr_version_find_values(v, number);
+
+    return at == v->values_count ? NULL : v->values[at]->file;
+}
+
 fr_status fr_engine_fetch(void *fetch_ctx, const struct fr_entry *entry, struct fr_buf *to)
 {
     const struct fr_fetch_ctx *ctx = fetch_ctx;
     struct fr_value_file *file = NULL;
     struct fr_place place;
+    fr_slice value;
 
     fr_status st = find_values(ctx->version, entry->value, &place, &file);
     if (st < 0) return st;
-    if (ctx->windows != NULL)
-        return fr_value_windows_fetch(ctx->windows, file, &place, entry->key, entry->seq, to);
+    if (ctx->windows != NULL) {
+        st = fr_value_windows_get(ctx->windows, &place, entry->key, entry->seq, &value);
+        if (st == FR_OK) fr_buf_append(to, value.data, value.size);
+        return st < 0 ? st : fr_buf_status(to);
+    }
     return fr_value_fetch(file, &place, entry->key, entry->seq, to);
 }
 

@@ -6,6 +6,7 @@
 #include "io/env.h"
 #include "lsm/engine_priv.h"
 #include "lsm/level_iter.h"
+#include "lsm/place.h"
 #include "lsm/visible_iter.h"
 
 struct scan {
@@ -13,7 +14,6 @@ struct scan {
     struct fr_iter *visible;
     struct fr_view *view;
     fr_charge charge; /* what its steps allocate goes there */
-    struct fr_fetch_ctx fetch_ctx;
     struct fr_value_windows windows;
 };
 
@@ -74,6 +74,17 @@ static fr_status scan_prev(struct fr_iter *it)
     fr_engine_work_done(before);
     it->entry = of(it)->visible->entry;
     return st;
+}
+
+/* Where the bytes of a value in a value file lie. */
+static fr_status look(void *arg, const struct fr_entry *entry, fr_slice *ret_value)
+{
+    struct scan *scan = arg;
+    struct fr_place place;
+
+    if (FR_UNLIKELY(!fr_place_get(entry->value, &place)))
+        return FR_FAIL(FR_ERR_CORRUPT, "an entry's place of its value makes no sense");
+    return fr_value_windows_get(&scan->windows, &place, entry->key, entry->seq, ret_value);
 }
 
 static const struct fr_iter_ops scan_ops = {
@@ -189,16 +200,16 @@ static fr_status open_scan(struct fr_engine *engine, const struct fr_engine_scan
     scan->iter.ops = &scan_ops;
     scan->charge = fr_account_current();
     scan->view = fr_engine_view_or(engine, options->view);
-    scan->fetch_ctx.version = scan->view->version;
-    scan->fetch_ctx.windows = &scan->windows;
+    scan->windows.find = fr_engine_find_values;
+    scan->windows.find_ctx = scan->view->version;
     FR_TRY(gather(&s, scan->view, &table_options));
     struct fr_visible_options visible = {
             .at = options->at == FR_SEQ_MAX ? fr_engine_last_seq(engine) : options->at,
             .now_us = fr_env_wall_us(engine->env),
             .bounds = {.lower = options->lower, .upper = options->upper},
             .prefix = options->prefix,
-            .fetch = fr_engine_fetch,
-            .fetch_ctx = &scan->fetch_ctx,
+            .look = look,
+            .fetch_ctx = scan,
             .ranges = s.ranges,
             .range_count = s.range_count};
     size_t count = s.count;

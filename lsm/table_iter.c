@@ -25,6 +25,7 @@ struct table_iter {
 
     /* Reading ahead. */
     uint8_t *ahead;
+    size_t ahead_capacity;
     size_t ahead_size; /* bytes that are there */
     uint64_t ahead_offset;
     size_t window;    /* bytes to read next time */
@@ -87,17 +88,26 @@ static void choose_span(const struct table_iter *it, const struct fr_block_handl
     *ret_size = (size_t)(end - start);
 }
 
-/* Read the span into a buffer of its size; buffers are not kept larger than the span. */
+/* A buffer of at least that size, without what was in it: nobody pays for copying that. */
+static fr_status make_room(struct table_iter *it, size_t size)
+{
+    it->ahead_size = 0;
+    if (size <= it->ahead_capacity) return FR_OK;
+    fr_free(FR_TAKE(it->ahead));
+    it->ahead_capacity = 0;
+    it->ahead = fr_alloc(size);
+    if (it->ahead == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read ahead", fr_table_path(it->table));
+    it->ahead_capacity = size;
+    return FR_OK;
+}
+
 static fr_status read_span(struct table_iter *it, uint64_t offset, size_t size)
 {
-    uint8_t *ahead = fr_realloc(it->ahead, size);
     fr_status st;
 
-    it->ahead_size = 0;
-    if (ahead == NULL)
-        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read ahead", fr_table_path(it->table));
-    it->ahead = ahead;
-    FR_TRY(fr_file_read_exact(it->table->file, offset, ahead, size));
+    FR_TRY(make_room(it, size));
+    FR_TRY(fr_file_read_exact(it->table->file, offset, it->ahead, size));
     it->ahead_offset = offset;
     it->ahead_size = size;
 out:

@@ -347,6 +347,17 @@ static fr_status take_record(struct fr_value_file *f, const struct fr_place *pla
     return unpack_record(f, place->offset, &record, memory, ret_value);
 }
 
+fr_status fr_value_take(struct fr_value_file *f, const struct fr_place *place, fr_slice key,
+        fr_seq seq, fr_slice bytes, struct fr_buf *memory, fr_slice *ret_value)
+{
+    return take_record(f, place, key, seq, bytes, memory, ret_value);
+}
+
+struct fr_file *fr_value_file_bytes(const struct fr_value_file *f)
+{
+    return f->file;
+}
+
 size_t fr_value_request_size(const struct fr_value_file *f, const struct fr_place *place,
         fr_slice key)
 {

@@ -22,6 +22,7 @@
 #include "lsm/place.h"
 
 struct fr_dir;
+struct fr_file;
 struct fr_io_request;
 struct fr_value_builder;
 struct fr_value_file;
@@ -102,8 +103,9 @@ FR_NODISCARD fr_status fr_value_accept(struct fr_value_file *file, const struct 
  *
  *     fr_value_record_cached    there already, pinned; or, if it is not:
  *     fr_value_record_new       memory for it, and a request that reads into it, for a queue
- *     fr_value_record_accept    check what was read, unpack it, perhaps keep it in the cache, pin
- * it fr_value_record_value fr_cache_release          of its item, with the same cache
+ *     fr_value_record_accept    check what was read, unpack it, pin it, perhaps keep it
+ *     fr_value_record_value
+ *     fr_cache_release          of its item, with the same cache
  *
  * A record is handed out as it lies there; nobody copies it. The cache may be NULL.
  */
@@ -135,6 +137,10 @@ FR_NODISCARD fr_status fr_value_record_accept(struct fr_value_file *file, struct
 void fr_value_record_free(struct fr_value_record *record);
 
 fr_slice fr_value_record_value(const struct fr_value_record *record);
+/* The same for whoever has read the bytes himself, from the file's fr_file: they begin there. */
+FR_NODISCARD fr_status fr_value_take(struct fr_value_file *file, const struct fr_place *place,
+        fr_slice key, fr_seq seq, fr_slice bytes, struct fr_buf *memory, fr_slice *ret_value);
+struct fr_file *fr_value_file_bytes(const struct fr_value_file *file);
 
 /* ---- Scanning, for the garbage collector ---- */
 

@@ -1,93 +1,141 @@
 #include "lsm/value_window.h"
 
+#include <inttypes.h>
+
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "io/file.h"
 #include "io/io_queue.h"
 
 void fr_value_windows_deinit(struct fr_value_windows *windows)
 {
-    for (size_t i = 0; i < FR_VALUE_WINDOWS; i++)
+    for (size_t i = 0; windows->windows != NULL && i < FR_VALUE_WINDOWS; i++)
         fr_free(windows->windows[i].data);
+    fr_free(FR_TAKE(windows->windows));
     fr_buf_deinit(&windows->memory);
-    *windows = (struct fr_value_windows){0};
+    windows->count = 0;
 }
 
-static struct fr_value_window *window_of(struct fr_value_windows *windows,
-        struct fr_value_file *file)
+/* The place of a window for the file: an unused one, or that of whoever has to give way. */
+static struct fr_value_window *choose(struct fr_value_window *set)
 {
-    struct fr_value_window *oldest = &windows->windows[0];
+    struct fr_value_window *oldest = set;
 
-    for (size_t i = 0; i < FR_VALUE_WINDOWS; i++) {
-        struct fr_value_window *w = &windows->windows[i];
-        if (w->file == file) return w;
-        if (w->used < oldest->used) oldest = w;
+    for (size_t i = 0; i < FR_VALUE_WINDOW_WAYS; i++) {
+        if (set[i].number == 0) return &set[i];
+        if (set[i].used < oldest->used) oldest = &set[i];
     }
-    oldest->file = file;
-    oldest->size = 0;
-    oldest->ahead = FR_VALUE_WINDOW_FIRST;
     return oldest;
 }
 
-static bool covers(const struct fr_value_window *w, const struct fr_io_request *request)
+static fr_status open_window(struct fr_value_windows *windows, struct fr_value_window *set,
+        uint64_t number, struct fr_value_window **ret_window)
 {
-    return request->offset >= w->offset && request->offset - w->offset <= w->size &&
-           request->size <= w->size - (size_t)(request->offset - w->offset);
-}
+    struct fr_value_file *file = windows->find(windows->find_ctx, number);
 
-/* Move the window so that the request lies in it, with more in the direction that the scan takes.
- */
-static fr_status move_window(struct fr_value_window *w, const struct fr_io_request *request)
-{
-    uint64_t end = w->offset + w->size, start = request->offset;
-    bool forwards = start >= w->offset;
-    bool near = w->size > 0 && (forwards ? start <= end + w->ahead
-                                         : request->offset + request->size + w->ahead >= w->offset);
-
-    w->ahead = near ? FR_MIN(2 * w->ahead, FR_VALUE_WINDOW_MAX) : FR_VALUE_WINDOW_FIRST;
-    size_t size = FR_MAX(w->ahead, request->size);
-    if (near && !forwards) {
-        uint64_t last = request->offset + request->size;
-        start = last > size ? last - size : 0;
-        size = (size_t)(last - start);
-    }
-    w->offset = start;
+    if (file == NULL || number == 0)
+        return FR_FAIL(FR_ERR_CORRUPT, "value file %" PRIu64 " is not part of the store", number);
+    struct fr_value_window *w = choose(set);
+    if (w->number == 0) windows->count++;
+    w->number = number;
+    w->file = file;
     w->size = 0;
-    return fr_file_read(request->file, start, w->data, size, &w->size);
-}
-
-/* A request for the record, as if a queue had answered it from the window. */
-static fr_status answer(struct fr_value_window *w, struct fr_io_request *request, size_t size)
-{
-    if (w->data == NULL) w->data = fr_alloc(FR_VALUE_WINDOW_MAX);
-    if (w->data == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to read values");
-    request->size = size;
-    if (!covers(w, request)) {
-        fr_status st = move_window(w, request);
-        if (st < 0) return st;
-    }
-    size_t at = (size_t)(request->offset - w->offset);
-    request->data = w->data + at;
-    request->done_size = FR_MIN(request->size, at > w->size ? 0 : w->size - at);
-    request->status = FR_OK;
+    *ret_window = w;
     return FR_OK;
 }
 
-fr_status fr_value_windows_fetch(struct fr_value_windows *windows, struct fr_value_file *file,
-        const struct fr_place *place, fr_slice key, fr_seq seq, struct fr_buf *to)
+static fr_status window_of(struct fr_value_windows *windows, uint64_t number,
+        struct fr_value_window **ret_window)
 {
-    size_t size = fr_value_request_size(file, place, key);
-    struct fr_io_request request = {0};
-    fr_slice value;
+    if (FR_UNLIKELY(windows->windows == NULL)) {
+        windows->windows = fr_alloc_zeroed(FR_VALUE_WINDOWS, sizeof(struct fr_value_window));
+        if (windows->windows == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to read values");
+    }
+    struct fr_value_window *set =
+            windows->windows + number % FR_VALUE_WINDOW_SETS * FR_VALUE_WINDOW_WAYS;
+    for (size_t i = 0; i < FR_VALUE_WINDOW_WAYS; i++) {
+        if (set[i].number == number && number != 0) {
+            *ret_window = &set[i];
+            return FR_OK;
+        }
+    }
+    return open_window(windows, set, number, ret_window);
+}
+
+static bool covers(const struct fr_value_window *w, uint64_t offset, size_t size)
+{
+    return offset >= w->offset && size <= w->size && offset - w->offset <= w->size - size;
+}
+
+/* How far a window may reach, if all that are in use do. */
+static size_t ahead_max(const struct fr_value_windows *windows)
+{
+    size_t share = FR_VALUE_WINDOW_BYTES / windows->count;
+
+    share = FR_MAX(share, FR_VALUE_WINDOW_MIN);
+    return FR_MIN(share, FR_VALUE_WINDOW_MAX);
+}
+
+static fr_status make_room(struct fr_value_window *w, size_t size)
+{
+    size_t capacity = FR_MAX(size, FR_VALUE_WINDOW_MIN);
+
+    w->size = 0;
+    if (size <= w->capacity) return FR_OK;
+    fr_free(FR_TAKE(w->data));
+    w->capacity = 0;
+    w->data = fr_alloc(capacity);
+    if (w->data == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to read values");
+    w->capacity = capacity;
+    return FR_OK;
+}
+
+/* Move the window so that the span lies in it, with more in the direction that the scan takes. */
+static fr_status move_window(struct fr_value_windows *windows, struct fr_value_window *w,
+        uint64_t offset, size_t size)
+{
+    uint64_t start = offset, end = w->offset + w->size;
+    bool forwards = start >= w->offset;
+    bool near = w->size > 0 &&
+                (forwards ? start <= end + w->ahead : start + size + w->ahead >= w->offset);
+
+    size_t more = FR_MIN(4 * w->ahead, ahead_max(windows));
+    w->ahead = near ? FR_MAX(more, size) : size;
+    if (near && !forwards) start = start + size > w->ahead ? start + size - w->ahead : 0;
+    fr_status st = make_room(w, w->ahead);
+    if (st < 0) return st;
+    w->offset = start;
+    end = forwards ? start + w->ahead : offset + size;
+    return fr_file_read(fr_value_file_bytes(w->file), start, w->data, (size_t)(end - start),
+            &w->size);
+}
+
+static fr_status get_large(struct fr_value_windows *windows, struct fr_value_file *file,
+        const struct fr_place *place, fr_slice key, fr_seq seq, fr_slice *ret_value)
+{
+    fr_buf_clear(&windows->memory);
+    fr_status st = fr_value_fetch(file, place, key, seq, &windows->memory);
+    if (st == FR_OK) *ret_value = fr_buf_slice(&windows->memory);
+    return st;
+}
+
+fr_status fr_value_windows_get(struct fr_value_windows *windows, const struct fr_place *place,
+        fr_slice key, fr_seq seq, fr_slice *ret_value)
+{
+    struct fr_value_window *w = NULL;
     fr_status st;
 
-    if (size == 0 || size > FR_VALUE_WINDOW_MAX) return fr_value_fetch(file, place, key, seq, to);
-    struct fr_value_window *w = window_of(windows, file);
+    FR_TRY(window_of(windows, place->file, &w));
+    FR_ASSERT(w != NULL);
     w->used = ++windows->clock;
-    fr_value_request(file, place, size, NULL, &request);
-    FR_TRY(answer(w, &request, size));
-    FR_TRY(fr_value_accept(file, place, key, seq, &request, &windows->memory, &value));
-    fr_buf_append(to, value.data, value.size);
-    st = fr_buf_status(to);
+    size_t size = fr_value_request_size(w->file, place, key);
+    if (size == 0 || size > FR_VALUE_WINDOW_MAX)
+        return get_large(windows, w->file, place, key, seq, ret_value);
+    if (!covers(w, place->offset, size)) FR_TRY(move_window(windows, w, place->offset, size));
+    size_t at = (size_t)(place->offset - w->offset);
+    size_t there = at < w->size ? FR_MIN(size, w->size - at) : 0;
+    FR_TRY(fr_value_take(w->file, place, key, seq, fr_slice_of(w->data + at, there),
+            &windows->memory, ret_value));
 out:
     return st;
 }

@@ -199,35 +199,46 @@ static fr_status add_fragment(struct visible_iter *v, fr_slice bytes, bool in_fr
     return FR_OK;
 }
 
-static fr_status put_together(struct visible_iter *v)
+/* The base's bytes: where they lie, or copied into the value. */
+static fr_status find_base(struct visible_iter *v, fr_slice *ret_bytes)
 {
-    fr_status st;
-
     fr_buf_clear(&v->value);
+    if (!(v->base.flags & FR_ENTRY_PLACED)) {
+        *ret_bytes = v->base.value;
+        return FR_OK;
+    }
     v->base.key = fr_buf_slice(&v->key); /* on the way back, the merge's is gone */
-    if (v->base.flags & FR_ENTRY_PLACED)
-        FR_TRY(v->options.fetch(v->options.fetch_ctx, &v->base, &v->value));
-    else
-        fr_buf_append(&v->value, v->base.value.data, v->base.value.size);
-    for (const struct fragment *piece = v->first; piece != NULL; piece = piece->next)
-        fr_buf_append(&v->value, piece->bytes.data, piece->bytes.size);
-    st = fr_buf_status(&v->value);
-out:
+    if (FR_LIKELY(v->options.look != NULL))
+        return v->options.look(v->options.fetch_ctx, &v->base, ret_bytes);
+    fr_status st = v->options.fetch(v->options.fetch_ctx, &v->base, &v->value);
+    *ret_bytes = fr_buf_slice(&v->value);
     return st;
 }
 
-/* Show the key with what has been gathered. A lone inline value is shown where it lies. */
+/* The fragments behind the base. */
+static fr_status put_together(struct visible_iter *v, fr_slice base)
+{
+    if (base.data != v->value.data) fr_buf_append(&v->value, base.data, base.size);
+    for (const struct fragment *piece = v->first; piece != NULL; piece = piece->next)
+        fr_buf_append(&v->value, piece->bytes.data, piece->bytes.size);
+    return fr_buf_status(&v->value);
+}
+
+/* Show the key with what has been gathered. A lone value is shown where it lies. */
 static fr_status show(struct visible_iter *v)
 {
     struct fr_entry *entry = &v->it.entry;
+    fr_slice base;
+    fr_status st;
 
-    *entry = (struct fr_entry){.key = fr_buf_slice(&v->key), .seq = v->newest, .kind = FR_KIND_PUT};
-    if (v->first == NULL && !(v->base.flags & FR_ENTRY_PLACED)) {
-        entry->value = v->base.value;
-        return FR_OK;
+    FR_TRY(find_base(v, &base));
+    if (v->first != NULL) {
+        FR_TRY(put_together(v, base));
+        base = fr_buf_slice(&v->value);
     }
-    fr_status st = put_together(v);
-    entry->value = fr_buf_slice(&v->value);
+    *entry = (struct fr_entry){
+            .key = fr_buf_slice(&v->key), .value = base, .seq = v->newest, .kind = FR_KIND_PUT};
+out:
     return st;
 }
 

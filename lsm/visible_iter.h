@@ -21,6 +21,9 @@ struct fr_visible_options {
     uint64_t now_us; /* what has expired by now is hidden */
     struct fr_bounds bounds;
     fr_slice prefix; /* only keys that begin so; within the bounds */
+    /* For placed values: where the bytes lie, until it is called again; or, if that is NULL, copy.
+     */
+    fr_status (*look)(void *fetch_ctx, const struct fr_entry *entry, fr_slice *ret_value);
     fr_fetch_fn fetch;
     void *fetch_ctx;
     /* The range deletes of all sources, each a reference that the iterator takes for itself. */
