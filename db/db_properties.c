@@ -17,8 +17,8 @@ enum source { FROM_FIELD, FROM_WRITE_AMPLIFICATION, FROM_STALL, FROM_ERROR_TEXT,
 struct property {
     struct fr_db_property_info info;
     enum source source;
-    size_t offset; /* in struct fr_engine_stats, of a uint64_t */
-    int level;     /* -1: of none */
+    uint32_t offset; /* in struct fr_engine_stats, of a uint64_t */
+    int level;       /* -1: of none */
 };
 
 #define FIELD(type, name, field, unit, help)                                                       \
