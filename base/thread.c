@@ -62,3 +62,12 @@ unsigned fr_thread_cpu_count(void)
     int count = CPU_COUNT(&set);
     return count < 1 ? 1 : (unsigned)count;
 }
+
+void fr_thread_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}

@@ -27,6 +27,9 @@ FR_NODISCARD fr_status fr_thread_start(struct fr_thread *thread, const char *nam
 /* Wait until the function has returned. A thread that was never started is fine. */
 void fr_thread_join(struct fr_thread *thread);
 
+/* One turn of a loop that waits for a moment: the processor may rest a little. */
+void fr_thread_pause(void);
+
 /* How many processors this process may use; at least 1. */
 unsigned fr_thread_cpu_count(void);
 

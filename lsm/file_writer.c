@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "io/dir.h"
 #include "io/file.h"
+#include "lsm/rate_limit.h"
 
 /* What a device asks of direct transfers at the most; a large memory copy likes it, too. */
 #define BUFFER_ALIGNMENT 4096
@@ -31,9 +32,8 @@ out:
     return st;
 }
 
-static void write_out(struct fr_file_writer *writer, const uint8_t *data, size_t size)
+static void write_piece(struct fr_file_writer *writer, const uint8_t *data, size_t size)
 {
-    if (writer->status < 0 || size == 0) return;
     writer->status = fr_file_write(writer->file, writer->written, data, size, 0);
     if (writer->status < 0) return;
     /*
@@ -42,6 +42,17 @@ static void write_out(struct fr_file_writer *writer, const uint8_t *data, size_t
      */
     fr_file_advise(writer->file, writer->written, size, FR_ADVICE_DONT_NEED);
     writer->written += size;
+}
+
+/* In the pieces that the rate limit grants. */
+static void write_out(struct fr_file_writer *writer, const uint8_t *data, size_t size)
+{
+    while (writer->status >= 0 && size > 0) {
+        size_t piece = fr_rate_limiter_take(writer->limiter, size, writer->urgent);
+        write_piece(writer, data, piece);
+        data += piece;
+        size -= piece;
+    }
 }
 
 static void flush(struct fr_file_writer *writer)

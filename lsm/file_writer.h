@@ -18,6 +18,7 @@
 
 struct fr_dir;
 struct fr_file;
+struct fr_rate_limiter;
 
 struct fr_file_writer {
     struct fr_dir *dir;
@@ -28,6 +29,8 @@ struct fr_file_writer {
     uint64_t written; /* bytes in the file */
     fr_status status;
     struct fr_hash128_state hash;
+    struct fr_rate_limiter *limiter; /* set by the owner after open; NULL: none */
+    bool urgent;                     /* goes first there */
     char name[32];
 };
 

@@ -159,6 +159,8 @@ fr_status fr_table_builder_open_as(struct fr_dir *dir, const char *name,
     b->seed = fr_file_id_seed(id);
     init_parts(b);
     FR_TRY(fr_file_writer_open(dir, name, b->options.write_buffer_size, &b->writer));
+    b->writer.limiter = b->options.limiter;
+    b->writer.urgent = b->options.urgent;
     FR_TRY(write_header(b));
     *ret_builder = FR_TAKE(b);
 out:

@@ -25,6 +25,7 @@
 #include "lsm/table_properties.h"
 
 struct fr_dir;
+struct fr_rate_limiter;
 struct fr_table_builder;
 
 struct fr_table_options {
@@ -40,6 +41,8 @@ struct fr_table_options {
     enum fr_table_origin origin;
     uint64_t level;
     uint64_t created_us;
+    struct fr_rate_limiter *limiter; /* NULL: none */
+    bool urgent;                     /* goes first there */
 };
 
 #define FR_TABLE_BLOCK_SIZE_MIN 4096

@@ -66,6 +66,8 @@ fr_status fr_value_builder_open(struct fr_dir *dir, const struct fr_file_id *id,
     fr_packer_init(&b->packer, b->options.compression_level);
     fr_file_name_format(FR_FILE_VALUES, id->number, name);
     FR_TRY(fr_file_writer_open(dir, name, b->options.write_buffer_size, &b->writer));
+    b->writer.limiter = b->options.limiter;
+    b->writer.urgent = b->options.urgent;
     FR_TRY(write_header(b));
     *ret_builder = FR_TAKE(b);
 out:

@@ -24,6 +24,7 @@
 struct fr_dir;
 struct fr_file;
 struct fr_io_request;
+struct fr_rate_limiter;
 struct fr_value_builder;
 struct fr_value_file;
 struct fr_value_scan;
@@ -31,10 +32,12 @@ struct fr_value_scan;
 /* ---- Writing ---- */
 
 struct fr_value_options {
-    size_t write_buffer_size; /* 0 for the default */
-    bool compress;            /* each value for which it pays */
-    int compression_level;    /* 0 for zstd's own default */
-    bool skip_verify;         /* do not read the file back */
+    size_t write_buffer_size;        /* 0 for the default */
+    bool compress;                   /* each value for which it pays */
+    int compression_level;           /* 0 for zstd's own default */
+    bool skip_verify;                /* do not read the file back */
+    struct fr_rate_limiter *limiter; /* NULL: none */
+    bool urgent;                     /* goes first there */
 };
 
 struct fr_value_meta {
