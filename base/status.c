@@ -122,10 +122,16 @@ fr_status fr_error_set(fr_status status, int os_error, const char *file, int lin
     last_error.os_error = os_error;
     last_error.source = source_path(file);
     last_error.line = line;
+    last_error.of_sync = 0;
     memcpy(last_error.text, text, strlen(text) + 1);
     if (os_error != 0) append_os_text(&last_error);
     errno = saved_errno;
     return status;
+}
+
+void fr_error_mark_sync(void)
+{
+    last_error.of_sync = 1;
 }
 
 const char *fr_last_error(void)

@@ -38,6 +38,9 @@ fr_status fr_status_of_errno(int os_error);
 void fr_error_save(struct fr_error *ret_error);
 fr_status fr_error_restore(const struct fr_error *error);
 
+/* This thread's latest failure was a sync's: no repetition can make good what it may have lost. */
+void fr_error_mark_sync(void);
+
 /* Forget this thread's record. */
 void fr_error_clear(void);
 

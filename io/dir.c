@@ -182,7 +182,11 @@ fr_status fr_dir_sync(struct fr_dir *dir)
     do
         rc = dir->env->ops->dir_sync(dir->env->ctx, dir->handle);
     while (rc == -EINTR);
-    if (rc < 0) return FR_FAIL_OS(-rc, "%s: sync of the directory", dir->path);
+    if (rc < 0) {
+        fr_status st = FR_FAIL_OS(-rc, "%s: sync of the directory", dir->path);
+        fr_error_mark_sync();
+        return st;
+    }
     fr_env_count(&dir->env->sync_count, 1);
     return FR_OK;
 }

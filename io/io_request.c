@@ -308,7 +308,11 @@ fr_status fr_io_request_check(const struct fr_io_request *request)
         return fr_error_set(FR_ERR_POISONED, request->os_error, __FILE__, __LINE__,
                 "%s: no %s after a sync of this file has failed", path, op);
     if (request->os_error == 0) return fail_in_words(request);
-    if (request->op == FR_IO_SYNC) return FR_FAIL_OS(request->os_error, "%s: sync", path);
+    if (request->op == FR_IO_SYNC) {
+        fr_status st = FR_FAIL_OS(request->os_error, "%s: sync", path);
+        fr_error_mark_sync();
+        return st;
+    }
     return FR_FAIL_OS(request->os_error, "%s: %s of %zu bytes at %" PRIu64, path, op, request->size,
             request->offset);
 }

@@ -53,6 +53,7 @@ struct fr_error {
     int os_error;       /* errno at the place of birth, or 0 */
     const char *source; /* file of the library where it was born, static */
     int line;
+    int of_sync;                  /* not 0: a sync failed, so it is unknown what is on the device */
     char text[FR_ERROR_TEXT_MAX]; /* a sentence for the person who will read it */
 };
 

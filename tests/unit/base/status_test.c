@@ -222,3 +222,17 @@ Test(status, nothing_travels_too)
     cr_assert_eq(fr_error_restore(&none), FR_OK);
     cr_assert_str_eq(fr_last_error(), "");
 }
+
+Test(status, a_failure_of_a_sync_says_so_wherever_it_travels)
+{
+    struct fr_error error;
+
+    (void)FR_FAIL(FR_ERR_IO, "a sync");
+    fr_error_mark_sync();
+    fr_error_save(&error);
+    cr_assert(error.of_sync);
+    (void)FR_FAIL(FR_ERR_IO, "a read");
+    cr_assert_not(last().of_sync);
+    cr_assert_eq(fr_error_restore(&error), FR_ERR_IO);
+    cr_assert(last().of_sync);
+}
