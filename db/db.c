@@ -70,6 +70,8 @@ struct fr_engine_options fr_db_engine_options(const struct fr_db_options *option
     o.value_threshold = options->value_threshold;
     o.compress = options->compression == FR_COMPRESSION_ZSTD;
     o.verify_tables = options->verify_tables;
+    o.disk_reserve = options->disk_reserve;
+    o.background_rate = options->background_rate;
     o.hooks = options->hooks;
     return o;
 }
@@ -607,6 +609,21 @@ fr_status fr_db_sync(struct fr_db *db)
     return db == NULL ? fr_db_check(db) : fr_engine_sync(db->engine);
 }
 
+fr_status fr_db_set_background_rate(struct fr_db *db, uint64_t bytes_per_second)
+{
+    struct fr_db_options changed;
+    fr_status st;
+
+    FR_TRY(fr_db_check(db));
+    fr_mutex_lock(&db->options_mu);
+    changed = db->options;
+    changed.background_rate = bytes_per_second;
+    st = use_options_locked(db, &changed);
+    fr_mutex_unlock(&db->options_mu);
+out:
+    return st;
+}
+
 fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats)
 {
     struct fr_engine_stats from;
@@ -640,6 +657,12 @@ fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats)
             .cache_misses = from.cache_misses,
             .cache_bytes = from.cache_bytes,
             .filter_useful = from.filter_useful,
+            .stop_us = from.stop_us,
+            .stop_count = from.stop_count,
+            .write_rate = from.rate_now,
+            .refused_count = from.refused_count,
+            .retry_count = from.retry_count,
+            .limited_us = from.limited_us,
     };
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++) {
         ret_stats->level_tables[level] = from.levels[level].tables;

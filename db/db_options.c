@@ -119,6 +119,21 @@ static const struct option table[] = {
                 .changeable = true,
                 .offset = AT(verify_tables),
                 .help = "read new tables back before they are used"},
+        {.name = "disk_reserve",
+                .kind = KIND_SIZE64,
+                .zero = true,
+                .offset = AT(disk_reserve),
+                .least = 1,
+                .most = 64 * TIB,
+                .help = "free space that only deletes may use; 0: none"},
+        {.name = "background_rate",
+                .kind = KIND_SIZE64,
+                .changeable = true,
+                .zero = true,
+                .offset = AT(background_rate),
+                .least = 64 * KIB,
+                .most = 64 * TIB,
+                .help = "bytes a second that flush and compaction write; 0: no limit"},
 };
 
 static const char *const sync_words[] = {"device", "os", "none"};
@@ -139,6 +154,7 @@ void fr_db_options_init(struct fr_db_options *options)
     options->log_segment_size = 16 * MIB;
     options->table_size = 64 * MIB;
     options->verify_tables = true;
+    options->disk_reserve = 64 * MIB;
 }
 
 static const struct option *find_option(const char *name)

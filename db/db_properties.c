@@ -94,9 +94,9 @@ static const struct property table[] = {
         COUNTER("stall.memtables.count", stall_count_by[FR_STALL_MEMTABLES], "",
                 "waits for a memtable to be flushed"),
         COUNTER("stall.memtables.us", stall_us_by[FR_STALL_MEMTABLES], "us", "of these waits"),
-        COUNTER("stall.level0.count", stall_count_by[FR_STALL_LEVEL0], "",
+        COUNTER("stall.pace.count", stall_count_by[FR_STALL_PACE], "",
                 "waits because of many tables in level 0"),
-        COUNTER("stall.level0.us", stall_us_by[FR_STALL_LEVEL0], "us", "of these waits"),
+        COUNTER("stall.pace.us", stall_us_by[FR_STALL_PACE], "us", "of these waits"),
 
         COUNTER("bytes.user", batch_bytes, "bytes", "that callers wrote, keys and values"),
         GAUGE("bytes.log", log_bytes, "bytes", "where the log ends, counted from its first byte"),
@@ -192,7 +192,7 @@ static uint64_t number_of(const struct property *property, const struct fr_engin
 
 static const char *text_of(const struct property *property, const struct fr_engine_stats *stats)
 {
-    static const char *const stalls[FR_STALL_REASONS] = {"none", "memtables", "level0"};
+    static const char *const stalls[FR_STALL_REASONS] = {"none", "memtables", "pace"};
 
     if (property->source == FROM_STALL) return stalls[stats->stall];
     return stats->background_error.status == FR_OK ? "" : stats->background_error.text;

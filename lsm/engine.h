@@ -54,7 +54,9 @@ struct fr_engine_options {
     uint32_t value_threshold; /* 0: values stay in their tables */
     bool compress;
     bool verify_tables;
-    uint64_t ingest_lead; /* of an ingest's sequence number (lsm/engine_ingest.c); 0: enough */
+    uint64_t ingest_lead;     /* of an ingest's sequence number (lsm/engine_ingest.c); 0: enough */
+    uint64_t disk_reserve;    /* free space that only deletes may use; 0: none is kept */
+    uint64_t background_rate; /* bytes a second that jobs may write; 0: no limit */
     struct fr_picker_options picker;
     const struct fr_event_hooks *hooks; /* copied; NULL: none */
 };
@@ -82,6 +84,9 @@ FR_NODISCARD fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch,
 
 /* Make durable all that was written before. */
 FR_NODISCARD fr_status fr_engine_sync(struct fr_engine *engine);
+
+/* Bytes a second that flush and compaction may write from now on; 0: no limit. */
+void fr_engine_set_background_rate(struct fr_engine *engine, uint64_t bytes_per_second);
 
 /* --- Reading --- */
 
@@ -246,6 +251,12 @@ struct fr_engine_stats {
     uint64_t stall_us;
     uint64_t stall_count_by[FR_STALL_REASONS];
     uint64_t stall_us_by[FR_STALL_REASONS];
+    uint64_t stop_us;       /* of stall_us, standing still for want of memory */
+    uint64_t stop_count;    /* how often */
+    uint64_t rate_now;      /* bytes a second that writers may go at now; 0: no limit */
+    uint64_t refused_count; /* writes without room on the disk */
+    uint64_t retry_count;   /* background jobs that failed and were tried again */
+    uint64_t limited_us;    /* that background jobs waited for the rate limit */
     uint64_t cache_hits;
     uint64_t cache_misses;
     uint64_t cache_bytes;

@@ -59,11 +59,13 @@ fr_status fr_engine_await_flush_locked(struct fr_engine *engine)
 {
     if (engine->sealed_count == 0) return FR_OK;
     struct fr_memtable *last = fr_memtable_ref(engine->sealed[engine->sealed_count - 1].memtable);
-    while (is_sealed_locked(engine, last) && engine->background_error.status == FR_OK)
+    uint64_t enough = fr_engine_kick_locked(engine, &engine->flush_trouble, engine->flushing);
+    fr_status st = FR_OK;
+    while (is_sealed_locked(engine, last) &&
+            (st = fr_engine_trouble_locked(engine, &engine->flush_trouble, enough)) == FR_OK)
         fr_cond_wait(&engine->progress, &engine->mu);
-    bool failed = is_sealed_locked(engine, last);
     fr_memtable_unref(last);
-    return failed ? fr_error_restore(&engine->background_error) : FR_OK;
+    return st;
 }
 
 fr_status fr_engine_flush_so_far(struct fr_engine *engine)

@@ -299,13 +299,14 @@ static fr_status merge_tables(struct fr_engine *engine, const struct job *job)
     uint64_t read_bytes = 0;
     fr_status st;
 
+    FR_TRY(fr_engine_repair_manifest(engine));
     FR_TRY(execute(engine, job, &output, &read_bytes));
     FR_TRY(drop_inputs(job, &output.change));
     uint64_t written = output.bytes;
     st = fr_engine_install(engine, &output.change, NULL);
-    /* Also if it failed: the edit may be durable all the same, and then it names these files. */
-    fr_output_deinit(&output, true);
+    if (st < 0) fr_engine_abandon(engine, &output);
     FR_TRY(st);
+    fr_output_deinit(&output, true);
     fr_mutex_lock(&engine->mu);
     engine->stats.compaction_count++;
     engine->stats.compaction_read_bytes += read_bytes;
@@ -321,6 +322,7 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
 {
     engine->compacting++;
     fr_mutex_unlock(&engine->mu);
+    uint64_t start_us = fr_env_now_us(engine->env);
     fr_charge before = fr_engine_work_for(engine, FR_MEMORY_JOBS);
     if (job->pick.reason == FR_PICK_GARBAGE) FR_COVER("compaction: a value file is emptied");
     fr_engine_begin_compaction(engine, &job->pick);
@@ -330,10 +332,17 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
     fr_mutex_lock(&engine->mu);
     engine->compacting--;
     mark_busy_locked(engine, job, false);
-    if (st < 0) fr_engine_fail_locked(engine);
+    if (st < 0) {
+        fr_engine_job_failed_locked(engine, &engine->compact_trouble);
+    } else {
+        fr_pace_add_compaction(&engine->speeds, job->pick.level == 0 ? job->pick.input_count : 0,
+                fr_env_now_us(engine->env) - start_us);
+        fr_engine_job_done_locked(engine, &engine->compact_trouble);
+    }
     fr_cond_broadcast(&engine->progress);
     fr_mutex_unlock(&engine->mu);
     deinit_job(job);
+    fr_engine_remove_obsolete(engine); /* the flush thread may have no time for that */
     fr_mutex_lock(&engine->mu);
     fr_cond_broadcast(&engine->work);
     return st;
@@ -351,11 +360,13 @@ void fr_engine_compact_main(void *arg)
 
         if (engine->background_error.status == FR_OK && !engine->placing)
             st = pick_job_locked(engine, &job);
-        if (st == FR_OK) {
-            (void)run_job_locked(engine, &job);
-            continue;
-        }
-        if (st < 0) fr_engine_fail_locked(engine);
+        if (st == FR_OK)
+            st = run_job_locked(engine, &job);
+        else if (st < 0)
+            fr_engine_job_failed_locked(engine, &engine->compact_trouble);
+        if (st < 0) fr_engine_await_retry_locked(engine, &engine->compact_trouble);
+        if (st != FR_NOT_FOUND) continue;
+        fr_engine_job_done_locked(engine, &engine->compact_trouble);
         engine->compaction_rests = true;
         fr_cond_broadcast(&engine->progress);
         if (st == FR_NOT_FOUND && is_deferring_locked(engine))
@@ -376,12 +387,19 @@ fr_status fr_engine_wait_idle(struct fr_engine *engine)
     engine->idle_waiters++;
     fr_cond_broadcast(&engine->work);
     engine->compaction_rests = false;
-    while (engine->background_error.status == FR_OK &&
-            (engine->sealed_count > 0 || engine->flushing || engine->compacting ||
-                    !engine->compaction_rests))
+    uint64_t flushes = fr_engine_kick_locked(engine, &engine->flush_trouble, engine->flushing);
+    uint64_t compactions =
+            fr_engine_kick_locked(engine, &engine->compact_trouble, engine->compacting > 0);
+    for (;;) {
+        st = fr_engine_trouble_locked(engine, &engine->flush_trouble, flushes);
+        if (st == FR_OK)
+            st = fr_engine_trouble_locked(engine, &engine->compact_trouble, compactions);
+        if (st < 0 || (engine->sealed_count == 0 && !engine->flushing && engine->compacting == 0 &&
+                              engine->compaction_rests))
+            break;
         fr_cond_wait(&engine->progress, &engine->mu);
+    }
     engine->idle_waiters--;
-    if (engine->background_error.status != FR_OK) st = fr_error_restore(&engine->background_error);
     fr_mutex_unlock(&engine->mu);
     /* The flush thread may sleep, and who waited wants to see the space that is free now. */
     fr_engine_remove_obsolete(engine);

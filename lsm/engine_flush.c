@@ -2,8 +2,9 @@
  * engine_flush.c - the thread that writes sealed memtables to tables, the oldest first.
  *
  * execute has the memtable and a list of snapshots and touches nothing shared; complete is the
- * installation of its output. Between two jobs the thread removes files that nobody needs any more,
- * and has the log prepare its next segment.
+ * installation of its output; abort removes what was written. The thread also has the log prepare
+ * its next segment, and between two jobs it removes files that nobody needs any more. A job that
+ * fails in a way that passes is tried again (lsm/engine_trouble.c).
  */
 #include "base/alloc.h"
 #include "base/log.h"
@@ -50,17 +51,36 @@ out:
     return st;
 }
 
+/* So that no writer has to make the log's next segment, which takes as long as many writes. */
+static void prepare_log(struct fr_engine *engine)
+{
+    if (fr_wal_writer_prepare(engine->log) >= 0) return;
+    fr_log(FR_LOG_INFO, "lsm", "%s", fr_last_error());
+    fr_engine_note_failure(engine);
+}
+
+/* Housekeeping before waiting; the log's part of it before and in each job besides. */
+static void tidy(struct fr_engine *engine)
+{
+    fr_engine_remove_obsolete(engine);
+    prepare_log(engine);
+}
+
 static fr_status flush_one(struct fr_engine *engine, struct fr_sealed sealed, fr_seq *snapshots,
         size_t snapshot_count)
 {
     struct fr_output output = {0};
     fr_status st;
 
+    prepare_log(engine);
+    FR_TRY(fr_engine_repair_manifest(engine));
     FR_TRY(execute(engine, sealed.memtable, snapshots, snapshot_count, &output));
     uint64_t bytes = output.bytes;
+    prepare_log(engine);
     st = fr_engine_install(engine, &output.change, &sealed.log_end);
-    fr_output_deinit(&output, true);
+    if (st < 0) fr_engine_abandon(engine, &output);
     FR_TRY(st);
+    fr_output_deinit(&output, true);
     fr_mutex_lock(&engine->mu);
     engine->stats.flush_bytes += bytes;
     engine->stats.flush_count++;
@@ -74,18 +94,40 @@ out:
     return st;
 }
 
-/* Housekeeping between jobs, and before waiting. */
-static void tidy(struct fr_engine *engine)
+/* One attempt, and what it tells about the speed of flushes; the lock is given up meanwhile. */
+static void flush_oldest_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
 {
-    fr_engine_remove_obsolete(engine);
-    if (fr_wal_writer_prepare(engine->log) < 0) fr_log(FR_LOG_INFO, "lsm", "%s", fr_last_error());
+    struct fr_sealed sealed = engine->sealed[0];
+    uint64_t start_us = fr_env_now_us(engine->env);
+    struct fr_memtable_stats size;
+    fr_seq *snapshots;
+    size_t count;
+
+    fr_memtable_stats_get(sealed.memtable, &size);
+    engine->flushing = true;
+    engine->debt.flushing_bytes = size.used_bytes;
+    engine->debt.flush_start_us = start_us;
+    fr_status st = fr_engine_copy_snapshots_locked(engine, &snapshots, &count);
+    fr_mutex_unlock(&engine->mu);
+    if (st == FR_OK) {
+        fr_engine_begin_flush(engine, sealed.memtable);
+        st = flush_one(engine, sealed, snapshots, count);
+        fr_engine_end_job(engine, false, st);
+        fr_free(snapshots);
+    }
+    fr_mutex_lock(&engine->mu);
+    engine->flushing = false;
+    engine->debt.flushing_bytes = 0;
+    if (st < 0) {
+        fr_engine_job_failed_locked(engine, &engine->flush_trouble);
+        return;
+    }
+    fr_pace_add_flush(&engine->speeds, size.used_bytes, fr_env_now_us(engine->env) - start_us);
+    fr_engine_job_done_locked(engine, &engine->flush_trouble);
 }
 
 static void flush_loop_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
 {
-    fr_seq *snapshots;
-    size_t count;
-
     while (!engine->closing) {
         bool stopped = engine->background_error.status != FR_OK;
         if (stopped || engine->sealed_count == 0) {
@@ -96,21 +138,10 @@ static void flush_loop_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
                 fr_cond_wait(&engine->work, &engine->mu);
             continue;
         }
-        engine->flushing = true;
-        struct fr_sealed sealed = engine->sealed[0];
-        fr_status st = fr_engine_copy_snapshots_locked(engine, &snapshots, &count);
-        fr_mutex_unlock(&engine->mu);
-        if (st == FR_OK) {
-            fr_engine_begin_flush(engine, sealed.memtable);
-            st = flush_one(engine, sealed, snapshots, count);
-            fr_engine_end_job(engine, false, st);
-            fr_free(snapshots);
-        }
-        fr_mutex_lock(&engine->mu);
-        engine->flushing = false;
-        if (st < 0) fr_engine_fail_locked(engine);
+        flush_oldest_locked(engine);
         fr_cond_broadcast(&engine->progress);
         fr_cond_broadcast(&engine->work);
+        fr_engine_await_retry_locked(engine, &engine->flush_trouble);
     }
 }
 
@@ -124,6 +155,20 @@ void fr_engine_flush_main(void *arg)
     fr_mutex_unlock(&engine->mu);
 }
 
+/* Until all that is sealed now is flushed, or an attempt from now on has failed. */
+static fr_status await_flush(struct fr_engine *engine)
+{
+    fr_status st;
+
+    fr_mutex_lock(&engine->mu);
+    uint64_t enough = fr_engine_kick_locked(engine, &engine->flush_trouble, engine->flushing);
+    while ((st = fr_engine_trouble_locked(engine, &engine->flush_trouble, enough)) == FR_OK &&
+            (engine->sealed_count > 0 || engine->flushing))
+        fr_cond_wait(&engine->progress, &engine->mu);
+    fr_mutex_unlock(&engine->mu);
+    return st;
+}
+
 fr_status fr_engine_flush(struct fr_engine *engine)
 {
     struct fr_memtable_stats stats;
@@ -132,14 +177,9 @@ fr_status fr_engine_flush(struct fr_engine *engine)
     if (engine->log == NULL) return FR_FAIL(FR_ERR_READONLY, "the store is open for reading only");
     fr_mutex_lock(&engine->mu);
     fr_memtable_stats_get(engine->active, &stats);
+    bool full = engine->sealed_count >= engine->options.sealed_max;
     fr_mutex_unlock(&engine->mu);
-    if (stats.entry_count + stats.range_count > 0) st = fr_engine_seal(engine);
-    if (st < 0) return st;
-    fr_mutex_lock(&engine->mu);
-    while ((engine->sealed_count > 0 || engine->flushing) &&
-            engine->background_error.status == FR_OK)
-        fr_cond_wait(&engine->progress, &engine->mu);
-    if (engine->background_error.status != FR_OK) st = fr_error_restore(&engine->background_error);
-    fr_mutex_unlock(&engine->mu);
-    return st;
+    if (full) st = await_flush(engine); /* there may be room since the last attempt */
+    if (st == FR_OK && stats.entry_count + stats.range_count > 0) st = fr_engine_seal(engine);
+    return st < 0 ? st : await_flush(engine);
 }

@@ -7,6 +7,12 @@
  *
  * A value file to which nothing points any more is dropped by the very edit that took its last
  * pointer.
+ *
+ * A change that fails on its way may be durable all the same, whole or torn. The manifest is closed
+ * then, and nothing is ever added behind that end. Before any other change a new manifest is begun
+ * with the version in memory, as an opening does, unless it was a sync that failed; once SUPER
+ * names it, what the old one holds is of no importance, and the files of the failed change go.
+ * Until then they stay, and so does the log.
  */
 #include <inttypes.h>
 
@@ -88,6 +94,16 @@ static void put_counters(struct fr_engine *engine, const struct fr_version *vers
     fr_edit_put_log(edit, &log);
 }
 
+/* After this thread's failure: what the manifest holds, or which one is current, is unknown. */
+static void lose_manifest(struct fr_engine *engine) FR_REQUIRES(engine->manifest_mu)
+{
+    struct fr_error error;
+
+    fr_error_save(&error);
+    if (!fr_failure_is_passing(&error)) engine->manifest_failed = true;
+    fr_manifest_close(FR_TAKE(engine->manifest));
+}
+
 fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_version *version)
 {
     struct fr_buf edit = FR_BUF_EMPTY;
@@ -103,23 +119,31 @@ fr_status fr_engine_begin_manifest(struct fr_engine *engine, const struct fr_ver
     engine->manifest = next;
 out:
     /* SUPER may name the new one all the same; an edit in the old one could be lost with it. */
-    if (st < 0) fr_manifest_close(FR_TAKE(engine->manifest));
+    if (st < 0) lose_manifest(engine);
     fr_buf_deinit(&edit);
     return st;
 }
 
-fr_status fr_engine_tell_log(struct fr_engine *engine)
+/* The sealed memtable that a flush has written goes, unless the view cannot be made. */
+static fr_status drop_flushed_locked(struct fr_engine *engine, struct fr_version *version,
+        struct fr_memtable **ret_flushed) FR_REQUIRES(engine->mu)
 {
-    struct fr_view *view = fr_engine_view(engine);
-    struct fr_buf edit = FR_BUF_EMPTY;
-    fr_status st;
+    struct fr_sealed oldest = engine->sealed[0];
 
-    put_counters(engine, view->version, &edit, &engine->log_from);
-    FR_TRY(fr_buf_status(&edit));
-    FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
-out:
-    fr_view_unref(view);
-    fr_buf_deinit(&edit);
+    FR_ASSERT(engine->sealed_count > 0);
+    engine->sealed_count--;
+    memmove(&engine->sealed[0], &engine->sealed[1],
+            engine->sealed_count * sizeof(engine->sealed[0]));
+    engine->debt.flushing_bytes = 0;
+    fr_status st = fr_engine_publish_view_locked(engine, version);
+    if (st == FR_OK) {
+        *ret_flushed = oldest.memtable;
+        return FR_OK;
+    }
+    memmove(&engine->sealed[1], &engine->sealed[0],
+            engine->sealed_count * sizeof(engine->sealed[0]));
+    engine->sealed[0] = oldest;
+    engine->sealed_count++;
     return st;
 }
 
@@ -147,14 +171,9 @@ static fr_status publish(struct fr_engine *engine, const struct fr_version *base
     struct fr_memtable *flushed = NULL, *empty = NULL;
 
     fr_mutex_lock(&engine->mu);
-    if (log_end != NULL) {
-        flushed = engine->sealed[0].memtable;
-        engine->sealed_count--;
-        memmove(&engine->sealed[0], &engine->sealed[1],
-                engine->sealed_count * sizeof(engine->sealed[0]));
-    }
     if (fresh != NULL) empty = swap_active_locked(engine, fresh);
-    fr_status st = fr_engine_publish_view_locked(engine, version);
+    fr_status st = log_end != NULL ? drop_flushed_locked(engine, version, &flushed)
+                                   : fr_engine_publish_view_locked(engine, version);
     if (st == FR_OK) fr_version_mark_dropped(base, change);
     fr_cond_broadcast(&engine->progress);
     fr_cond_broadcast(&engine->work);
@@ -164,22 +183,57 @@ static fr_status publish(struct fr_engine *engine, const struct fr_version *base
     return st;
 }
 
+/* Only who holds the lock changes the version; so it is the one to build on. */
+static struct fr_version *current_version(struct fr_engine *engine)
+{
+    struct fr_view *view = fr_engine_view(engine);
+    struct fr_version *version = fr_version_ref(view->version);
+
+    fr_view_unref(view);
+    return version;
+}
+
+/* What the old manifest may have named is garbage. */
+static void drop_doubtful(struct fr_engine *engine) FR_REQUIRES(engine->manifest_mu)
+{
+    struct fr_output doubtful = {.change = engine->doubtful};
+
+    engine->doubtful = (struct fr_version_change){0};
+    fr_output_deinit(&doubtful, false);
+}
+
+static fr_status repair_locked(struct fr_engine *engine) FR_REQUIRES(engine->manifest_mu)
+{
+    if (FR_LIKELY(engine->manifest != NULL)) return FR_OK;
+    if (engine->manifest_failed)
+        return FR_FAIL(FR_ERR_POISONED, "%s: a change of the manifest has failed before",
+                fr_dir_path(engine->dir));
+    struct fr_version *version = current_version(engine);
+    fr_status st = fr_engine_begin_manifest(engine, version);
+    fr_version_unref(version);
+    if (st == FR_OK) drop_doubtful(engine);
+    return st;
+}
+
+/* Into the manifest, or into a new one. After a failure there is none. */
+static fr_status put_edit(struct fr_engine *engine, struct fr_version *version, fr_slice edit)
+        FR_REQUIRES(engine->manifest_mu)
+{
+    if (fr_manifest_is_long(engine->manifest)) return fr_engine_begin_manifest(engine, version);
+    fr_status st = fr_manifest_append(engine->manifest, edit);
+    if (st < 0) lose_manifest(engine);
+    return st;
+}
+
 fr_status fr_engine_install_locked(struct fr_engine *engine, struct fr_version_change *change,
         const fr_lsn *log_end, struct fr_memtable **fresh)
 {
     struct fr_buf edit = FR_BUF_EMPTY;
-    struct fr_version *base, *version = NULL;
+    struct fr_version *base = current_version(engine), *version = NULL;
+    struct fr_edit_log log_from = engine->log_from;
     fr_status st;
 
-    if (engine->manifest == NULL)
-        return FR_FAIL(FR_ERR_POISONED, "%s: a change of the manifest has failed before",
-                fr_dir_path(engine->dir));
-
-    /* Only we change the version, under this lock; so it is the one to build on. */
-    struct fr_view *view = fr_engine_view(engine);
-    base = fr_version_ref(view->version);
-    fr_view_unref(view);
-
+    FR_TRY(repair_locked(engine));
     FR_TRY(next_version(base, change, &version));
     fr_version_change_encode(change, &edit);
     if (log_end != NULL)
@@ -187,16 +241,31 @@ fr_status fr_engine_install_locked(struct fr_engine *engine, struct fr_version_c
                 .start = *log_end, .number = fr_wal_writer_number_at(engine->log, *log_end)};
     put_counters(engine, version, &edit, log_end == NULL ? NULL : &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
-    if (fr_manifest_is_long(engine->manifest))
-        FR_TRY(fr_engine_begin_manifest(engine, version));
-    else
-        FR_TRY(fr_manifest_append(engine->manifest, fr_buf_slice(&edit)));
+    FR_TRY(put_edit(engine, version, fr_buf_slice(&edit)));
     st = publish(engine, base, change, version, log_end, fresh);
     /* The manifest is ahead of what we know: nothing that builds on that may follow it. */
-    if (st < 0) fr_manifest_close(FR_TAKE(engine->manifest));
+    if (st < 0) lose_manifest(engine);
 out:
+    if (st < 0) engine->log_from = log_from;
     fr_version_unref(version);
     fr_version_unref(base);
+    fr_buf_deinit(&edit);
+    return st;
+}
+
+fr_status fr_engine_tell_log(struct fr_engine *engine)
+{
+    struct fr_version *version = current_version(engine);
+    struct fr_buf edit = FR_BUF_EMPTY;
+    fr_status st;
+
+    FR_TRY(repair_locked(engine));
+    put_counters(engine, version, &edit, &engine->log_from);
+    FR_TRY(fr_buf_status(&edit));
+    st = fr_manifest_append(engine->manifest, fr_buf_slice(&edit));
+    if (st < 0) lose_manifest(engine);
+out:
+    fr_version_unref(version);
     fr_buf_deinit(&edit);
     return st;
 }
@@ -211,6 +280,37 @@ fr_status fr_engine_install(struct fr_engine *engine, struct fr_version_change *
     fr_mutex_unlock(&engine->manifest_mu);
     fr_engine_work_done(before);
     return st;
+}
+
+fr_status fr_engine_repair_manifest(struct fr_engine *engine)
+{
+    fr_mutex_lock(&engine->manifest_mu);
+    fr_status st = repair_locked(engine);
+    fr_mutex_unlock(&engine->manifest_mu);
+    return st;
+}
+
+/* Keep what it adds for the next manifest to drop. For want of memory the next opening does. */
+static void add_doubtful(struct fr_engine *engine, const struct fr_version_change *change)
+        FR_REQUIRES(engine->manifest_mu)
+{
+    for (size_t i = 0; i < change->add_table_count; i++) {
+        struct fr_version_table *table = change->add_tables[i].table;
+        if (fr_version_change_add_table(&engine->doubtful, 0, table) == FR_OK)
+            fr_version_table_ref(table);
+    }
+    for (size_t i = 0; i < change->add_values_count; i++)
+        if (fr_version_change_add_values(&engine->doubtful, change->add_values[i]) == FR_OK)
+            fr_version_values_ref(change->add_values[i]);
+}
+
+void fr_engine_abandon(struct fr_engine *engine, struct fr_output *output)
+{
+    fr_mutex_lock(&engine->manifest_mu);
+    bool named = engine->manifest == NULL;
+    if (named) add_doubtful(engine, &output->change);
+    fr_output_deinit(output, named);
+    fr_mutex_unlock(&engine->manifest_mu);
 }
 
 void fr_engine_remove_obsolete(struct fr_engine *engine)

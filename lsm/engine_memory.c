@@ -97,6 +97,7 @@ void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *
     atomic_store_explicit(&engine->memory_budget, wanted->memory_budget, memory_order_relaxed);
     atomic_store_explicit(&engine->memtable_size, wanted->memtable_size, memory_order_relaxed);
     fr_mutex_unlock(&engine->mu);
+    fr_engine_set_background_rate(engine, wanted->background_rate);
     if (wanted->memory_budget != 0)
         fr_cache_set_capacity(engine->cache, (size_t)wanted->memory_budget);
 }

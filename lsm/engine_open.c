@@ -36,6 +36,9 @@
 
 #define MIB ((size_t)1 << 20)
 
+/* A sleep takes 60 at least, and often twice that. */
+#define SPIN_US_MAX 150
+
 /* Of a memtable: so the last one is at most that part of it too much. */
 #define POOL_CHUNKS 8
 
@@ -57,6 +60,7 @@ struct fr_engine_options fr_engine_options_default(void)
             .value_threshold = 256,
             .compress = true,
             .verify_tables = true,
+            .disk_reserve = 64 * MIB,
             .picker = fr_picker_options_default(),
     };
 }
@@ -533,12 +537,15 @@ static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_o
     atomic_init(&engine->memory_budget, options->memory_budget);
     atomic_init(&engine->memtable_size, options->memtable_size);
     engine->account = fr_account_open();
+    engine->spin_us_max = fr_thread_cpu_count() > 1 ? SPIN_US_MAX : 0;
     engine->writers_end = &engine->writers_first;
     fr_mutex_init(&engine->manifest_mu, FR_RANK_LSM_MANIFEST);
     fr_mutex_init(&engine->mu, FR_RANK_LSM_ENGINE);
     fr_cond_init(&engine->work);
+    fr_cond_init(&engine->retry);
     fr_cond_init(&engine->progress);
     fr_obsolete_init(&engine->obsolete);
+    fr_rate_limiter_init(&engine->limiter, env, options->background_rate);
     return engine;
 }
 
@@ -551,6 +558,8 @@ static void engine_free(struct fr_engine *engine)
         fr_memtable_unref(engine->sealed[i].memtable);
     fr_follow_free(engine->follow);
     if (engine->dir != NULL && engine->lock != NULL) fr_engine_remove_obsolete(engine);
+    fr_version_change_unref_added(&engine->doubtful);
+    fr_version_change_deinit(&engine->doubtful);
     fr_manifest_close(engine->manifest);
     fr_wal_writer_close(engine->log);
     fr_cache_free(engine->cache);
@@ -559,7 +568,9 @@ static void engine_free(struct fr_engine *engine)
     fr_dir_unlock(engine->lock);
     fr_dir_close(engine->dir);
     fr_obsolete_deinit(&engine->obsolete);
+    fr_rate_limiter_deinit(&engine->limiter);
     fr_cond_deinit(&engine->work);
+    fr_cond_deinit(&engine->retry);
     fr_cond_deinit(&engine->progress);
     fr_mutex_deinit(&engine->mu);
     fr_mutex_deinit(&engine->manifest_mu);
@@ -573,9 +584,11 @@ static void engine_free(struct fr_engine *engine)
 
 static void stop_threads(struct fr_engine *engine)
 {
+    fr_rate_limiter_set(&engine->limiter, 0); /* what is under way is to end soon */
     fr_mutex_lock(&engine->mu);
     engine->closing = true;
     fr_cond_broadcast(&engine->work);
+    fr_cond_broadcast(&engine->retry);
     fr_mutex_unlock(&engine->mu);
     fr_thread_join(&engine->flush_thread);
     fr_thread_join(&engine->compact_thread);

@@ -52,6 +52,8 @@ static fr_status open_table(struct writer *w)
     options.write_buffer_size = fr_engine_write_buffer(wanted);
     options.origin = w->options->origin;
     options.level = w->options->level;
+    options.limiter = &w->engine->limiter;
+    options.urgent = w->options->origin == FR_TABLE_ORIGIN_FLUSH;
     return fr_table_builder_open(w->engine->dir, &id, &options, &w->table);
 }
 
@@ -217,7 +219,9 @@ static fr_status place_value(struct writer *w, struct fr_entry *entry, uint8_t *
 {
     struct fr_value_options options = {.compress = w->wanted.compress,
             .write_buffer_size = fr_engine_write_buffer(&w->wanted),
-            .skip_verify = !w->wanted.verify_tables};
+            .skip_verify = !w->wanted.verify_tables,
+            .limiter = &w->engine->limiter,
+            .urgent = w->options->origin == FR_TABLE_ORIGIN_FLUSH};
     struct fr_place place;
     fr_status st;
 

@@ -17,6 +17,8 @@
 #include "lsm/manifest.h"
 #include "lsm/memtable.h"
 #include "lsm/memtable_pool.h"
+#include "lsm/pace.h"
+#include "lsm/rate_limit.h"
 #include "lsm/table_builder.h"
 #include "lsm/value_file.h"
 #include "lsm/value_window.h"
@@ -95,6 +97,23 @@ struct fr_filter_line {
 };
 #define FR_FILTER_LINES 16
 
+/* How a background thread's jobs fail, as long as they may be tried again. */
+struct fr_trouble {
+    struct fr_error error; /* of the latest attempt; status 0: it has succeeded */
+    uint64_t failures;     /* ever */
+    uint64_t backoff_us;
+    bool kicked; /* somebody wants the next attempt now */
+};
+
+/* What the disk has left; see lsm/engine_pressure.c. */
+struct fr_space {
+    bool is_short;
+    uint64_t step; /* bytes that are accepted before the next look */
+    uint64_t free_bytes;
+    uint64_t wanted_bytes;
+    uint64_t next_look_us; /* if short */
+};
+
 struct fr_engine {
     /* Constant after open. */
     struct fr_env *env;
@@ -108,14 +127,17 @@ struct fr_engine {
     struct fr_memtable_pool *pool; /* NULL: memtables are small, or there are none */
     struct fr_multi_pool *multis;  /* what reads of many keys work with */
     struct fr_wal_writer *log;     /* NULL if read-only */
+    uint64_t spin_us_max;          /* shorter waits are spun; 0: there is one processor only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */
     struct fr_mutex manifest_mu; /* rank FR_RANK_LSM_MANIFEST */
 
     /* Guarded by manifest_mu. */
-    struct fr_manifest *manifest; /* NULL once it is unknown what it holds, or which is current */
+    struct fr_manifest *manifest; /* NULL while it is unknown what it holds, or which is current */
+    bool manifest_failed;         /* and for good: a sync has failed */
     struct fr_super super;
     struct fr_edit_log log_from; /* recovery starts here; what is durable is asked anew each time */
+    struct fr_version_change doubtful; /* what the lost manifest may name: a reference each */
 
     /* The flush thread's alone, after open. */
     fr_lsn old_log_end; /* of what earlier openings have written */
@@ -143,9 +165,20 @@ struct fr_engine {
     bool ingesting;        /* one at a time: from its first look at the files to its end */
     bool settling;         /* an ingest publishes, or a checkpoint chooses its moment */
     bool placing;          /* an ingest chooses levels: no compaction begins */
-    struct fr_error background_error; /* the first failure of a job; sticks. status 0: none */
-    struct fr_cond work;              /* for the background threads */
-    struct fr_cond progress;          /* for those who wait for them */
+    struct fr_error background_error; /* the first final failure; sticks. status 0: none */
+    struct fr_trouble flush_trouble;
+    struct fr_trouble compact_trouble;
+    struct fr_cond work;     /* for the background threads */
+    struct fr_cond retry;    /* for those of them that wait before another attempt */
+    struct fr_cond progress; /* for those who wait for them */
+
+    /* How fast writers may go; guarded by mu. */
+    struct fr_pace_debt debt;
+    struct fr_pace_speeds speeds;
+
+    /* The leading writer's alone. */
+    struct fr_pace_bucket bucket;
+    struct fr_space space;
 
     struct fr_engine_options live; /* as options, but for what has been changed since */
 
@@ -179,6 +212,7 @@ struct fr_engine {
 
     struct fr_follow *follow; /* guarded by manifest_mu; NULL unless read-only */
 
+    struct fr_rate_limiter limiter; /* of what jobs write */
     struct fr_obsolete obsolete;
     struct fr_thread flush_thread;
     struct fr_thread compact_thread;
@@ -250,6 +284,12 @@ FR_NODISCARD fr_status fr_engine_install_locked(struct fr_engine *engine,
         struct fr_version_change *change, const fr_lsn *log_end, struct fr_memtable **fresh)
         FR_REQUIRES(engine->manifest_mu);
 
+/*
+ * After an installation that has failed it is unknown what the manifest holds. Begin a new one with
+ * the current version; nothing if the present one is whole. Each job does so first.
+ */
+FR_NODISCARD fr_status fr_engine_repair_manifest(struct fr_engine *engine);
+
 /* engine_open.c: remove the log of earlier openings, once nothing before lsn is asked for. */
 void fr_engine_release_old_log(struct fr_engine *engine, fr_lsn lsn);
 
@@ -279,8 +319,8 @@ FR_NODISCARD fr_status fr_output_write(struct fr_engine *engine, struct fr_fold 
         struct fr_output *ret_output);
 
 /*
- * Drop the references, and remove the files unless a manifest may name them. After an installation
- * that has failed it may: the edit can be on the disk all the same. The next opening knows.
+ * Drop the references, and remove the files unless a manifest may name them: if the installation
+ * was not tried. If it has failed: fr_engine_abandon().
  */
 void fr_output_deinit(struct fr_output *output, bool named);
 
@@ -295,6 +335,12 @@ FR_NODISCARD fr_status fr_engine_await_flush_locked(struct fr_engine *engine)
 /* One at a time: a checkpoint chooses its moment, or an ingest is published. */
 void fr_engine_begin_settling(struct fr_engine *engine);
 void fr_engine_end_settling(struct fr_engine *engine);
+
+/*
+ * engine_install.c: the same after an installation that has failed. The edit can be on the disk all
+ * the same: then the files are removed once another manifest is current.
+ */
+void fr_engine_abandon(struct fr_engine *engine, struct fr_output *output);
 
 /* engine_read.c: the bytes of a placed value, from the version that the context names. */
 struct fr_fetch_ctx {
@@ -358,8 +404,37 @@ FR_NODISCARD fr_status fr_engine_sync_log(struct fr_engine *engine, fr_lsn *ret_
 void fr_engine_flush_main(void *arg);
 void fr_engine_compact_main(void *arg);
 
-/* The first failure of a background job stops all writing. */
+/*
+ * engine_trouble.c. Whether a failure leaves all as it was before; this thread's failure ends all
+ * writing; it was a job's, which may pass; a job has succeeded; why no write can be taken, or
+ * FR_OK.
+ */
+bool fr_failure_is_passing(const struct fr_error *error);
 void fr_engine_fail_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
+
+/* What has failed was no job; but if it was a sync, that ends all writing, too. Takes mu. */
+void fr_engine_note_failure(struct fr_engine *engine);
+
+void fr_engine_job_failed_locked(struct fr_engine *engine, struct fr_trouble *trouble)
+        FR_REQUIRES(engine->mu);
+void fr_engine_job_done_locked(struct fr_engine *engine, struct fr_trouble *trouble)
+        FR_REQUIRES(engine->mu);
+FR_NODISCARD fr_status fr_engine_check_writable_locked(struct fr_engine *engine)
+        FR_REQUIRES(engine->mu);
+
+/* The background thread's own: wait until it is time for another attempt. */
+void fr_engine_await_retry_locked(struct fr_engine *engine, struct fr_trouble *trouble)
+        FR_REQUIRES(engine->mu);
+
+/*
+ * For those who wait for a job: have it tried now, and answer how many failures it takes to say
+ * that an attempt has failed which began after this call; and, for each time they wake up, FR_OK to
+ * go on waiting, or the failure.
+ */
+uint64_t fr_engine_kick_locked(struct fr_engine *engine, struct fr_trouble *trouble, bool running)
+        FR_REQUIRES(engine->mu);
+FR_NODISCARD fr_status fr_engine_trouble_locked(struct fr_engine *engine,
+        struct fr_trouble *trouble, uint64_t enough) FR_REQUIRES(engine->mu);
 
 /* engine_write.c: the active memtable takes no more; in the line of writers, or as their leader. */
 FR_NODISCARD fr_status fr_engine_seal(struct fr_engine *engine);
@@ -372,6 +447,23 @@ FR_NODISCARD fr_status fr_engine_seal_locked(struct fr_engine *engine) FR_REQUIR
  */
 FR_NODISCARD fr_status fr_engine_take_turn(struct fr_engine *engine, fr_status (*turn)(void *ctx),
         void *ctx);
+
+/*
+ * engine_pressure.c: what is owed has changed with the view; the rate of writers; hold the leading
+ * writer, and so the line behind it, until its bytes may go on, without the lock while it waits;
+ * wait until a memtable may be sealed, or say why none will.
+ */
+void fr_engine_assess_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
+double fr_engine_rate_locked(struct fr_engine *engine, uint64_t now_us) FR_REQUIRES(engine->mu);
+void fr_engine_pace_locked(struct fr_engine *engine, size_t bytes) FR_REQUIRES(engine->mu);
+FR_NODISCARD fr_status fr_engine_make_room_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu);
+
+/*
+ * The leading writer asks before its group touches anything: whether the disk has space for so many
+ * bytes; and if not, for each batch, whether it may go on all the same, or FR_ERR_NOSPACE.
+ */
+bool fr_engine_has_space(struct fr_engine *engine, size_t bytes);
+FR_NODISCARD fr_status fr_engine_admit(struct fr_engine *engine, fr_slice batch);
 
 /* The live snapshots, ascending, with the newest moment last; the caller frees them. */
 FR_NODISCARD fr_status fr_engine_copy_snapshots_locked(struct fr_engine *engine,

@@ -3,6 +3,7 @@
  * nobody anything.
  */
 #include "base/alloc.h"
+#include "io/env.h"
 #include "lsm/engine_priv.h"
 #include "lsm/events.h"
 
@@ -134,6 +135,9 @@ static void read_locked(struct fr_engine *engine, struct fr_engine_stats *stats)
     stats->flushing = engine->flushing;
     stats->compacting = engine->compacting;
     stats->stall = engine->stall;
+    double rate = fr_engine_rate_locked(engine, fr_env_now_us(engine->env));
+    stats->rate_now = rate >= FR_PACE_FREE ? 0 : (uint64_t)(rate * 1e6);
+    stats->limited_us = fr_rate_limiter_waited_us(&engine->limiter);
     for (size_t i = 0; i < engine->snapshot_count; i++)
         stats->snapshot_count += engine->snapshots[i].count;
     stats->snapshot_oldest = engine->snapshot_count > 0 ? engine->snapshots[0].seq : 0;

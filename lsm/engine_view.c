@@ -120,5 +120,6 @@ fr_status fr_engine_publish_view_locked(struct fr_engine *engine, struct fr_vers
     atomic_store_explicit(&engine->current_view, view, memory_order_seq_cst);
     fr_engine_unpark_views(engine);
     fr_view_unref(before);
+    fr_engine_assess_locked(engine);
     return FR_OK;
 }

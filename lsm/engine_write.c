@@ -10,6 +10,9 @@
  *
  * Memory is reserved before the log is touched: what is in the log must get into the memtable. A
  * failed append that the log has survived fails that writer alone; a failed sync ends all writing.
+ *
+ * Before all that the group is held until the pace allows its bytes, and what the disk has no space
+ * for is refused (lsm/engine_pressure.c).
  */
 #include <inttypes.h>
 
@@ -21,30 +24,6 @@
 /* The most that a leader takes along: latency for company. */
 #define GROUP_BYTES_MAX ((size_t)1 << 20)
 #define GROUP_COUNT_MAX 64
-
-/* From so many tables in level 0 on each group waits a little, and more with each table. */
-#define SLOW_LEVEL0  12
-#define SLOW_STEP_US 200
-#define SLOW_US_MAX  20000
-
-void fr_engine_fail_locked(struct fr_engine *engine)
-{
-    if (engine->background_error.status == FR_OK) {
-        fr_error_save(&engine->background_error);
-        fr_engine_tell_failure(engine, &engine->background_error);
-    }
-    fr_cond_broadcast(&engine->work);
-    fr_cond_broadcast(&engine->progress);
-}
-
-/* Why no write can be taken, or FR_OK. */
-static fr_status check_writable_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
-{
-    if (engine->log == NULL) return FR_FAIL(FR_ERR_READONLY, "the store is open for reading only");
-    if (engine->background_error.status == FR_OK) return FR_OK;
-    return fr_error_set(FR_ERR_POISONED, engine->background_error.os_error, __FILE__, __LINE__,
-            "writing has stopped: %.400s", engine->background_error.text);
-}
 
 fr_status fr_engine_seal_locked(struct fr_engine *engine)
 {
@@ -65,30 +44,6 @@ fr_status fr_engine_seal_locked(struct fr_engine *engine)
     }
     fr_cond_broadcast(&engine->work);
 out:
-    return st;
-}
-
-/* Let flush and compaction keep up: wait where there is no room, slow down before that. */
-static fr_status make_room_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
-{
-    uint64_t start_us = 0;
-    fr_status st;
-
-    while ((st = check_writable_locked(engine)) == FR_OK &&
-            engine->sealed_count >= engine->options.sealed_max) {
-        if (start_us == 0) start_us = fr_env_now_us(engine->env);
-        fr_engine_stall_locked(engine, FR_STALL_MEMTABLES);
-        fr_cond_wait(&engine->progress, &engine->mu);
-    }
-    size_t tables = engine->view->version->levels[0].count;
-    if (st == FR_OK && tables > SLOW_LEVEL0) {
-        uint64_t wait_us = FR_MIN((tables - SLOW_LEVEL0) * SLOW_STEP_US, (uint64_t)SLOW_US_MAX);
-        if (start_us == 0) start_us = fr_env_now_us(engine->env);
-        fr_engine_stall_locked(engine, FR_STALL_LEVEL0);
-        (void)fr_cond_wait_for(&engine->progress, &engine->mu, wait_us);
-    }
-    fr_engine_stall_locked(engine, FR_STALL_NONE);
-    if (start_us != 0) engine->stats.stall_us += fr_env_now_us(engine->env) - start_us;
     return st;
 }
 
@@ -122,7 +77,7 @@ static fr_status reserve(struct fr_engine *engine, size_t bytes, size_t count,
     if (st == FR_OK && fr_engine_seals_early(engine, memtable)) st = FR_ERR_FULL;
     if (st == FR_ERR_FULL) {
         fr_mutex_lock(&engine->mu);
-        st = make_room_locked(engine);
+        st = fr_engine_make_room_locked(engine);
         if (st == FR_OK) st = fr_engine_seal_locked(engine);
         fr_mutex_unlock(&engine->mu);
         if (st < 0) return st;
@@ -139,7 +94,24 @@ static void set_status(struct fr_writer *w, fr_status status)
     if (status < 0) fr_error_save(&w->error);
 }
 
-/* Append each batch; the sequence numbers of one that fails are not given to another. */
+/* Refuse those for which there is no space on the disk; whether any is left. */
+static bool admit_group(struct fr_engine *engine, struct fr_writer *last, size_t *bytes,
+        size_t *count)
+{
+    if (FR_LIKELY(fr_engine_has_space(engine, *bytes))) return true;
+    *bytes = *count = 0;
+    for (struct fr_writer *w = engine->writers_first;; w = w->next) {
+        set_status(w, fr_engine_admit(engine, w->batch));
+        if (w->status == FR_OK) {
+            *bytes += w->batch.size;
+            *count += w->count;
+        }
+        if (w == last) return *count > 0;
+    }
+}
+
+/* Append each batch that was admitted; the sequence numbers of one that fails are not given to
+ * another. */
 static fr_seq append_group(struct fr_engine *engine, struct fr_writer *last, fr_seq seq,
         bool *ret_sync, uint64_t *ret_log_bytes)
 {
@@ -147,7 +119,10 @@ static fr_seq append_group(struct fr_engine *engine, struct fr_writer *last, fr_
         enum fr_wal_class class = w->durability == FR_DURABLE_NONE ? FR_WAL_NONE : FR_WAL_OS;
         fr_lsn end;
 
-        set_status(w, fr_wal_writer_append(engine->log, &w->batch, 1, seq, class, &end));
+        if (w->status == FR_OK) {
+            set_status(w, fr_wal_writer_append(engine->log, &w->batch, 1, seq, class, &end));
+            if (w->status < 0) fr_engine_note_failure(engine);
+        }
         if (w->status == FR_OK) {
             seq += w->count;
             *ret_log_bytes += w->batch.size;
@@ -189,6 +164,7 @@ static void commit_group(struct fr_engine *engine, struct fr_writer *last, size_
     fr_lsn durable;
     fr_status st;
 
+    if (!admit_group(engine, last, &bytes, &count)) return;
     st = reserve(engine, bytes, count, &memtable);
     if (st < 0) {
         fail_group(engine, last, st);
@@ -252,7 +228,7 @@ static fr_status wait_and_write(struct fr_engine *engine, struct fr_writer *me)
     size_t bytes, operations;
 
     fr_mutex_lock(&engine->mu);
-    fr_status st = check_writable_locked(engine);
+    fr_status st = fr_engine_check_writable_locked(engine);
     if (st < 0) {
         fr_mutex_unlock(&engine->mu);
         return st;
@@ -262,12 +238,13 @@ static fr_status wait_and_write(struct fr_engine *engine, struct fr_writer *me)
     bool waited = engine->writers_first != me;
     wait_turn_locked(engine, me);
     if (!me->done && me->seal) {
-        st = make_room_locked(engine);
+        st = fr_engine_make_room_locked(engine);
         if (st == FR_OK) st = take_turn_locked(engine, me);
         set_status(me, st);
         finish_group_locked(engine, me, me);
     } else if (!me->done) {
         struct fr_writer *last = gather_locked(engine, &bytes, &operations);
+        fr_engine_pace_locked(engine, bytes);
         fr_mutex_unlock(&engine->mu);
         commit_group(engine, last, bytes, operations);
         fr_mutex_lock(&engine->mu);
@@ -314,9 +291,15 @@ fr_status fr_engine_sync(struct fr_engine *engine)
     fr_lsn durable;
 
     fr_mutex_lock(&engine->mu);
-    fr_status st = check_writable_locked(engine);
+    fr_status st = fr_engine_check_writable_locked(engine);
     fr_mutex_unlock(&engine->mu);
-    if (st == FR_OK) st = fr_engine_sync_log(engine, &durable);
+    if (st < 0) return st;
+    st = fr_engine_sync_log(engine, &durable);
+    if (st < 0) {
+        fr_mutex_lock(&engine->mu);
+        fr_engine_fail_locked(engine);
+        fr_mutex_unlock(&engine->mu);
+    }
     return st;
 }
 

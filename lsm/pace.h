@@ -84,14 +84,15 @@ double fr_pace_rate(const struct fr_pace_speeds *speeds, const struct fr_pace_de
 
 /*
  * A bucket of bytes: filled at a rate, up to what that makes in FR_PACE_BURST_US, and emptied by
- * writes, also below nothing; what is missing then is waited for. The leading writer's own.
+ * writes, also below nothing; what is missing then is waited for. The leading writer's own. Time
+ * that was lost otherwise is not made up for beyond that: a burst would only be waited for later.
  */
 struct fr_pace_bucket {
     double bytes;
     uint64_t filled_us; /* 0: not in use */
 };
 
-#define FR_PACE_BURST_US 4000
+#define FR_PACE_BURST_US 500
 
 /* Fill it up to now at that rate. A bucket that was not in use begins empty. */
 void fr_pace_fill(struct fr_pace_bucket *bucket, double rate, uint64_t now_us);

@@ -82,6 +82,16 @@ struct fr_db_options {
 
     uint64_t memory_budget_max; /* what it may be raised to with full effect (0: as it is) */
     const struct fr_event_hooks *hooks; /* see event.h; copied (NULL) */
+
+    /*
+     * Free space of the disk that writes leave alone, so that deletes, and the compaction that
+     * makes them count, have room on a full one (64 MiB, and at most a sixteenth of the disk; 0:
+     * none).
+     */
+    uint64_t disk_reserve;
+
+    /* Bytes a second that flush and compaction write; flush goes first (0: no limit). */
+    uint64_t background_rate;
 };
 
 /* Fill in the defaults. */
@@ -177,9 +187,11 @@ FR_API fr_status fr_db_close(struct fr_db *db);
 
 /*
  * All of these: FR_ERR_LIMIT for a key, value or batch beyond the limits, FR_ERR_NOSPACE,
- * FR_ERR_IO, FR_ERR_READONLY, FR_ERR_NOMEM: nothing was changed. FR_ERR_POISONED: an earlier
- * failure of the disk has stopped all writing; the words say which. After FR_ERR_IO of a sync it is
- * unknown whether the write survives; reopening tells.
+ * FR_ERR_IO, FR_ERR_READONLY, FR_ERR_NOMEM: nothing was changed. FR_ERR_NOSPACE and FR_ERR_NOMEM
+ * end by themselves when there is space or memory again; deletes are taken on a disk that is full
+ * but for the reserve. FR_ERR_POISONED: an earlier failure of the disk has stopped all writing; the
+ * words say which. After FR_ERR_IO of a sync it is unknown whether the write survives; reopening
+ * tells.
  */
 FR_API FR_NODISCARD fr_status fr_db_put(struct fr_db *db, const struct fr_write_options *how,
         const void *key, size_t key_size, const void *value, size_t value_size);
@@ -338,6 +350,13 @@ FR_API FR_NODISCARD fr_status fr_db_ingest(struct fr_db *db, const char *const *
  */
 FR_API FR_NODISCARD fr_status fr_db_refresh(struct fr_db *db);
 
+/*
+ * Bytes a second that flush and compaction may write from now on, in place of the option
+ * background_rate; 0 for no limit. Too low a rate slows writers down in the end.
+ */
+FR_API FR_NODISCARD fr_status fr_db_set_background_rate(struct fr_db *db,
+        uint64_t bytes_per_second);
+
 /* Counters and sizes, for people and for monitoring. The caller sets size. */
 struct fr_db_stats {
     size_t size;
@@ -359,11 +378,17 @@ struct fr_db_stats {
     uint64_t compaction_write_bytes;
     uint64_t flush_count;
     uint64_t compaction_count;
-    uint64_t stall_us; /* that writers were slowed down */
+    uint64_t stall_us; /* that writers were slowed down, all in all */
     uint64_t cache_hits;
     uint64_t cache_misses;
     uint64_t cache_bytes;
     uint64_t filter_useful; /* reads of a block that a filter saved */
+    uint64_t stop_us;       /* of stall_us: that they stood still, for want of memory */
+    uint64_t stop_count;    /* how often */
+    uint64_t write_rate;    /* bytes a second to which writers are slowed now; 0: they are not */
+    uint64_t refused_count; /* writes for which the disk had no space */
+    uint64_t retry_count;   /* flushes and compactions that failed and were tried again */
+    uint64_t limited_us;    /* that they waited for background_rate */
 };
 
 FR_API FR_NODISCARD fr_status fr_db_stats_get(struct fr_db *db, struct fr_db_stats *ret_stats);

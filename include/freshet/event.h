@@ -74,7 +74,7 @@ struct fr_event_file {
 enum fr_event_stall_reason {
     FR_STALL_NONE = 0,      /* they do not */
     FR_STALL_MEMTABLES = 1, /* as many memtables as may be are waiting for their flush */
-    FR_STALL_LEVEL0 = 2,    /* many tables in level 0: each write waits a little */
+    FR_STALL_PACE = 2,      /* flush or compaction falls behind: writes go at its speed */
     FR_STALL_REASONS = 3    /* how many there are */
 };
 
