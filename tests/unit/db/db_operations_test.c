@@ -668,7 +668,7 @@ Test(table_writer, leaves_nothing_if_it_is_not_finished)
 
 /* ---- following */
 
-TestSuite(follower, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(follower, .init = set_up, .fini = tear_down, .timeout = 110);
 
 Test(follower, sees_the_newest_state_when_it_asks_for_it)
 {
@@ -852,7 +852,8 @@ Test(follower, sees_whole_batches_and_never_goes_back)
 
     struct fr_db *reader = open_at("store", true);
     pthread_create(&thread, NULL, count_up, &c);
-    for (int i = 0; i < 300; i++) {
+    /* Few rounds where the writer is fast: what there is to read grows with each. */
+    for (int i = 0; i < 100 && (i < 20 || before < 20000); i++) {
         uint64_t acked = atomic_load(&c.acked);
         fr_status st = fr_db_refresh(reader);
         if (st == FR_ERR_BUSY) continue;
@@ -861,7 +862,7 @@ Test(follower, sees_whole_batches_and_never_goes_back)
         cr_assert_geq(number, acked);
         cr_assert_geq(number, before);
         cr_assert_eq(number_in(reader, "second"), number);
-        if (i % 50 == 0) cr_assert_eq(count_keys(reader), number == 0 ? 0 : number + 2);
+        if (i % 10 == 0) cr_assert_eq(count_keys(reader), number == 0 ? 0 : number + 2);
         before = number;
     }
     atomic_store(&c.stop, true);
