@@ -1,0 +1,267 @@
+/*
+ * kernels_avx512.c - with AVX-512, VBMI and VNNI: four registers of sixteen lanes.
+ *
+ * The scan is what a search spends its time in. A row of a block is one register: 16 vectors with
+ * four bytes each, two groups of four signs in a byte. Four tables of sixteen bytes fill a register
+ * too, and VPERMB looks 64 bytes up in it by six bits: the group's four signs, and which of the
+ * four tables. The byte's place in its vector says the latter. VPDPBUSD then adds the four answers
+ * of each vector to its sum of 32 bits. So a row costs a load, a shift, and twice three
+ * instructions.
+ */
+#include <immintrin.h>
+
+#include "base/cpu.h"
+#include "spfresh/kernels_priv.h"
+
+#define REGISTERS 4
+static_assert(REGISTERS * 16 == FR_LANES, "a register has sixteen lanes");
+
+struct lanes {
+    __m512 v[REGISTERS];
+};
+
+/* See the definition for the order. */
+FR_INLINE float fold(const struct lanes *lanes)
+{
+    const __m512 *v = lanes->v;
+    __m512 sixteen = _mm512_add_ps(_mm512_add_ps(v[0], v[1]), _mm512_add_ps(v[2], v[3]));
+    __m256 eight =
+            _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_extractf32x8_ps(sixteen, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+/* The mask of those of a register's lanes that are among the n left, at place i of them. */
+FR_INLINE __mmask16 left(size_t n, size_t i)
+{
+    if (n <= i) return 0;
+    return (__mmask16)(n >= i + 16 ? 0xffffu : ((1u << (n - i)) - 1) & 0xffffu);
+}
+
+FR_INLINE __m512 add_l2(__m512 sum, __m512 a, __m512 b)
+{
+    __m512 difference = _mm512_sub_ps(a, b);
+
+    return _mm512_fmadd_ps(difference, difference, sum);
+}
+
+static float l2(const float *a, const float *b, size_t n)
+{
+    struct lanes lanes = {0};
+
+    for (; n >= FR_LANES; n -= FR_LANES, a += FR_LANES, b += FR_LANES)
+        for (size_t i = 0; i < REGISTERS; i++)
+            lanes.v[i] =
+                    add_l2(lanes.v[i], _mm512_loadu_ps(a + 16 * i), _mm512_loadu_ps(b + 16 * i));
+    for (size_t i = 0; i < REGISTERS && n > 16 * i; i++)
+        lanes.v[i] = add_l2(lanes.v[i], _mm512_maskz_loadu_ps(left(n, 16 * i), a + 16 * i),
+                _mm512_maskz_loadu_ps(left(n, 16 * i), b + 16 * i));
+    return fold(&lanes);
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    struct lanes lanes = {0};
+
+    for (; n >= FR_LANES; n -= FR_LANES, a += FR_LANES, b += FR_LANES)
+        for (size_t i = 0; i < REGISTERS; i++)
+            lanes.v[i] = _mm512_fmadd_ps(_mm512_loadu_ps(a + 16 * i), _mm512_loadu_ps(b + 16 * i),
+                    lanes.v[i]);
+    for (size_t i = 0; i < REGISTERS && n > 16 * i; i++)
+        lanes.v[i] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(left(n, 16 * i), a + 16 * i),
+                _mm512_maskz_loadu_ps(left(n, 16 * i), b + 16 * i), lanes.v[i]);
+    return fold(&lanes);
+}
+
+static struct fr_dots dots(const float *a, const float *b, size_t n)
+{
+    return (struct fr_dots){.ab = dot(a, b, n), .aa = dot(a, a, n), .bb = dot(b, b, n)};
+}
+
+/* The first factor must be unsigned: it is 128 more than it should be, so 128 b are taken off. */
+FR_INLINE __m512i add_dot_i8(__m512i sum, __m512i a, __m512i b)
+{
+    const __m512i sign = _mm512_set1_epi8((char)-128);
+
+    return _mm512_dpbusd_epi32(sum, _mm512_xor_si512(a, sign), b);
+}
+
+FR_INLINE __m512i add_128_times(__m512i sum, __m512i b)
+{
+    return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8((char)-128), b);
+}
+
+static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t dims)
+{
+    __m512i sum = _mm512_setzero_si512(), excess = _mm512_setzero_si512();
+    size_t i = 0;
+
+    for (; i + 64 <= dims; i += 64) {
+        __m512i y = _mm512_loadu_si512((const void *)(b + i));
+
+        sum = add_dot_i8(sum, _mm512_loadu_si512((const void *)(a + i)), y);
+        excess = add_128_times(excess, y);
+    }
+    if (i < dims) {
+        __mmask64 half = 0xffffffff;
+        __m512i y = _mm512_maskz_loadu_epi8(half, b + i);
+
+        sum = add_dot_i8(sum, _mm512_maskz_loadu_epi8(half, a + i), y);
+        excess = add_128_times(excess, y);
+    }
+    return _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, excess));
+}
+
+/* Sixteen codes as numbers. */
+FR_INLINE __m512i load_codes(const int8_t *codes)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)codes));
+}
+
+/* Codes fill the lanes, or half of them: the registers from first on. */
+FR_INLINE void add_row8(struct lanes *lanes, size_t first, const float *query, const int8_t *high)
+{
+    for (size_t i = 0; i < 2; i++)
+        lanes->v[first + i] = _mm512_fmadd_ps(_mm512_loadu_ps(query + 16 * i),
+                _mm512_cvtepi32_ps(load_codes(high + 16 * i)), lanes->v[first + i]);
+}
+
+static float dot_row8(const float *query, const int8_t *high, size_t dims)
+{
+    struct lanes lanes = {0};
+    size_t i = 0;
+
+    for (; i + FR_LANES <= dims; i += FR_LANES) {
+        add_row8(&lanes, 0, query + i, high + i);
+        add_row8(&lanes, 2, query + i + FR_CODE_DIMS, high + i + FR_CODE_DIMS);
+    }
+    if (i < dims) add_row8(&lanes, 0, query + i, high + i);
+    return fold(&lanes);
+}
+
+FR_INLINE __m512 add_row12_half(__m512 sum, const float *query, const int8_t *high, __m128i low)
+{
+    __m512i value =
+            _mm512_add_epi32(_mm512_slli_epi32(load_codes(high), 4), _mm512_cvtepu8_epi32(low));
+
+    value = _mm512_sub_epi32(value, _mm512_set1_epi32(FR_ROW_LOW_BIAS));
+    return _mm512_fmadd_ps(_mm512_loadu_ps(query), _mm512_cvtepi32_ps(value), sum);
+}
+
+FR_INLINE void add_row12(struct lanes *lanes, size_t first, const float *query, const int8_t *high,
+        const uint8_t *low)
+{
+    const __m128i nibbles = _mm_set1_epi8(15);
+    __m128i both = _mm_loadu_si128((const void *)low);
+
+    lanes->v[first] = add_row12_half(lanes->v[first], query, high, _mm_and_si128(both, nibbles));
+    lanes->v[first + 1] = add_row12_half(lanes->v[first + 1], query + 16, high + 16,
+            _mm_and_si128(_mm_srli_epi16(both, 4), nibbles));
+}
+
+static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, size_t dims)
+{
+    struct lanes lanes = {0};
+    size_t i = 0;
+
+    for (; i + FR_LANES <= dims; i += FR_LANES) {
+        add_row12(&lanes, 0, query + i, high + i, low + i / 2);
+        add_row12(&lanes, 2, query + i + FR_CODE_DIMS, high + i + FR_CODE_DIMS,
+                low + (i + FR_CODE_DIMS) / 2);
+    }
+    if (i < dims) add_row12(&lanes, 0, query + i, high + i, low + i / 2);
+    return fold(&lanes);
+}
+
+FR_INLINE __m512i add_row(__m512i sums, const uint8_t *row, const uint8_t *table)
+{
+    const __m512i nibbles = _mm512_set1_epi8(15), ones = _mm512_set1_epi8(1);
+    const __m512i which = _mm512_set1_epi32(0x30201000);
+    __m512i signs = _mm512_loadu_si512((const void *)row);
+    /* signs & nibbles | which, in one. */
+    __m512i low = _mm512_ternarylogic_epi32(signs, nibbles, which, 0xea);
+    __m512i high = _mm512_ternarylogic_epi32(_mm512_srli_epi16(signs, 4), nibbles, which, 0xea);
+
+    low = _mm512_permutexvar_epi8(low, _mm512_loadu_si512((const void *)table));
+    high = _mm512_permutexvar_epi8(high, _mm512_loadu_si512((const void *)(table + 64)));
+    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sums, low, ones), high, ones);
+}
+
+/* Two chains of additions, since one of them would wait for itself. */
+FR_INLINE __m512i sum_block(const uint8_t *block, const struct fr_scan *scan)
+{
+    __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+    const uint8_t *table = scan->table;
+    size_t row = 0;
+
+    for (; row + 2 <= scan->row_count; row += 2) {
+        even = add_row(even, block, table);
+        odd = add_row(odd, block + FR_BLOCK_ROW_SIZE, table + FR_TABLE_ROW_SIZE);
+        block += 2 * FR_BLOCK_ROW_SIZE;
+        table += 2 * FR_TABLE_ROW_SIZE;
+    }
+    if (row < scan->row_count) even = add_row(even, block, table);
+    return _mm512_add_epi32(even, odd);
+}
+
+static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+        float ret_bounds[FR_BLOCK_VECTORS])
+{
+    __m512 sums = _mm512_cvtepi32_ps(sum_block(block, scan));
+    const uint8_t *adds = block + scan->row_count * FR_BLOCK_ROW_SIZE;
+    __m512 add = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)adds));
+    __m512 factor =
+            _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(adds + 2 * FR_BLOCK_VECTORS)));
+    __m512 product = _mm512_fmadd_ps(_mm512_set1_ps(scan->step), sums,
+            _mm512_set1_ps(scan->base + scan->slack));
+    __m512 bounds =
+            _mm512_fmadd_ps(factor, product, _mm512_add_ps(add, _mm512_set1_ps(scan->offset)));
+
+    _mm512_storeu_ps(ret_bounds, bounds);
+    return _mm512_cmp_ps_mask(bounds, _mm512_set1_ps(scan->limit), _CMP_LE_OQ);
+}
+
+/* Sums and differences of floats half apart, where half is less than a register's sixteen. */
+FR_INLINE __m512 mix_within(__m512 x)
+{
+    const __m512 sign = _mm512_set1_ps(-0.0f);
+
+    x = _mm512_add_ps(_mm512_permute_ps(x, 0xb1), _mm512_mask_xor_ps(x, 0xaaaa, x, sign));
+    x = _mm512_add_ps(_mm512_permute_ps(x, 0x4e), _mm512_mask_xor_ps(x, 0xcccc, x, sign));
+    x = _mm512_add_ps(_mm512_shuffle_f32x4(x, x, 0xb1), _mm512_mask_xor_ps(x, 0xf0f0, x, sign));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(x, x, 0x4e), _mm512_mask_xor_ps(x, 0xff00, x, sign));
+}
+
+static void hadamard(float *x, size_t n)
+{
+    if (n < 16) {
+        fr_kernels_scalar.hadamard(x, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 16)
+        _mm512_storeu_ps(x + i, mix_within(_mm512_loadu_ps(x + i)));
+    for (size_t half = 16; half < n; half *= 2)
+        for (size_t start = 0; start < n; start += 2 * half)
+            for (size_t i = start; i < start + half; i += 16) {
+                __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x + i + half);
+
+                _mm512_storeu_ps(x + i, _mm512_add_ps(a, b));
+                _mm512_storeu_ps(x + i + half, _mm512_sub_ps(a, b));
+            }
+}
+
+const struct fr_kernels fr_kernels_avx512 = {
+        .name = "avx512",
+        .needs = FR_CPU_AVX2 | FR_CPU_FMA | FR_CPU_F16C | FR_CPU_AVX512F | FR_CPU_AVX512BW |
+                 FR_CPU_AVX512VL | FR_CPU_AVX512DQ | FR_CPU_VBMI | FR_CPU_VNNI,
+        .l2 = l2,
+        .dot = dot,
+        .dots = dots,
+        .dot_i8 = dot_i8,
+        .dot_row8 = dot_row8,
+        .dot_row12 = dot_row12,
+        .scan = scan,
+        .hadamard = hadamard,
+};

@@ -1,0 +1,140 @@
+/* kernels_scalar.c - the definition of each kernel: short, obvious, and what others are held to. */
+#include <math.h>
+
+#include "base/coding.h"
+#include "spfresh/half.h"
+#include "spfresh/kernels_priv.h"
+
+/* The order in which lanes are added: four groups of sixteen, then one half to the other. */
+static float fold(const float lanes[FR_LANES])
+{
+    float sums[16];
+
+    for (size_t i = 0; i < 16; i++)
+        sums[i] = (lanes[i] + lanes[i + 16]) + (lanes[i + 32] + lanes[i + 48]);
+    for (size_t half = 8; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            sums[i] += sums[i + half];
+    return sums[0];
+}
+
+static float l2(const float *a, const float *b, size_t n)
+{
+    float lanes[FR_LANES] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        float difference = a[i] - b[i];
+        lanes[i % FR_LANES] = fmaf(difference, difference, lanes[i % FR_LANES]);
+    }
+    return fold(lanes);
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float lanes[FR_LANES] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        lanes[i % FR_LANES] = fmaf(a[i], b[i], lanes[i % FR_LANES]);
+    return fold(lanes);
+}
+
+static struct fr_dots dots(const float *a, const float *b, size_t n)
+{
+    return (struct fr_dots){.ab = dot(a, b, n), .aa = dot(a, a, n), .bb = dot(b, b, n)};
+}
+
+static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t dims)
+{
+    int32_t sum = 0;
+
+    for (size_t i = 0; i < dims; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static float dot_row8(const float *query, const int8_t *high, size_t dims)
+{
+    float lanes[FR_LANES] = {0};
+
+    for (size_t i = 0; i < dims; i++)
+        lanes[i % FR_LANES] = fmaf(query[i], (float)high[i], lanes[i % FR_LANES]);
+    return fold(lanes);
+}
+
+/* Of 32 dimensions the first half is in the low nibbles of 16 bytes, the second in the high ones.
+ */
+static int low_bits(const uint8_t *low, size_t i)
+{
+    uint8_t both = low[i / 32 * 16 + i % 16];
+
+    return i % 32 < 16 ? both & 15 : both >> 4;
+}
+
+static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, size_t dims)
+{
+    float lanes[FR_LANES] = {0};
+
+    for (size_t i = 0; i < dims; i++) {
+        int value = high[i] * 16 + low_bits(low, i) - FR_ROW_LOW_BIAS;
+        lanes[i % FR_LANES] = fmaf(query[i], (float)value, lanes[i % FR_LANES]);
+    }
+    return fold(lanes);
+}
+
+/* What the tables give for one vector's signs; a byte has two groups of four. */
+static uint32_t sum_of_lane(const uint8_t *block, const struct fr_scan *scan, size_t lane)
+{
+    uint32_t sum = 0;
+
+    for (size_t row = 0; row < scan->row_count; row++) {
+        const uint8_t *bytes = block + row * FR_BLOCK_ROW_SIZE + lane * 4;
+        const uint8_t *table = scan->table + row * FR_TABLE_ROW_SIZE;
+
+        for (size_t i = 0; i < 4; i++)
+            sum += table[i * 16 + (bytes[i] & 15u)] + table[64 + i * 16 + (bytes[i] >> 4)];
+    }
+    return sum;
+}
+
+static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+        float ret_bounds[FR_BLOCK_VECTORS])
+{
+    const uint8_t *adds = block + scan->row_count * FR_BLOCK_ROW_SIZE;
+    const uint8_t *factors = adds + sizeof(uint16_t) * FR_BLOCK_VECTORS;
+    uint32_t wanted = 0;
+
+    for (size_t lane = 0; lane < FR_BLOCK_VECTORS; lane++) {
+        float add = fr_half_to_float(fr_get_u16(adds + 2 * lane));
+        float factor = fr_half_to_float(fr_get_u16(factors + 2 * lane));
+        float product =
+                fmaf(scan->step, (float)sum_of_lane(block, scan, lane), scan->base + scan->slack);
+
+        ret_bounds[lane] = fmaf(factor, product, add + scan->offset);
+        if (ret_bounds[lane] <= scan->limit) wanted |= 1u << lane;
+    }
+    return wanted;
+}
+
+static void hadamard(float *x, size_t n)
+{
+    for (size_t half = 1; half < n; half *= 2)
+        for (size_t i = 0; i < n; i++) {
+            if (i & half) continue;
+            float a = x[i], b = x[i + half];
+
+            x[i] = a + b;
+            x[i + half] = a - b;
+        }
+}
+
+const struct fr_kernels fr_kernels_scalar = {
+        .name = "scalar",
+        .l2 = l2,
+        .dot = dot,
+        .dots = dots,
+        .dot_i8 = dot_i8,
+        .dot_row8 = dot_row8,
+        .dot_row12 = dot_row12,
+        .scan = scan,
+        .hadamard = hadamard,
+};
