@@ -8,11 +8,12 @@
 #include "base/rng.h"
 #include "io/dir.h"
 #include "io/env.h"
+#include "io/file.h"
 #include "lsm/table.h"
 #include "lsm/table_builder.h"
 
 /* The identity of all of them: "FRESHET PREBUILT" in place of a store's, and a number. */
-static const struct fr_file_id prebuilt_id = {
+const struct fr_file_id fr_prebuilt_id = {
         .store = {0x2054454853455246u, 0x544c495542455250u}, .number = 1};
 
 #define SEQ 1
@@ -55,7 +56,7 @@ fr_status fr_prebuilt_new(struct fr_env *env, const char *path,
     FR_TRY(fr_dir_open_parent(env, path, &p->dir, p->name));
     FR_TRY(check_free(p));
     (void)snprintf(p->beside, sizeof(p->beside), "%016" PRIx64 ".unfinished", fr_rng_entropy());
-    FR_TRY(fr_table_builder_open_as(p->dir, p->beside, &prebuilt_id, &table, &p->builder));
+    FR_TRY(fr_table_builder_open_as(p->dir, p->beside, &fr_prebuilt_id, &table, &p->builder));
     *ret_prebuilt = FR_TAKE(p);
 out:
     fr_prebuilt_free(p);
@@ -151,6 +152,14 @@ void fr_prebuilt_free(struct fr_prebuilt *p)
 
 /* ---- reading */
 
+/* Where the block of an entry stands, for words. */
+static uint64_t offset_of(const struct fr_table *table, const struct fr_entry *entry)
+{
+    struct fr_table_spot spot;
+
+    return fr_table_locate(table, entry->key, entry->seq, &spot) == FR_OK ? spot.handle.offset : 0;
+}
+
 static fr_status check_kept(const struct fr_table *table, const struct fr_entry *entry)
 {
     bool put = entry->kind == FR_KIND_PUT, expires = (entry->flags & FR_ENTRY_EXPIRES) != 0;
@@ -160,8 +169,18 @@ static fr_status check_kept(const struct fr_table *table, const struct fr_entry 
             entry->key.size > 0 && entry->key.size <= FR_KEY_SIZE_MAX &&
             entry->value.size <= FR_VALUE_SIZE_MAX)
         return FR_OK;
-    return FR_FAIL(FR_ERR_CORRUPT, "%s: an entry that no table writer writes",
-            fr_table_path(table));
+    return FR_FAIL(FR_ERR_CORRUPT,
+            "%s: the block at %" PRIu64 " has an entry that no table writer writes",
+            fr_table_path(table), offset_of(table, entry));
+}
+
+static uint64_t data_end(const struct fr_table *table)
+{
+    size_t count = fr_table_block_count(table);
+
+    if (count == 0) return FR_TABLE_HEADER_SIZE;
+    struct fr_table_spot last = fr_table_spot_at(table, count - 1);
+    return last.handle.offset + last.handle.size;
 }
 
 /* That keys ascend strictly follows from the order of entries, as all have one number. */
@@ -173,8 +192,9 @@ static fr_status check_entries(struct fr_table *table)
 
     (void)fr_table_ranges(table, &ranges);
     if (ranges > 0)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: range deletes, which no table writer writes",
-                fr_table_path(table));
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s: range deletes at %" PRIu64 " or behind, which no table writer writes",
+                fr_table_path(table), data_end(table));
     FR_TRY(fr_table_iter_new(table, NULL, &it));
     while ((st = fr_iter_next(it)) == FR_OK)
         FR_TRY(check_kept(table, &it->entry));
@@ -182,6 +202,39 @@ static fr_status check_entries(struct fr_table *table)
 out:
     fr_iter_close(it);
     return st;
+}
+
+/* Whether a file begins as a table does; true if that cannot be read, as nothing says otherwise. */
+static bool begins_as_table(struct fr_dir *dir, const char *name)
+{
+    struct fr_file *file = NULL;
+    uint8_t magic[8];
+    bool begins = true;
+    fr_status st;
+
+    FR_TRY(fr_file_open(dir, name, 0, &file));
+    FR_TRY(fr_file_read_exact(file, 0, magic, sizeof(magic)));
+    begins = fr_get_u64(magic) == FR_TABLE_MAGIC;
+out:
+    fr_file_close(file);
+    return begins;
+}
+
+/*
+ * A table whose end is damaged is one all the same, as far as it goes; what has neither end is
+ * something else, and nobody should look for what has damaged it.
+ */
+static fr_status open_table(struct fr_dir *dir, const char *name, struct fr_table **ret_table)
+{
+    struct fr_error error = {.size = sizeof(error)};
+    fr_status st = fr_table_open_as(dir, name, &fr_prebuilt_id, NULL, ret_table);
+
+    if (st != FR_ERR_CORRUPT) return st;
+    fr_error_save(&error);
+    if (!begins_as_table(dir, name))
+        return FR_FAIL(FR_ERR_FOREIGN, "%s/%s: is no table: does not begin as one, at 0",
+                fr_dir_path(dir), name);
+    return fr_error_restore(&error);
 }
 
 fr_status fr_prebuilt_open(struct fr_env *env, const char *path, struct fr_table **ret_table)
@@ -192,7 +245,7 @@ fr_status fr_prebuilt_open(struct fr_env *env, const char *path, struct fr_table
     fr_status st;
 
     FR_TRY(fr_dir_open_parent(env, path, &dir, name));
-    FR_TRY(fr_table_open_as(dir, name, &prebuilt_id, NULL, &table));
+    FR_TRY(open_table(dir, name, &table));
     FR_TRY(fr_table_verify(table, NULL, NULL));
     FR_TRY(check_entries(table));
     *ret_table = FR_TAKE(table);

@@ -17,6 +17,7 @@
 #include "base/status.h"
 
 struct fr_env;
+struct fr_file_id;
 struct fr_prebuilt;
 struct fr_table;
 
@@ -50,9 +51,13 @@ FR_NODISCARD fr_status fr_prebuilt_finish(struct fr_prebuilt *prebuilt);
 /* Free it; what was not finished is removed. NULL is fine. */
 void fr_prebuilt_free(struct fr_prebuilt *prebuilt);
 
+/* The identity that all of them have. */
+extern const struct fr_file_id fr_prebuilt_id;
+
 /*
  * Open a prebuilt table and check every byte and entry of it. FR_ERR_CORRUPT, FR_ERR_TOO_NEW,
- * FR_ERR_MISSING; FR_ERR_FOREIGN: a table, but no prebuilt one. One reference.
+ * FR_ERR_MISSING; FR_ERR_FOREIGN: a table, but no prebuilt one, or no table at all, as neither its
+ * first bytes nor its last are a table's. One reference.
  */
 FR_NODISCARD fr_status fr_prebuilt_open(struct fr_env *env, const char *path,
         struct fr_table **ret_table);

@@ -157,7 +157,8 @@ static fr_status load_properties(struct fr_table *t)
 
     FR_TRY(meta_frame(t, handle, FR_FRAME_PROPERTIES, &frame));
     if (frame.compression != FR_CODEC_NONE)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: compressed properties", fr_table_path(t));
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the properties at %" PRIu64 " are compressed",
+                fr_table_path(t), handle->offset);
     FR_TRY(fr_table_properties_get(frame.stored, fr_table_path(t), handle->offset, &t->properties));
 out:
     return st;
@@ -198,14 +199,17 @@ static fr_status take_range(struct fr_table *t, const struct fr_entry *entry)
 
     if (entry->kind != FR_KIND_DELETE_RANGE || entry->flags != 0 || entry->seq == 0 ||
             fr_slice_compare(entry->key, entry->value) >= 0)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges hold something else", fr_table_path(t));
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges at %" PRIu64 " hold something else",
+                fr_table_path(t), t->handles[HANDLE_RANGES].offset);
     if (last != NULL && fr_slice_equal(last->start, entry->key)) {
         range.start = last->start;
         if (!fr_slice_equal(last->end, range.end))
-            return FR_FAIL(FR_ERR_CORRUPT, "%s: ranges overlap", fr_table_path(t));
+            return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges at %" PRIu64 " overlap",
+                    fr_table_path(t), t->handles[HANDLE_RANGES].offset);
     } else {
         if (last != NULL && fr_slice_compare(last->end, entry->key) > 0)
-            return FR_FAIL(FR_ERR_CORRUPT, "%s: ranges overlap", fr_table_path(t));
+            return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges at %" PRIu64 " overlap",
+                    fr_table_path(t), t->handles[HANDLE_RANGES].offset);
         range.start = fr_arena_copy(&t->range_keys, entry->key);
         if (range.start.data == NULL)
             return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for ranges", fr_table_path(t));
@@ -262,7 +266,8 @@ static fr_status walk_index(struct fr_table *t, const struct fr_block_handle *ha
     fr_block_iter_init(&it);
     FR_TRY(meta_frame(t, handle, type, &frame));
     if (frame.compression != FR_CODEC_NONE)
-        FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: a compressed index", fr_table_path(t)));
+        FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: the index at %" PRIu64 " is compressed",
+                fr_table_path(t), handle->offset));
     FR_TRY(fr_block_open(frame.stored, fr_table_path(t), handle->offset, &block));
     FR_TRY(fr_block_iter_set(&it, &block));
     while ((st = fr_iter_next(&it.iter)) == FR_OK) {
@@ -302,7 +307,8 @@ static fr_status take_data_handle(struct fr_table *t, const struct fr_entry *ent
 
     if (index->count > 0 && fr_entry_compare(separator(index, last), separator_seq(index, last),
                                     entry->key, entry->seq) >= 0)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the index is out of order", fr_table_path(t));
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the index is out of order where it leads to %" PRIu64,
+                fr_table_path(t), handle->offset);
     fr_buf_append(&index->handles, handle, sizeof(*handle));
     fr_buf_append(&index->keys, entry->key.data, entry->key.size);
     fr_buf_u64(&index->ends, index->keys.size);

@@ -64,10 +64,14 @@ static fr_status verify_header(struct verify *v)
     FR_TRY(fr_file_read_exact(v->table->file, 0, header, sizeof(header)));
     fr_file_id_put(id, &v->table->id);
     if (fr_get_u64(header) != FR_TABLE_MAGIC ||
-            fr_get_u32(header + 60) != fr_crc32c_mask(fr_crc32c(0, header, 60)) ||
-            fr_get_u32(header + 8) != FR_TABLE_VERSION || fr_get_u32(header + 12) != 0 ||
-            memcmp(header + 16, id, sizeof(id)) != 0)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header is damaged", path);
+            fr_get_u32(header + 60) != fr_crc32c_mask(fr_crc32c(0, header, 60)))
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is damaged", path);
+    if (fr_get_u32(header + 8) != FR_TABLE_VERSION || fr_get_u32(header + 12) != 0)
+        return FR_FAIL(FR_ERR_TOO_NEW,
+                "%s: the header at 0 says version %" PRIu32 ", features %" PRIx32, path,
+                fr_get_u32(header + 8), fr_get_u32(header + 12));
+    if (memcmp(header + 16, id, sizeof(id)) != 0)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is another file's", path);
 out:
     return st;
 }
@@ -132,8 +136,9 @@ static fr_status verify_hash(struct verify *v)
     while (v->offset + v->window.size < end)
         FR_TRY(move_window(v, end));
     if (!fr_hash128_equal(fr_hash128_get(&v->hash), v->table->hash))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the content does not match its hash",
-                fr_table_path(v->table));
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s: what is before the footer at %" PRIu64 " does not match its hash",
+                fr_table_path(v->table), end);
 out:
     return st;
 }
@@ -238,8 +243,9 @@ static fr_status verify_counts(const struct verify *v)
             said->append_count != seen->append_count || said->key_count != seen->key_count ||
             said->raw_value_bytes != seen->raw_value_bytes || said->range_count != ranges ||
             said->block_count != fr_table_block_count(v->table))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the properties count other entries than there are",
-                fr_table_path(v->table));
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s: the properties, at %" PRIu64 " or behind, count other entries than there are",
+                fr_table_path(v->table), v->table->data_end);
     return FR_OK;
 }
 
