@@ -119,6 +119,28 @@ bool fr_wal_segment_fits(const struct fr_wal_segment *s, uint32_t payload_size)
     return fr_wal_next_place(s->at) + fr_wal_group_extent(payload_size) <= room_end(s->size);
 }
 
+unsigned fr_wal_segment_successors(const struct fr_wal_segment *s, uint64_t batch_size,
+        uint64_t segment_size)
+{
+    uint32_t most = fr_wal_segment_payload_max(segment_size);
+    uint64_t at = s->at, end = room_end(s->size);
+    unsigned count = 0;
+
+    while (batch_size > 0) {
+        uint64_t step = FR_MIN(batch_size, (uint64_t)most);
+        uint64_t extent = fr_wal_group_extent((uint32_t)step);
+
+        if (fr_wal_next_place(at) + extent > end) {
+            count++;
+            at = FR_WAL_HEADER_SIZE;
+            end = room_end(segment_size);
+        }
+        at = fr_wal_next_place(at) + extent;
+        batch_size -= step;
+    }
+    return count;
+}
+
 /* Move size bytes from the parts, and continue the crc over them. */
 static uint32_t copy_parts(uint8_t *to, struct fr_wal_parts *from, size_t size, uint32_t crc)
 {

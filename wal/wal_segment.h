@@ -86,6 +86,13 @@ uint32_t fr_wal_segment_payload_max(uint64_t segment_size);
 /* Whether a group finds room; a seal does so always. */
 bool fr_wal_segment_fits(const struct fr_wal_segment *segment, uint32_t payload_size);
 
+/*
+ * How many more segments, of that size, a batch of so many bytes goes on in, as a chain of groups
+ * of the largest size.
+ */
+unsigned fr_wal_segment_successors(const struct fr_wal_segment *segment, uint64_t batch_size,
+        uint64_t segment_size);
+
 /* A place in a list of slices, from which payloads are taken one after the other. */
 struct fr_wal_parts {
     const fr_slice *part;

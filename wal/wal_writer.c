@@ -26,12 +26,13 @@ struct fr_wal_writer {
     struct fr_wal_segment *segments; /* in use, oldest first; the last one is current */
     struct fr_wal_segment *unsynced; /* of them, the oldest that may not be durable */
     struct fr_wal_segment *current;
-    struct fr_wal_segment *blank; /* the next one, or NULL */
+    struct fr_wal_segment *blank; /* the next ones, in their order, or NULL */
+    unsigned blank_count;
     struct fr_wal_segment *spares;
     unsigned spare_count;
     uint64_t file_bytes; /* of all files */
     bool syncing;        /* one thread is, from `unsynced` on: these stay in the list */
-    bool preparing;      /* one thread makes the blank */
+    bool preparing;      /* one thread makes a blank */
     bool begun;          /* the current segment's header is durable */
     bool sealed;         /* there is no more to come */
     bool failed;         /* for good; failure says why */
@@ -128,31 +129,79 @@ static fr_status make_blank(struct fr_wal_writer *w, struct fr_wal_segment *spar
     return st;
 }
 
-/* Returns with a blank segment in place, or why there is none. Gives up the lock meanwhile. */
-static fr_status prepare_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
+static void add_blank_locked(struct fr_wal_writer *w, struct fr_wal_segment *blank)
+        FR_REQUIRES(w->mu)
+{
+    struct fr_wal_segment **end = &w->blank;
+
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = blank;
+    w->blank_count++;
+}
+
+/*
+ * Returns with so many blank segments in place, or why there are less. Gives up the lock while it
+ * makes one or waits for one, but not if there are enough.
+ */
+static fr_status prepare_locked(struct fr_wal_writer *w, unsigned count) FR_REQUIRES(w->mu)
 {
     struct fr_wal_segment *blank = NULL;
-    fr_status st;
+    fr_status st = FR_OK;
 
-    while (w->preparing)
-        fr_cond_wait(&w->changed, &w->mu);
-    if (w->blank != NULL) return FR_OK;
-    struct fr_wal_segment *spare = take_spare_locked(w);
-    w->preparing = true;
-    fr_mutex_unlock(&w->mu);
-    st = make_blank(w, spare, &blank);
-    fr_mutex_lock(&w->mu);
-    w->preparing = false;
-    w->blank = blank;
-    fr_cond_broadcast(&w->changed);
+    while (w->blank_count < count && st == FR_OK) {
+        if (w->preparing) {
+            fr_cond_wait(&w->changed, &w->mu);
+            continue;
+        }
+        struct fr_wal_segment *spare = take_spare_locked(w);
+        w->preparing = true;
+        fr_mutex_unlock(&w->mu);
+        st = make_blank(w, spare, &blank);
+        fr_mutex_lock(&w->mu);
+        w->preparing = false;
+        if (st == FR_OK) add_blank_locked(w, blank);
+        fr_cond_broadcast(&w->changed);
+    }
     return st;
+}
+
+/* The last of more blanks than one, out of the list; NULL if there are no more. */
+static struct fr_wal_segment *take_surplus(struct fr_wal_writer *w)
+{
+    struct fr_wal_segment **last = &w->blank, *surplus = NULL;
+
+    fr_mutex_lock(&w->mu);
+    if (w->blank_count > 1) {
+        while ((*last)->next != NULL)
+            last = &(*last)->next;
+        surplus = FR_TAKE(*last);
+        w->blank_count--;
+    }
+    fr_mutex_unlock(&w->mu);
+    return surplus;
+}
+
+/* A full disk is no place for files in advance. The first error is the one to tell. */
+static fr_status drop_surplus_locked(struct fr_wal_writer *w, fr_status st) FR_REQUIRES(w->mu)
+{
+    struct fr_error error = {.size = sizeof(error)};
+    struct fr_wal_segment *s;
+
+    if (st >= 0) return st;
+    fr_error_save(&error);
+    fr_mutex_unlock(&w->mu);
+    while ((s = take_surplus(w)) != NULL)
+        (void)!discard(w, s);
+    fr_mutex_lock(&w->mu);
+    return fr_error_restore(&error);
 }
 
 fr_status fr_wal_writer_prepare(struct fr_wal_writer *w)
 {
     fr_mutex_lock(&w->mu);
     fr_status st = check_locked(w);
-    if (st == FR_OK) st = prepare_locked(w);
+    if (st == FR_OK) st = prepare_locked(w, 1);
     fr_mutex_unlock(&w->mu);
     return st;
 }
@@ -161,7 +210,7 @@ fr_status fr_wal_writer_prepare(struct fr_wal_writer *w)
 static void begin_locked(struct fr_wal_writer *w, struct fr_wal_link previous, fr_lsn first)
         FR_REQUIRES(w->mu)
 {
-    struct fr_wal_segment *s = FR_TAKE(w->blank);
+    struct fr_wal_segment *s = w->blank;
     struct fr_wal_header header = {.kind = w->options.kind,
             .epoch = w->options.epoch,
             .first = first,
@@ -171,6 +220,8 @@ static void begin_locked(struct fr_wal_writer *w, struct fr_wal_link previous, f
 
     FR_ASSERT(fr_file_name_parse(s->name, &kind, &header.number));
     FR_ASSERT(header.number > previous.number);
+    w->blank = FR_TAKE(s->next);
+    w->blank_count--;
     memcpy(header.store, w->options.store, FR_STORE_ID_SIZE);
     fr_wal_segment_begin(s, &header);
     if (w->current != NULL)
@@ -278,7 +329,7 @@ fr_status fr_wal_writer_sync(struct fr_wal_writer *w, fr_lsn *ret_durable)
  */
 static fr_status rotate_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
 {
-    fr_status st = prepare_locked(w);
+    fr_status st = prepare_locked(w, 1);
 
     if (st < 0) return st;
     FR_TRY(check_locked(w)); /* the lock was given up */
@@ -296,6 +347,26 @@ static fr_status make_room_locked(struct fr_wal_writer *w, uint32_t size) FR_REQ
     return rotate_locked(w);
 }
 
+/*
+ * Have all the segments there that a batch of several groups goes on in, so that it cannot find
+ * half of its way that there is no room: whoever reads half a batch as the log's end may not read
+ * on behind it, so that would be the end of writing. While the lock is given up a sync may end the
+ * block that is written to, hence the second count.
+ */
+static fr_status make_way_locked(struct fr_wal_writer *w, uint64_t size) FR_REQUIRES(w->mu)
+{
+    fr_status st = FR_OK;
+    unsigned count;
+
+    while ((count = fr_wal_segment_successors(w->current, size, w->options.segment_size)) >
+            w->blank_count) {
+        FR_TRY(prepare_locked(w, count));
+        FR_TRY(check_locked(w));
+    }
+out:
+    return drop_surplus_locked(w, st);
+}
+
 /* A batch as one group, or as a chain of groups of the largest size. */
 static fr_status add_batch_locked(struct fr_wal_writer *w, const fr_slice *parts, uint64_t size,
         uint64_t tag) FR_REQUIRES(w->mu)
@@ -304,10 +375,14 @@ static fr_status add_batch_locked(struct fr_wal_writer *w, const fr_slice *parts
     uint64_t left = size;
     bool first = true;
 
+    if (size > w->payload_max) {
+        fr_status st = make_way_locked(w, size);
+        if (st < 0) return st;
+    }
     do {
         uint32_t step = (uint32_t)FR_MIN(left, (uint64_t)w->payload_max);
         fr_status st = make_room_locked(w, step);
-        if (st < 0) return first ? st : poison_locked(w, st); /* half a batch is in the log */
+        if (st < 0) return first ? st : poison_locked(w, st); /* it was published by halves */
         struct fr_wal_group group = {.type = FR_WAL_DATA,
                 .tag = tag,
                 .size = step,
@@ -489,7 +564,7 @@ static fr_status begin_log(struct fr_wal_writer *w)
     bool goes_on = o->previous.number > 0;
 
     fr_mutex_lock(&w->mu);
-    fr_status st = prepare_locked(w);
+    fr_status st = prepare_locked(w, 1);
     if (st == FR_OK) {
         w->start = fr_wal_round_up(goes_on ? o->previous.lsn : o->start);
         /* Not up to the rounded start: this segment's header is not durable yet. */
@@ -536,15 +611,18 @@ static void close_all(struct fr_wal_segment *s)
 
 void fr_wal_writer_close(struct fr_wal_writer *w)
 {
-    struct fr_wal_segment *spare;
+    struct fr_wal_segment *spare, *blank;
 
     if (w == NULL) return;
     close_all(w->segments);
     /* A failed rotation may have left a seal that promises a successor: then the file stays. */
-    if (w->failed)
-        fr_wal_segment_close(w->blank);
-    else if (w->blank != NULL)
-        (void)!discard(w, w->blank);
+    while ((blank = w->blank) != NULL) {
+        w->blank = blank->next;
+        if (w->failed)
+            fr_wal_segment_close(blank);
+        else
+            (void)!discard(w, blank);
+    }
     while ((spare = w->spares) != NULL) {
         w->spares = spare->next;
         (void)!discard(w, spare);

@@ -19,8 +19,9 @@
  *
  * The first failure of a write or a sync ends it all: there is no second try, and all that comes
  * later answers FR_ERR_POISONED with the words of the first. A successor that cannot be made
- * (FR_ERR_NOSPACE above all) does no harm yet, unless a batch was half written: the append has
- * failed, nothing of it is in the log, and it may be tried again.
+ * (FR_ERR_NOSPACE above all) does no harm yet: the append has failed, nothing of it is in the log,
+ * and it may be tried again. A batch that goes over several segments has them all made before its
+ * first byte is written.
  */
 #ifndef FR_WAL_WAL_WRITER_H
 #define FR_WAL_WAL_WRITER_H

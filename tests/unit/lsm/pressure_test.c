@@ -304,6 +304,53 @@ Test(pressure, without_a_reserve_nothing_is_refused_in_advance)
     close_machine(&s);
 }
 
+/* Many keys in one batch, of which the store has all or none. */
+static fr_status put_large(struct store *s, size_t count)
+{
+    uint32_t first = s->next_version + 1;
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    uint8_t bytes[VALUE_BYTES];
+    char text[32];
+    fr_slice all;
+
+    for (size_t i = 0; i < count; i++)
+        must(fr_batch_add_put(&batch, key_of(i, text, sizeof(text)),
+                value_of(i, ++s->next_version, bytes)));
+    must(fr_batch_finish(&batch, &all));
+    cr_assert_gt(all.size, 8 * s->options.log_segment_size);
+    fr_status st = fr_engine_write(s->engine, all, batch.count, FR_DURABLE_OS);
+    for (size_t i = 0; i < count && st == FR_OK; i++)
+        s->versions[i] = first + (uint32_t)i;
+    fr_batch_deinit(&batch);
+    return st;
+}
+
+Test(pressure, a_batch_larger_than_log_segments_is_taken_or_refused_as_a_whole)
+{
+    unsigned refusals = 0;
+    static struct store s;
+
+    for (uint64_t kept = 0; kept < 4 * MIB; kept += 307 * KIB) {
+        uint64_t free_bytes, total_bytes;
+        open_machine(&s, 32 * MIB);
+        open_engine(&s);
+        put_many(&s, 100);
+        must(fr_engine_wait_idle(s.engine));
+        must(fr_dir_space(s.outer, &free_bytes, &total_bytes));
+        take_space(&s, free_bytes - kept);
+        fr_status st = put_large(&s, 1000);
+        if (st < 0) must_be(FR_ERR_NOSPACE, st);
+        refusals += st < 0;
+        check_all(&s);
+        give_space(&s);
+        fr_env_sleep_us(s.env, MOMENT_US);
+        must(put_large(&s, 1000));
+        go_on(&s);
+        close_machine(&s);
+    }
+    cr_assert(refusals > 3 && refusals < 13, "%u", refusals);
+}
+
 /* The same on a real file system, with seven megabytes of space. */
 Test(pressure, a_full_tmpfs_loses_nothing_and_ends_when_there_is_space)
 {

@@ -160,6 +160,44 @@ Test(wal_writer, a_successor_that_finds_no_room_does_no_harm)
     cr_assert_eq(log_.batch_count, 2);
 }
 
+/* Six segments, of which so many can be made. */
+static void refuse_big_batch(uint64_t made)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_CREATE),
+            .os_error = ENOSPC,
+            .nth = made + 1,
+            .forever = true};
+    static uint8_t bytes[60000];
+    fr_slice part = fr_slice_of(bytes, sizeof(bytes));
+    fr_lsn before = fr_wal_writer_end(log_.writer), end;
+
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_NOSPACE, fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &end));
+    cr_assert_eq(fr_wal_writer_end(log_.writer), before);
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 1);
+    /* What was made in vain is not kept from those who need the space. */
+    cr_assert_leq(fr_wal_writer_bytes(log_.writer), 2 * FR_WAL_SEGMENT_SIZE_MIN);
+    test_log_append(&log_, "s");
+    fr_sim_fault_clear(log_.world.sim);
+}
+
+Test(wal_writer, a_batch_over_many_segments_that_finds_no_room_does_no_harm)
+{
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    for (uint64_t made = 0; made < 5; made++)
+        refuse_big_batch(made);
+    test_log_append_big(&log_, 60000);
+    cr_assert_gt(fr_wal_writer_segment_count(log_.writer), 5);
+    /* And no file was made in advance that was not used. */
+    cr_assert_eq(fr_wal_writer_bytes(log_.writer),
+            fr_wal_writer_segment_count(log_.writer) * FR_WAL_SEGMENT_SIZE_MIN);
+    test_log_append(&log_, "b");
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a s s s s s b ");
+    cr_assert_eq(log_.batch_count, 8);
+}
+
 Test(wal_writer, a_failed_sync_ends_it_with_the_first_words)
 {
     struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC)};
