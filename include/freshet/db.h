@@ -207,7 +207,8 @@ FR_API FR_NODISCARD fr_status fr_db_delete_range(struct fr_db *db,
 
 /*
  * Put a fragment behind the value, or behind nothing if there is none. Costs what the fragment
- * costs: the value is not read.
+ * costs: the value is not read. So its size is not known either, and fragments can take it beyond
+ * 256 MiB: it is kept in parts then, and every read puts it together.
  */
 FR_API FR_NODISCARD fr_status fr_db_append(struct fr_db *db, const struct fr_write_options *how,
         const void *key, size_t key_size, const void *fragment, size_t fragment_size);

@@ -40,6 +40,7 @@ Test(db_limits, of_keys_and_values)
             {1, 0, FR_OK},
             {1, 1, FR_OK},
             {KEY_MAX, 1, FR_OK},
+            {KEY_MAX, 0, FR_OK},
             {KEY_MAX + 1, 1, FR_ERR_LIMIT},
             {SIZE_MAX, 1, FR_ERR_LIMIT},
             {1, VALUE_MAX + 1, FR_ERR_LIMIT},
@@ -52,7 +53,41 @@ Test(db_limits, of_keys_and_values)
         fr_status st = fr_db_put(db, NULL, bytes, cases[i].key, bytes, cases[i].value);
         cr_assert_eq(st, cases[i].status, "case %zu: %s", i, fr_status_name(st));
         cr_assert_eq(test_store_number(db, "seq.last") - seq, st == FR_OK ? 1 : 0);
+        seq = test_store_number(db, "seq.last");
+        st = fr_db_append(db, NULL, bytes, cases[i].key, bytes, cases[i].value);
+        cr_assert_eq(st, cases[i].status, "append %zu: %s", i, fr_status_name(st));
+        cr_assert_eq(test_store_number(db, "seq.last") - seq, st == FR_OK ? 1 : 0);
     }
+}
+
+/* The same keys to read, to delete, and as bounds; a refused one leaves a batch what it was. */
+Test(db_limits, of_keys_in_all_other_calls)
+{
+    static const struct {
+        size_t key;
+        fr_status status;
+    } cases[] = {{0, FR_ERR_MISUSE}, {KEY_MAX, FR_OK}, {KEY_MAX + 1, FR_ERR_LIMIT}};
+    struct fr_pinned value;
+    struct fr_batch *batch;
+
+    must(fr_batch_new(&batch));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t size = cases[i].key, count = fr_batch_count(batch), held = fr_batch_bytes(batch);
+        fr_status status = cases[i].status;
+        must(fr_db_put(db, NULL, bytes, KEY_MAX, "v", 1));
+        fr_status st = fr_db_get(db, NULL, bytes, size, &value);
+        cr_assert_eq(st, status, "%zu: %s", size, fr_status_name(st));
+        if (st == FR_OK) fr_pinned_release(&value);
+        cr_assert_eq(fr_batch_put(batch, bytes, size, "v", 1), status);
+        cr_assert_eq(fr_batch_append(batch, bytes, size, "v", 1), status);
+        cr_assert_eq(fr_batch_delete(batch, bytes, size), status);
+        cr_assert_eq(fr_batch_count(batch) - count, status == FR_OK ? 3 : 0);
+        cr_assert(status == FR_OK || fr_batch_bytes(batch) == held);
+        uint64_t seq = test_store_number(db, "seq.last");
+        cr_assert_eq(fr_db_delete(db, NULL, bytes, size), status);
+        cr_assert_eq(test_store_number(db, "seq.last") - seq, status == FR_OK ? 1 : 0);
+    }
+    fr_batch_free(batch);
 }
 
 Test(db_limits, of_addresses)
