@@ -354,12 +354,34 @@ static void write_holder(struct fr_file *file)
     fr_error_clear();
 }
 
+/*
+ * The file is ours. Its name may have been removed while somebody else had it, who then has another
+ * file; the directory is the same one for all.
+ */
+static fr_status lock_itself(struct fr_dir_lock *lock)
+{
+    const struct fr_dir *dir = lock->dir;
+    int rc;
+
+    if (dir->env->ops->dir_lock == NULL) return FR_OK;
+    do
+        rc = dir->env->ops->dir_lock(dir->env->ctx, dir->handle);
+    while (rc == -EINTR);
+    if (rc == -EAGAIN)
+        return FR_FAIL(FR_ERR_BUSY,
+                "%s: held by somebody else, from whom the lock file %s was taken away", dir->path,
+                lock->file->path);
+    lock->dir_held = rc == 0;
+    return FR_OK;
+}
+
 fr_status fr_dir_lock(struct fr_dir *dir, const char *name, struct fr_dir_lock **ret_lock)
 {
     struct fr_dir_lock *lock = FR_NEW(struct fr_dir_lock);
     fr_status st;
 
     if (lock == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for its lock", dir->path);
+    lock->dir = dir;
     FR_TRY(open_lock_file(dir, name, &lock->file));
     int rc;
     do
@@ -374,6 +396,7 @@ fr_status fr_dir_lock(struct fr_dir *dir, const char *name, struct fr_dir_lock *
         goto out;
     }
     lock->held = true;
+    FR_TRY(lock_itself(lock));
     write_holder(lock->file);
     *ret_lock = FR_TAKE(lock);
 out:
@@ -384,6 +407,7 @@ out:
 void fr_dir_unlock(struct fr_dir_lock *lock)
 {
     if (lock == NULL) return;
+    if (lock->dir_held) lock->dir->env->ops->dir_unlock(lock->dir->env->ctx, lock->dir->handle);
     if (lock->held) lock->file->env->ops->file_unlock(lock->file->env->ctx, lock->file->handle);
     fr_file_close(lock->file);
     fr_free(lock);

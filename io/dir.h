@@ -87,8 +87,10 @@ void fr_dir_names_deinit(struct fr_dir_names *names);
 
 /*
  * Hold the directory against every other process, and every other handle of this one, until
- * fr_dir_unlock(). The lock is a file which is created if it is not there and stays; its text says
- * who held it last. It dies with the process. FR_ERR_BUSY: somebody has it, with who in words.
+ * fr_dir_unlock(), which comes before the directory is closed. The lock is on a file which is
+ * created if it is not there and stays, and whose text says who held it last; and on the directory
+ * itself, where the file system can do that, so that it stays a lock when somebody removes the
+ * file. It dies with the process. FR_ERR_BUSY: somebody has it, with who in words.
  */
 FR_NODISCARD fr_status fr_dir_lock(struct fr_dir *dir, const char *name,
         struct fr_dir_lock **ret_lock);

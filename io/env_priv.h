@@ -77,6 +77,10 @@ struct fr_backend_ops {
     int (*file_lock)(void *ctx, fr_handle file);
     void (*file_unlock)(void *ctx, fr_handle file);
 
+    /* The same on an open directory. Any other failure: this file system has no such locks. */
+    int (*dir_lock)(void *ctx, fr_handle dir);
+    void (*dir_unlock)(void *ctx, fr_handle dir);
+
     /* Files. */
     int (*file_open)(void *ctx, fr_handle dir, const char *name, unsigned flags,
             struct fr_open_result *ret_result);
@@ -181,8 +185,10 @@ struct fr_file {
 };
 
 struct fr_dir_lock {
+    struct fr_dir *dir; /* borrowed */
     struct fr_file *file;
     bool held;
+    bool dir_held;
 };
 
 /*

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -247,6 +248,23 @@ static void posix_file_unlock(void *ctx, fr_handle file)
     (void)fcntl((int)file, F_OFD_SETLK, &lock);
 }
 
+/*
+ * Of another kind, because those of a range of bytes are for files that are open for writing, which
+ * a directory never is. Tied to the open file description just so. Where it is made of one of the
+ * former after all (NFS), it fails.
+ */
+static int posix_dir_lock(void *ctx, fr_handle dir)
+{
+    (void)ctx;
+    return answer(flock((int)dir, LOCK_EX | LOCK_NB));
+}
+
+static void posix_dir_unlock(void *ctx, fr_handle dir)
+{
+    (void)ctx;
+    (void)flock((int)dir, LOCK_UN);
+}
+
 static int open_regular(int dir, const char *name, int os_flags)
 {
     struct stat st = {0};
@@ -434,6 +452,8 @@ static const struct fr_backend_ops posix_ops = {
         .dir_space = posix_dir_space,
         .file_lock = posix_file_lock,
         .file_unlock = posix_file_unlock,
+        .dir_lock = posix_dir_lock,
+        .dir_unlock = posix_dir_unlock,
         .file_open = posix_file_open,
         .file_close = posix_file_close,
         .file_read = posix_file_read,

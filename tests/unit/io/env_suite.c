@@ -493,6 +493,26 @@ Test(TEST_SUITE, a_lock_keeps_every_other_handle_out_until_it_is_released)
     fr_dir_unlock(second);
 }
 
+Test(TEST_SUITE, a_lock_whose_file_was_removed_keeps_every_other_handle_out_all_the_same)
+{
+    struct fr_dir_lock *lock, *second;
+    struct fr_dir *other;
+
+    must(fr_dir_open(world.env, fr_dir_path(world.dir), 0, &other));
+    must(fr_dir_lock(world.dir, "LOCK", &lock));
+    for (int i = 0; i < 3; i++) {
+        if (i < 2) must(fr_dir_unlink(world.dir, "LOCK"));
+        must_be(FR_ERR_BUSY, fr_dir_lock(other, "LOCK", &second));
+        must_say("/LOCK was taken away");
+    }
+    fr_dir_unlock(lock);
+    must(fr_dir_lock(other, "LOCK", &second));
+    must_be(FR_ERR_BUSY, fr_dir_lock(world.dir, "LOCK", &lock));
+    must_say("/LOCK: held by ");
+    fr_dir_unlock(second);
+    fr_dir_close(other);
+}
+
 Test(TEST_SUITE, replace_gives_a_name_new_bytes)
 {
     struct fr_file *file;
