@@ -85,13 +85,30 @@ static void forget_manifest(struct fr_follow *f)
     fr_manifest_reader_close(FR_TAKE(f->manifest));
 }
 
+/* A directory without SUPER: tell a store that has lost it from what never was one. */
+static fr_status fail_without_super(struct fr_engine *engine)
+{
+    const char *path = fr_dir_path(engine->dir);
+    enum fr_file_kind kind;
+    struct fr_dir_names names;
+    uint64_t number;
+    bool any = false;
+
+    if (fr_dir_list(engine->dir, &names) == FR_OK) {
+        for (size_t i = 0; i < names.count; i++)
+            any |= fr_file_name_parse(names.names[i], &kind, &number) && kind != FR_FILE_LOCK;
+        fr_dir_names_deinit(&names);
+    }
+    return FR_FAIL(FR_ERR_MISSING, any ? "%s: a store without its SUPER" : "%s: there is no store",
+            path);
+}
+
 static fr_status read_super(struct fr_engine *engine, struct fr_super *ret_super)
 {
     bool first = engine->super.manifest == 0;
     fr_status st = fr_super_read(engine->dir, ret_super);
 
-    if (st == FR_ERR_MISSING && first)
-        return FR_FAIL(FR_ERR_MISSING, "%s: there is no store", fr_dir_path(engine->dir));
+    if (st == FR_ERR_MISSING && first) return fail_without_super(engine);
     if (st < 0) return st;
     if (!first && memcmp(ret_super->store, engine->store, FR_STORE_ID_SIZE) != 0)
         return FR_FAIL(FR_ERR_FOREIGN, "%s: is another store now", fr_dir_path(engine->dir));

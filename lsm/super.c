@@ -1,5 +1,6 @@
 #include "lsm/super.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -65,6 +66,9 @@ static fr_status consider(struct fr_file *file, uint64_t offset, struct fr_super
     fr_free(bytes);
     if (st == FR_ERR_IO) return FR_OK;
     if (st == FR_ERR_CORRUPT) return FR_OK; /* the other copies decide */
+    if (st == FR_ERR_TOO_NEW)
+        return FR_FAIL(st, "%s: the superblock at %" PRIu64 " is of a later version",
+                fr_file_path(file), offset);
     if (st < 0) return st;
     if (*ret_found && best->generation >= super.generation) return FR_OK;
     *best = super;

@@ -193,9 +193,11 @@ static fr_status check_footer(struct fr_value_file *f, const uint8_t *footer)
 
     fr_file_id_put(id, &f->meta.id);
     if (fr_get_u64(footer + 72) != FR_VALUE_MAGIC)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: does not end as a value file does", path);
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: does not end as a value file does, at %" PRIu64, path,
+                f->data_end);
     if (fr_get_u32(footer + 68) != fr_crc32c_mask(fr_crc32c(0, footer, 68)))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the footer has a wrong checksum", path);
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the footer at %" PRIu64 " has a wrong checksum", path,
+                f->data_end);
     if (fr_get_u32(footer + 64) != FR_VALUE_VERSION)
         return FR_FAIL(FR_ERR_TOO_NEW, "%s: version %" PRIu32, path, fr_get_u32(footer + 64));
     if (memcmp(id, footer + 32, sizeof(id)) != 0)
@@ -659,7 +661,7 @@ static fr_status verify_header(struct fr_value_file *f, const uint8_t *page)
     if (fr_get_u64(page) != FR_VALUE_MAGIC || fr_get_u32(page + 8) != FR_VALUE_VERSION ||
             fr_get_u32(page + 12) != 0 || memcmp(page + 16, id, sizeof(id)) != 0 ||
             fr_get_u32(page + 40) != fr_crc32c_mask(fr_crc32c(0, page, 40)))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header is damaged", fr_file_path(f->file));
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is damaged", fr_file_path(f->file));
     return FR_OK;
 }
 
@@ -677,8 +679,9 @@ static fr_status verify_hash(struct fr_value_file *f, uint8_t *chunk)
         fr_hash128_add(&hash, chunk, size);
     }
     if (!fr_hash128_equal(fr_hash128_get(&hash), f->meta.hash))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the content does not match its hash",
-                fr_file_path(f->file));
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s: what is before the footer at %" PRIu64 " does not match its hash",
+                fr_file_path(f->file), f->data_end);
 out:
     return st;
 }

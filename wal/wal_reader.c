@@ -487,8 +487,8 @@ static fr_status judge_newer(struct fr_wal_reader *r, struct found *f, struct en
     fr_lsn limit = FR_MAX(ending->lsn, r->options.start);
     struct traces traces = {0};
 
-    if (f->file_size < FR_WAL_HEADER_SIZE) return FR_OK;
     if (!f->valid && ending->broken == NULL) ending->broken = f;
+    if (f->file_size < FR_WAL_HEADER_SIZE) return FR_OK;
     ending->reach += f->file_size;
     r->at = f;
     r->check_seed = fr_wal_check_seed(r->options.store, f->number);
@@ -559,24 +559,42 @@ static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict,
     return st < 0 ? st : FR_END;
 }
 
-/* The file in which the log should begin, if it has begun. */
-static bool has_start(const struct fr_wal_reader *r)
+/* The file in which the log begins, as far as somebody knows that it has begun; or NULL. */
+static const struct found *find_start(const struct fr_wal_reader *r)
 {
-    if (r->options.number == 0) return r->options.start == 0 || r->file_count > 0;
     for (size_t i = 0; i < r->file_count; i++)
-        if (r->files[i].number == r->options.number) return true;
-    return false;
+        if (r->options.number == 0 || r->files[i].number == r->options.number) return &r->files[i];
+    return NULL;
+}
+
+/* None of the files has a header that counts, and one of them should. */
+static fr_status fail_without_start(const struct fr_wal_reader *r, const struct found *start)
+{
+    char name[FR_FILE_NAME_SIZE];
+
+    if (start != NULL)
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s/%s: header at 0 is damaged; the log was durable up to LSN %" PRIu64,
+                fr_dir_path(r->dir), start->name, r->options.durable);
+    if (r->options.number == 0)
+        return FR_FAIL(FR_ERR_MISSING,
+                "%s: no segment of the log, which was durable up to LSN %" PRIu64,
+                fr_dir_path(r->dir), r->options.durable);
+    fr_file_name_format(fr_wal_file_kind(r->options.kind), r->options.number, name);
+    return FR_FAIL(FR_ERR_MISSING,
+            "%s/%s: is not there; the log begins in it, and was durable up to LSN %" PRIu64,
+            fr_dir_path(r->dir), name, r->options.durable);
 }
 
 static fr_status judge_empty(struct fr_wal_reader *r)
 {
+    bool begun = r->options.number != 0 || r->options.start != 0;
+    const struct found *start = find_start(r);
     struct ending ending = {.sealed = true};
 
     r->stands_in = 0;
-    if (r->options.durable > r->options.start || !has_start(r))
-        return FR_FAIL(FR_ERR_MISSING,
-                "%s: no segment of the log, which was durable up to %" PRIu64, fr_dir_path(r->dir),
-                r->options.durable);
+    if (r->options.durable > r->options.start || (begun && start == NULL))
+        return fail_without_start(r, start);
     r->end.verdict = FR_WAL_END_OPEN;
     fr_status st = judge_newer_files(r, &ending);
     return st < 0 ? st : FR_END;

@@ -1,6 +1,9 @@
 /* db_limits_test.c - what is just allowed, what is just not, and paths that are no stores. */
 #define FR_ALLOW_MALLOC
+#include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 #include "tests/unit/db/test_store.h"
 
@@ -139,4 +142,45 @@ Test(db_limits, of_paths)
     must_not_open(name, "create=no", FR_ERR_MISSING);
     cr_assert_neq(access(name, F_OK), 0);
     cr_assert_eq(fr_db_open("", &options, &other), FR_ERR_MISUSE);
+}
+
+/* The same directory, mounted once more so that it takes no writes. */
+static void mount_read_only(const char *at)
+{
+    unsigned long again = MS_REMOUNT | MS_BIND | MS_RDONLY;
+
+    if (geteuid() != 0) cr_skip_test("only root can mount");
+    if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+            mount(path, at, NULL, MS_BIND, NULL) == 0 && mount("none", at, NULL, again, NULL) == 0)
+        return;
+    int os_error = errno;
+    rmdir(at);
+    cr_skip_test("nothing can be mounted here: %s", strerror(os_error));
+}
+
+Test(db_limits, of_a_file_system_that_takes_no_writes)
+{
+    char at[64], words[80];
+    struct fr_db_options options;
+    struct fr_pinned value;
+    struct fr_db *other;
+
+    must(fr_db_put(db, NULL, "k", 1, "v", 1));
+    must(fr_db_close(db));
+    db = NULL;
+    test_store_name(at);
+    mount_read_only(at);
+    snprintf(words, sizeof(words), "%s/LOCK", at);
+    must_fail(fr_db_open(at, NULL, &other), FR_ERR_READONLY, words);
+    fr_db_options_init(&options);
+    options.read_only = true;
+    must(fr_db_open(at, &options, &other));
+    must(fr_db_get(other, NULL, "k", 1, &value));
+    cr_assert_eq(value.size, 1);
+    fr_pinned_release(&value);
+    cr_assert_eq(fr_db_put(other, NULL, "k", 1, "w", 1), FR_ERR_READONLY);
+    must(fr_db_refresh(other));
+    must(fr_db_close(other));
+    umount(at);
+    rmdir(at);
 }
