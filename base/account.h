@@ -7,6 +7,9 @@
  * taken off that account whoever frees it, and whenever. So nobody has to tell how much he holds,
  * and nothing that goes through fr_alloc can be forgotten.
  *
+ * Charged is what a block takes from the system: with what the allocators put in front of it and
+ * round up to, which is a tenth of small values and a thousandth of blocks.
+ *
  * Memory that is allocated while a thread works for nobody, which is how every thread begins, is on
  * no account: batches that a host fills, and values that it was given.
  */

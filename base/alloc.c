@@ -8,6 +8,10 @@
  *
  *     alignment 16:   [header][ caller's bytes ...
  *     alignment 64:   [ gap 48 ][header][ caller's bytes ...
+ *
+ * Large blocks come from the system one by one and go back to it. The C library would begin so,
+ * but learns from each that is given back to keep the next ones: then as much memory as there ever
+ * was of memtables and buffers stays with the process, whatever the store's budget is.
  */
 #define FR_ALLOW_MALLOC
 #include "base/alloc.h"
@@ -23,6 +27,14 @@
 #define HEADER_SIZE   16
 #define ALIGNMENT_MAX ((size_t)1 << 20)
 #define HUGE_PAGE     ((size_t)2 << 20)
+#define PAGE          ((size_t)4096)
+
+/* A call and a fault for each page are little beside filling such a block. */
+#define LARGE ((size_t)512 << 10)
+
+/* What the C library needs for a block besides, and rounds up to. */
+#define CHUNK_HEADER 8
+#define CHUNK_UNIT   ((size_t)16)
 
 struct header {
     uint64_t size;
@@ -38,19 +50,44 @@ static_assert(_Alignof(max_align_t) <= HEADER_SIZE, "");
 #define MAGIC_LIVE 0x66726c76u
 #define MAGIC_DEAD 0x66726478u
 
+/* Under a sanitizer all blocks are its own, or it would not see behind their ends. */
+static bool is_large(size_t size, size_t alignment)
+{
+#ifdef FR_SANITIZED
+    (void)size, (void)alignment;
+    return false;
+#else
+    return size >= LARGE && alignment <= PAGE;
+#endif
+}
+
+static size_t round_up(size_t size, size_t unit)
+{
+    return (size + unit - 1) & ~(unit - 1);
+}
+
+static void *allocate_pages(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 static void *default_allocate(void *ctx, size_t size, size_t alignment)
 {
     (void)ctx;
+    if (is_large(size, alignment)) return allocate_pages(round_up(size, PAGE));
     if (alignment <= HEADER_SIZE) return malloc(size);
-    return aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));
+    return aligned_alloc(alignment, round_up(size, alignment));
 }
 
 static void default_release(void *ctx, void *memory, size_t size, size_t alignment)
 {
     (void)ctx;
-    (void)size;
-    (void)alignment;
-    free(memory);
+    if (is_large(size, alignment))
+        (void)munmap(memory, round_up(size, PAGE));
+    else
+        free(memory);
 }
 
 static const struct fr_allocator default_allocator = {
@@ -116,6 +153,15 @@ static struct header *header_of(void *memory)
     return (struct header *)(void *)((char *)memory - HEADER_SIZE);
 }
 
+/* What a block takes from the system, as far as that can be told: this is what is charged. */
+static size_t footprint(size_t size, size_t gap)
+{
+    size_t whole = gap + size;
+
+    if (is_large(whole, gap)) return round_up(whole, PAGE);
+    return round_up(whole + CHUNK_HEADER, CHUNK_UNIT);
+}
+
 static void *allocate(size_t size, size_t alignment, fr_charge charge)
 {
     FR_ASSERT((alignment & (alignment - 1)) == 0 && alignment <= ALIGNMENT_MAX);
@@ -132,7 +178,7 @@ static void *allocate(size_t size, size_t alignment, fr_charge charge)
             .charge = charge,
             .alignment_log2 = (uint16_t)__builtin_ctzl(gap),
             .magic = MAGIC_LIVE};
-    fr_account_add(charge, size);
+    fr_account_add(charge, footprint(size, gap));
     atomic_fetch_add_explicit(&live_bytes, size, memory_order_relaxed);
     atomic_fetch_add_explicit(&live_count, 1, memory_order_relaxed);
     return raw + gap;
@@ -192,10 +238,21 @@ void fr_free(void *memory)
     size_t size = (size_t)header->size;
     size_t gap = (size_t)1 << header->alignment_log2;
     header->magic = MAGIC_DEAD;
-    fr_account_take(header->charge, size);
+    fr_account_take(header->charge, footprint(size, gap));
     atomic_fetch_sub_explicit(&live_bytes, size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&live_count, 1, memory_order_relaxed);
     allocator.release(allocator.ctx, (char *)memory - gap, gap + size, gap);
+}
+
+void fr_alloc_charge(void *memory, fr_charge charge)
+{
+    struct header *header = header_of(memory);
+    size_t bytes = footprint((size_t)header->size, (size_t)1 << header->alignment_log2);
+
+    FR_ASSERT(header->magic == MAGIC_LIVE);
+    fr_account_take(header->charge, bytes);
+    header->charge = charge;
+    fr_account_add(charge, bytes);
 }
 
 void fr_alloc_stats_get(struct fr_alloc_stats *ret_stats)

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/account.h"
 #include "base/compiler.h"
 #include "freshet/alloc.h"
 
@@ -40,6 +41,9 @@ void *fr_realloc(void *memory, size_t size);
 
 /* Give back what any of the above gave. NULL is fine. */
 void fr_free(void *memory);
+
+/* Charge it to that part from now on: for who knows only later whose it is. It has one owner. */
+void fr_alloc_charge(void *memory, fr_charge charge);
 
 /* One zeroed object of a type, or NULL. */
 #define FR_NEW(type) ((type *)fr_alloc_zeroed(1, sizeof(type)))

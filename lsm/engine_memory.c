@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "lsm/engine_priv.h"
 #include "lsm/file_writer.h"
+#include "lsm/memtable_pool.h"
 #include "lsm/table.h"
 
 /* What must be left for blocks, in parts of the budget, or memtables end early. */
@@ -67,7 +68,9 @@ bool fr_engine_seals_early(struct fr_engine *engine, const struct fr_memtable *a
     if (budget == 0 || engine->account == 0) return false;
     size_t total = fr_account_total(engine->account);
     size_t blocks = fr_account_bytes(engine->account, FR_MEMORY_BLOCKS);
-    size_t others = total - FR_MIN(total, blocks);
+    /* What waits for the next memtable is no more than that one will take. */
+    size_t waiting = engine->pool == NULL ? 0 : fr_memtable_pool_waiting(engine->pool);
+    size_t others = total - FR_MIN(total, blocks + waiting);
     if (others <= budget - budget / CACHE_PARTS) return false;
     fr_memtable_stats_get(active, &stats);
     return stats.held_bytes >=
@@ -98,6 +101,7 @@ void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *
     atomic_store_explicit(&engine->memtable_size, wanted->memtable_size, memory_order_relaxed);
     fr_mutex_unlock(&engine->mu);
     fr_engine_set_background_rate(engine, wanted->background_rate);
+    if (engine->pool != NULL) fr_memtable_pool_keep(engine->pool, wanted->memtable_size);
     if (wanted->memory_budget != 0)
         fr_cache_set_capacity(engine->cache, (size_t)wanted->memory_budget);
 }

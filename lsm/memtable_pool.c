@@ -9,13 +9,13 @@ struct waiting {
 
 struct fr_memtable_pool {
     size_t chunk_size; /* constant */
-    size_t keep_bytes; /* constant */
 
     struct fr_mutex mu; /* rank FR_RANK_LEAF */
 
     /* Guarded by mu. */
     struct waiting *chunks;
     size_t bytes;
+    size_t keep_bytes;
 };
 
 fr_status fr_memtable_pool_new(size_t chunk_size, size_t keep_bytes,
@@ -75,6 +75,32 @@ void fr_memtable_pool_give(struct fr_memtable_pool *pool, void *chunk)
     }
     fr_mutex_unlock(&pool->mu);
     if (!keep) fr_free(chunk);
+}
+
+/* One that waits beyond the limit, out of the list; NULL if there is none. */
+static struct waiting *take_surplus(struct fr_memtable_pool *pool)
+{
+    struct waiting *chunk = NULL;
+
+    fr_mutex_lock(&pool->mu);
+    if (pool->bytes > pool->keep_bytes) {
+        chunk = pool->chunks;
+        pool->chunks = chunk->next;
+        pool->bytes -= pool->chunk_size;
+    }
+    fr_mutex_unlock(&pool->mu);
+    return chunk;
+}
+
+void fr_memtable_pool_keep(struct fr_memtable_pool *pool, size_t keep_bytes)
+{
+    struct waiting *chunk;
+
+    fr_mutex_lock(&pool->mu);
+    pool->keep_bytes = keep_bytes;
+    fr_mutex_unlock(&pool->mu);
+    while ((chunk = take_surplus(pool)) != NULL)
+        fr_free(chunk);
 }
 
 size_t fr_memtable_pool_waiting(struct fr_memtable_pool *pool)

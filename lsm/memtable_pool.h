@@ -28,6 +28,9 @@ size_t fr_memtable_pool_chunk_size(const struct fr_memtable_pool *pool);
 void *fr_memtable_pool_take(struct fr_memtable_pool *pool);
 void fr_memtable_pool_give(struct fr_memtable_pool *pool, void *chunk);
 
+/* Another limit from now on; what waits beyond it goes at once. Any thread. */
+void fr_memtable_pool_keep(struct fr_memtable_pool *pool, size_t keep_bytes);
+
 /* Bytes that wait. Any thread. */
 size_t fr_memtable_pool_waiting(struct fr_memtable_pool *pool);
 

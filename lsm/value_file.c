@@ -542,6 +542,8 @@ fr_status fr_value_record_accept(struct fr_value_file *f, struct fr_cache *cache
         FR_TRY(unpack_whole(f, place, key, value, record));
     bool wanted = value.size <= KEPT_VALUE_MAX &&
                   fr_cache_wants(cache, f->meta.id.number, place->offset, (*record)->item.charge);
+    /* Until then it was its reader's own. */
+    if (wanted) fr_alloc_charge(*record, fr_cache_charge(cache));
     item = fr_cache_insert(wanted ? cache : NULL, &(*record)->item, true);
     *record = FR_CONTAINER_OF(item, struct fr_value_record, item);
 out:

@@ -171,6 +171,42 @@ Test(db_properties, show_memory_within_its_budget)
     }
 }
 
+/* Values that lie apart are cached one by one; so are the blocks that lead to them. */
+Test(db_properties, show_cached_values_within_the_budget)
+{
+    struct fr_pinned value;
+    char key[16];
+
+    test_store_fill(db, 0, 30000, 600);
+    must(fr_db_compact_range(db, NULL, 0, NULL, 0));
+    for (unsigned i = 0; i < 90000; i++) {
+        int size = snprintf(key, sizeof(key), "key%08u", i / 3 * 7919 % 30000);
+        must(fr_db_get(db, NULL, key, (size_t)size, &value));
+        fr_pinned_release(&value);
+    }
+    cr_assert_leq(number("memory.total"), (uint64_t)9 << 20);
+    cr_assert_geq(number("memory.blocks"), number("cache.bytes"));
+    cr_assert_geq(number("cache.bytes"), (uint64_t)2 << 20, "%zu", (size_t)number("cache.bytes"));
+}
+
+/* Of a store that began with a large one: what waits for its next memtables goes as well. */
+Test(db_properties, show_memtables_give_way_to_a_smaller_budget)
+{
+    struct fr_db_options options;
+
+    must(fr_db_close(db));
+    fr_db_options_init(&options);
+    must(fr_db_options_parse(&options, "memory_budget=256MiB"));
+    must(fr_db_open(path, &options, &db));
+    test_store_fill(db, 0, 30000, 1000);
+    must(fr_db_flush(db));
+    must(fr_db_wait_idle(db));
+    cr_assert_gt(number("memory.memtables"), (uint64_t)16 << 20);
+    must(fr_db_set_option(db, "memory_budget", "16MiB"));
+    cr_assert_leq(number("memory.memtables"), (uint64_t)6 << 20, "%zu",
+            (size_t)number("memory.memtables"));
+}
+
 Test(db_properties, show_the_cache_give_way_to_a_smaller_budget)
 {
     struct fr_iterator *it;

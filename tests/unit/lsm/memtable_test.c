@@ -95,6 +95,26 @@ Test(memtable, the_memory_of_one_that_is_gone_serves_the_next)
     fr_memtable_pool_free(pool);
 }
 
+Test(memtable, a_pool_with_a_smaller_limit_gives_back_what_waits_beyond_it)
+{
+    size_t budget = (size_t)8 << 20, chunk = (size_t)1 << 20;
+    struct fr_memtable_pool *pool;
+    struct fr_memtable *m;
+
+    cr_assert_eq(fr_memtable_pool_new(chunk, budget, &pool), FR_OK);
+    for (int round = 0; round < 2; round++) {
+        cr_assert_eq(fr_memtable_new(budget, pool, &m), FR_OK);
+        fill(m, budget - chunk);
+        fr_memtable_unref(m);
+        cr_assert_eq(fr_memtable_pool_waiting(pool) > 3 * chunk, round == 0);
+        fr_memtable_pool_keep(pool, 3 * chunk + 5);
+        cr_assert_eq(fr_memtable_pool_waiting(pool), 3 * chunk);
+    }
+    fr_memtable_pool_keep(pool, 0);
+    cr_assert_eq(fr_memtable_pool_waiting(pool), 0);
+    fr_memtable_pool_free(pool);
+}
+
 Test(memtable, what_is_too_large_for_a_chunk_of_the_pool_never_waits_there)
 {
     struct fr_memtable_pool *pool;
