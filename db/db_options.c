@@ -121,6 +121,7 @@ static const struct option table[] = {
                 .help = "read new tables back before they are used"},
         {.name = "disk_reserve",
                 .kind = KIND_SIZE64,
+                .changeable = true,
                 .zero = true,
                 .offset = AT(disk_reserve),
                 .least = 1,

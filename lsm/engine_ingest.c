@@ -352,8 +352,9 @@ static fr_status install(struct ingest *in)
     set_placing(engine, true);
     fr_mutex_lock(&engine->manifest_mu);
     choose_levels(in);
-    in->named = true;
     st = fr_engine_install_locked(engine, &in->output.change, NULL, &fresh);
+    /* A manifest that has got none of it is still there. */
+    in->named = st == FR_OK || engine->manifest == NULL;
     fr_mutex_unlock(&engine->manifest_mu);
     /* Before compactions, whose edits tell the last number. */
     if (st == FR_OK) atomic_store_explicit(&engine->last_seq, in->seq, memory_order_release);

@@ -124,27 +124,17 @@ out:
     return st;
 }
 
-/* The sealed memtable that a flush has written goes, unless the view cannot be made. */
-static fr_status drop_flushed_locked(struct fr_engine *engine, struct fr_version *version,
-        struct fr_memtable **ret_flushed) FR_REQUIRES(engine->mu)
+/* The sealed memtable that a flush has written. */
+static struct fr_memtable *take_flushed_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
 {
-    struct fr_sealed oldest = engine->sealed[0];
+    struct fr_memtable *flushed = engine->sealed[0].memtable;
 
     FR_ASSERT(engine->sealed_count > 0);
     engine->sealed_count--;
     memmove(&engine->sealed[0], &engine->sealed[1],
             engine->sealed_count * sizeof(engine->sealed[0]));
     engine->debt.flushing_bytes = 0;
-    fr_status st = fr_engine_publish_view_locked(engine, version);
-    if (st == FR_OK) {
-        *ret_flushed = oldest.memtable;
-        return FR_OK;
-    }
-    memmove(&engine->sealed[1], &engine->sealed[0],
-            engine->sealed_count * sizeof(engine->sealed[0]));
-    engine->sealed[0] = oldest;
-    engine->sealed_count++;
-    return st;
+    return flushed;
 }
 
 /* The active memtable makes room for a fresh one; answers it if it was empty and is nobody's now.
@@ -164,23 +154,23 @@ static struct fr_memtable *swap_active_locked(struct fr_engine *engine, struct f
     return NULL;
 }
 
-static fr_status publish(struct fr_engine *engine, const struct fr_version *base,
-        const struct fr_version_change *change, struct fr_version *version, const fr_lsn *log_end,
-        struct fr_memtable **fresh)
+/* The edit is durable: nothing here can fail. */
+static void publish(struct fr_engine *engine, const struct fr_version *base,
+        const struct fr_version_change *change, struct fr_version *version, bool flush,
+        struct fr_memtable **fresh, struct fr_view *view)
 {
     struct fr_memtable *flushed = NULL, *empty = NULL;
 
     fr_mutex_lock(&engine->mu);
     if (fresh != NULL) empty = swap_active_locked(engine, fresh);
-    fr_status st = log_end != NULL ? drop_flushed_locked(engine, version, &flushed)
-                                   : fr_engine_publish_view_locked(engine, version);
-    if (st == FR_OK) fr_version_mark_dropped(base, change);
+    if (flush) flushed = take_flushed_locked(engine);
+    fr_engine_fill_view_locked(engine, version, view);
+    fr_version_mark_dropped(base, change);
     fr_cond_broadcast(&engine->progress);
     fr_cond_broadcast(&engine->work);
     fr_mutex_unlock(&engine->mu);
     if (flushed != NULL) fr_memtable_unref(flushed);
     if (empty != NULL) fr_memtable_unref(empty);
-    return st;
 }
 
 /* Only who holds the lock changes the version; so it is the one to build on. */
@@ -231,10 +221,12 @@ fr_status fr_engine_install_locked(struct fr_engine *engine, struct fr_version_c
     struct fr_buf edit = FR_BUF_EMPTY;
     struct fr_version *base = current_version(engine), *version = NULL;
     struct fr_edit_log log_from = engine->log_from;
+    struct fr_view *view = NULL;
     fr_status st;
 
     FR_TRY(repair_locked(engine));
     FR_TRY(next_version(base, change, &version));
+    FR_TRY(fr_view_new(&view));
     fr_version_change_encode(change, &edit);
     if (log_end != NULL)
         engine->log_from = (struct fr_edit_log){
@@ -242,10 +234,9 @@ fr_status fr_engine_install_locked(struct fr_engine *engine, struct fr_version_c
     put_counters(engine, version, &edit, log_end == NULL ? NULL : &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
     FR_TRY(put_edit(engine, version, fr_buf_slice(&edit)));
-    st = publish(engine, base, change, version, log_end, fresh);
-    /* The manifest is ahead of what we know: nothing that builds on that may follow it. */
-    if (st < 0) lose_manifest(engine);
+    publish(engine, base, change, version, log_end != NULL, fresh, FR_TAKE(view));
 out:
+    fr_free(view);
     if (st < 0) engine->log_from = log_from;
     fr_version_unref(version);
     fr_version_unref(base);

@@ -97,6 +97,8 @@ void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *
     live->value_threshold = wanted->value_threshold;
     live->compress = wanted->compress;
     live->verify_tables = wanted->verify_tables;
+    live->disk_reserve = wanted->disk_reserve;
+    atomic_store_explicit(&engine->disk_reserve, wanted->disk_reserve, memory_order_relaxed);
     atomic_store_explicit(&engine->memory_budget, wanted->memory_budget, memory_order_relaxed);
     atomic_store_explicit(&engine->memtable_size, wanted->memtable_size, memory_order_relaxed);
     fr_mutex_unlock(&engine->mu);

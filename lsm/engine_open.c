@@ -536,6 +536,7 @@ static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_o
     engine->live = engine->options;
     atomic_init(&engine->memory_budget, options->memory_budget);
     atomic_init(&engine->memtable_size, options->memtable_size);
+    atomic_init(&engine->disk_reserve, options->disk_reserve);
     engine->account = fr_account_open();
     engine->spin_us_max = fr_thread_cpu_count() > 1 ? SPIN_US_MAX : 0;
     engine->writers_end = &engine->writers_first;

@@ -202,12 +202,12 @@ static uint64_t pending_bytes_locked(struct fr_engine *engine) FR_REQUIRES(engin
 }
 
 /* Ask the file system. An answer that cannot be had is no reason to refuse anything. */
-static void look_at_space(struct fr_engine *engine)
+static void look_at_space(struct fr_engine *engine, uint64_t reserve)
 {
     struct fr_space *space = &engine->space;
     uint64_t free_bytes, total_bytes;
 
-    *space = (struct fr_space){.step = SPACE_STEP_MAX};
+    *space = (struct fr_space){.step = SPACE_STEP_MAX, .reserve = reserve};
     if (fr_dir_space(engine->dir, &free_bytes, &total_bytes) < 0) return;
     fr_mutex_lock(&engine->mu);
     uint64_t pending = pending_bytes_locked(engine);
@@ -216,7 +216,7 @@ static void look_at_space(struct fr_engine *engine)
     space->wanted_bytes =
             pending + pending / 8 +
             FR_MIN(engine->options.log_segment_size + SPACE_MARGIN, total_bytes / 16) +
-            FR_MIN(engine->options.disk_reserve, total_bytes / 16);
+            FR_MIN(reserve, total_bytes / 16);
     space->is_short = free_bytes < space->wanted_bytes;
     if (space->is_short) {
         space->next_look_us = fr_env_now_us(engine->env) + SPACE_LOOK_US;
@@ -229,15 +229,17 @@ static void look_at_space(struct fr_engine *engine)
 
 bool fr_engine_has_space(struct fr_engine *engine, size_t bytes)
 {
+    uint64_t reserve = atomic_load_explicit(&engine->disk_reserve, memory_order_relaxed);
     struct fr_space *space = &engine->space;
+    bool same = space->reserve == reserve;
 
-    if (engine->options.disk_reserve == 0) return true;
-    if (FR_LIKELY(!space->is_short && bytes < space->step)) {
+    if (reserve == 0) return true;
+    if (FR_LIKELY(same && !space->is_short && bytes < space->step)) {
         space->step -= bytes;
         return true;
     }
-    if (!space->is_short || fr_env_now_us(engine->env) >= space->next_look_us)
-        look_at_space(engine);
+    if (!same || !space->is_short || fr_env_now_us(engine->env) >= space->next_look_us)
+        look_at_space(engine, reserve);
     /* One write that is larger than a step is taken if there is room for all of it. */
     if (!space->is_short && bytes > space->step)
         return space->free_bytes - space->wanted_bytes > 2 * (uint64_t)bytes;

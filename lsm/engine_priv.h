@@ -112,6 +112,7 @@ struct fr_space {
     uint64_t free_bytes;
     uint64_t wanted_bytes;
     uint64_t next_look_us; /* if short */
+    uint64_t reserve;      /* at the last look: another one is another question */
 };
 
 struct fr_engine {
@@ -194,6 +195,7 @@ struct fr_engine {
     /* Copies of live's, relaxed: a writer may be one late. */
     _Atomic(uint64_t) memory_budget;
     _Atomic(size_t) memtable_size;
+    _Atomic(uint64_t) disk_reserve;
 
     /* Handed out by fetch-add; relaxed. */
     _Atomic(uint64_t) next_number;
@@ -234,6 +236,14 @@ void fr_engine_unpark_views(struct fr_engine *engine);
 
 FR_NODISCARD fr_status fr_engine_publish_view_locked(struct fr_engine *engine,
         struct fr_version *version) FR_REQUIRES(engine->mu);
+
+/*
+ * The same in two steps, for who may not fail in the second: memory for a view, to be freed with
+ * fr_free() if it is not used; and the view, which is published.
+ */
+FR_NODISCARD fr_status fr_view_new(struct fr_view **ret_view);
+void fr_engine_fill_view_locked(struct fr_engine *engine, struct fr_version *version,
+        struct fr_view *view) FR_REQUIRES(engine->mu);
 
 /* engine_open.c: a number that no file of the store has had. For fr_wal_writer_options too. */
 uint64_t fr_engine_next_number(void *arg);

@@ -106,11 +106,20 @@ void fr_engine_unpark_views(struct fr_engine *engine)
                 memory_order_seq_cst));
 }
 
-fr_status fr_engine_publish_view_locked(struct fr_engine *engine, struct fr_version *version)
+fr_status fr_view_new(struct fr_view **ret_view)
 {
-    struct fr_view *view = FR_NEW(struct fr_view), *before = engine->view;
+    struct fr_view *view = FR_NEW(struct fr_view);
 
     if (view == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a view of the store");
+    *ret_view = view;
+    return FR_OK;
+}
+
+void fr_engine_fill_view_locked(struct fr_engine *engine, struct fr_version *version,
+        struct fr_view *view)
+{
+    struct fr_view *before = engine->view;
+
     atomic_init(&view->refs, 1);
     view->active = fr_memtable_ref(engine->active);
     for (size_t i = engine->sealed_count; i-- > 0;)
@@ -121,5 +130,13 @@ fr_status fr_engine_publish_view_locked(struct fr_engine *engine, struct fr_vers
     fr_engine_unpark_views(engine);
     fr_view_unref(before);
     fr_engine_assess_locked(engine);
-    return FR_OK;
+}
+
+fr_status fr_engine_publish_view_locked(struct fr_engine *engine, struct fr_version *version)
+{
+    struct fr_view *view = NULL;
+    fr_status st = fr_view_new(&view);
+
+    if (view != NULL) fr_engine_fill_view_locked(engine, version, view);
+    return st;
 }

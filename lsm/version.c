@@ -415,6 +415,12 @@ static fr_status count_live(struct fr_version *version)
                             "table %" PRIu64 " points to value file %" PRIu64
                             ", which is not there",
                             meta->number, meta->refs[r].file);
+                uint64_t all = version->values[at]->meta.value_bytes;
+                if (meta->refs[r].bytes > all - version->values_live[at])
+                    return FR_FAIL(FR_ERR_CORRUPT,
+                            "tables point to more than the %" PRIu64
+                            " bytes of values in value file %" PRIu64,
+                            all, meta->refs[r].file);
                 version->values_live[at] += meta->refs[r].bytes;
             }
         }

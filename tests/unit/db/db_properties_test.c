@@ -196,7 +196,7 @@ Test(db_properties, show_memtables_give_way_to_a_smaller_budget)
 
     must(fr_db_close(db));
     fr_db_options_init(&options);
-    must(fr_db_options_parse(&options, "memory_budget=256MiB"));
+    must(fr_db_options_parse(&options, "memory_budget=256MiB,sync=none"));
     must(fr_db_open(path, &options, &db));
     test_store_fill(db, 0, 30000, 1000);
     must(fr_db_flush(db));

@@ -304,6 +304,28 @@ Test(pressure, without_a_reserve_nothing_is_refused_in_advance)
     close_machine(&s);
 }
 
+Test(pressure, the_next_write_is_judged_by_a_reserve_that_was_changed)
+{
+    struct fr_engine_options options;
+    static struct store s;
+
+    open_machine(&s, 64 * MIB);
+    open_engine(&s);
+    take_space(&s, 60 * MIB);
+    options = s.options;
+    for (int i = 0; i < 3; i++) {
+        put_many(&s, 5);
+        options.disk_reserve = 64 * MIB;
+        fr_engine_retune(s.engine, &options);
+        must_be(FR_ERR_NOSPACE, put(&s, 0));
+        must_say("reserve");
+        options.disk_reserve = i == 1 ? 1 : 0; /* another one, or none */
+        fr_engine_retune(s.engine, &options);
+    }
+    check_all(&s);
+    close_machine(&s);
+}
+
 /* Many keys in one batch, of which the store has all or none. */
 static fr_status put_large(struct store *s, size_t count)
 {

@@ -110,6 +110,20 @@ Test(version, counts_bytes_of_levels_and_live_bytes_of_value_files)
     test_version_close(&t);
 }
 
+/* A manifest from anywhere: sums of what is left in a file must not run below zero. */
+Test(version, refuses_tables_that_point_to_more_than_there_is_in_a_value_file)
+{
+    struct test_version t;
+
+    test_version_open(&t);
+    must(test_version_change(&t, "+v9:100 +1:3:a-c:10:v9=60", NULL));
+    must_be(FR_ERR_CORRUPT, test_version_change(&t, "+1:4:d-f:10:v9=41", NULL));
+    must_be(FR_ERR_CORRUPT, test_version_change(&t, "+1:4:d-f:10:v9=18446744073709551615", NULL));
+    must(test_version_change(&t, "+1:4:d-f:10:v9=40", NULL));
+    cr_assert_eq(t.version->values_live[0], 100);
+    test_version_close(&t);
+}
+
 Test(version, names_an_obsolete_file_once_and_after_its_last_reader)
 {
     struct fr_version *reader, *later;
