@@ -30,23 +30,22 @@ void fr_pick_deinit(struct fr_pick *pick)
     *pick = (struct fr_pick){0};
 }
 
-static unsigned last_level(const struct fr_version *version)
-{
-    for (unsigned level = FR_LEVEL_COUNT - 1; level > 0; level--)
-        if (version->levels[level].count > 0) return level;
-    return FR_LEVEL_COUNT - 1;
-}
+/*
+ * The last level is the last one there is, with tables or without. Were it the last one that has
+ * some, a store whose deepest level was once emptied would never use that again, and with each such
+ * time have one level less to spread its data over. Into an empty one tables move as they are.
+ */
+#define LAST (FR_LEVEL_COUNT - 1)
 
 void fr_picker_targets(const struct fr_version *version, const struct fr_picker_options *options,
         uint64_t ret_targets[FR_LEVEL_COUNT], unsigned *ret_base)
 {
-    unsigned last = last_level(version);
-    uint64_t target = FR_MAX(version->levels[last].file_bytes, options->base_bytes);
+    uint64_t target = FR_MAX(version->levels[LAST].file_bytes, options->base_bytes);
 
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
         ret_targets[level] = UINT64_MAX;
-    *ret_base = last;
-    for (unsigned level = last; level > 0; level--) {
+    *ret_base = LAST;
+    for (unsigned level = LAST; level > 0; level--) {
         ret_targets[level] = target;
         *ret_base = level;
         if (target <= options->base_bytes) break;
@@ -62,8 +61,7 @@ void fr_picker_targets(const struct fr_version *version, const struct fr_picker_
             ret_targets[l] = options->base_bytes;
         *ret_base = level;
     }
-    /* The last level is full by definition; it only overflows into one that does not exist yet. */
-    ret_targets[last] = UINT64_MAX;
+    ret_targets[LAST] = UINT64_MAX; /* it is never over */
 }
 
 static bool overlaps(const struct fr_version_table *table, fr_slice smallest, fr_slice largest)
@@ -202,9 +200,8 @@ static bool is_dense(const struct fr_edit_table *meta)
 
 static fr_status pick_dense(const struct fr_version *version, struct fr_pick *pick)
 {
-    unsigned last = last_level(version);
 
-    for (unsigned level = 1; level < last; level++)
+    for (unsigned level = 1; level < LAST; level++)
         for (size_t i = 0; i < version->levels[level].count; i++) {
             struct fr_version_table *table = version->levels[level].tables[i];
             if (!is_dense(&table->meta)) continue;
