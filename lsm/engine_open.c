@@ -98,6 +98,7 @@ static fr_status open_table(struct fr_engine *engine, const struct fr_edit_table
     const struct fr_range *fragments = fr_table_ranges(table, &count);
     if (count > 0) FR_TRY(fr_range_set_build(fragments, count, &ranges));
     FR_TRY(fr_version_table_new(&engine->obsolete, meta, table, fr_table_unref, ranges, ret_table));
+    (*ret_table)->shadowed_bytes = fr_table_properties(table)->shadowed_bytes;
     table = NULL;
     ranges = NULL;
 out:

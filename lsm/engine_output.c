@@ -116,7 +116,6 @@ static fr_status keep_table(struct writer *w, const struct fr_table_meta *meta)
 
     fill_edit(meta, &edit);
     FR_TRY(fr_engine_open_table(w->engine, &edit, &table));
-    table->shadowed_bytes = w->options->shadowed_bytes + w->shadowed_bytes;
     w->output->bytes += meta->file_size;
     fr_engine_file_written(w->engine, FR_FILE_TABLE, edit.number, edit.size, w->options->level);
     st = fr_version_change_add_table(&w->output->change, w->options->level, table);
@@ -132,6 +131,7 @@ static fr_status finish_table(struct writer *w, const fr_slice *high)
 
     if (w->table == NULL) return FR_OK;
     FR_TRY(add_ranges(w, high));
+    fr_table_builder_set_shadowed(w->table, w->options->shadowed_bytes + w->shadowed_bytes);
     FR_TRY(fr_table_builder_finish(w->table, &meta));
     st = keep_table(w, &meta);
     fr_table_meta_deinit(&meta);

@@ -502,6 +502,11 @@ uint64_t fr_table_builder_size_estimate(const struct fr_table_builder *b)
            2 * b->ranges.keys.used_bytes + FR_TABLE_FOOTER_SIZE;
 }
 
+void fr_table_builder_set_shadowed(struct fr_table_builder *b, uint64_t bytes)
+{
+    b->properties.shadowed_bytes = bytes;
+}
+
 uint64_t fr_table_builder_count(const struct fr_table_builder *b)
 {
     return fr_table_entry_count(&b->properties) + b->ranges.given.size / sizeof(struct fr_range);

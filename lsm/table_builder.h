@@ -81,6 +81,10 @@ FR_NODISCARD fr_status fr_table_builder_add(struct fr_table_builder *builder,
 FR_NODISCARD fr_status fr_table_builder_add_range(struct fr_table_builder *builder, fr_slice start,
         fr_slice end, fr_seq seq);
 
+/* About so many bytes of values that lie elsewhere are garbage because of this table: kept in it.
+ */
+void fr_table_builder_set_shadowed(struct fr_table_builder *builder, uint64_t bytes);
+
 /* About the size of the file if it were finished now. */
 uint64_t fr_table_builder_size_estimate(const struct fr_table_builder *builder);
 

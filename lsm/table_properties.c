@@ -42,6 +42,7 @@ static const struct {
         {21, offsetof(struct fr_table_properties, origin)},
         {22, offsetof(struct fr_table_properties, compression)},
         {23, offsetof(struct fr_table_properties, largest_open)},
+        {24, offsetof(struct fr_table_properties, shadowed_bytes)},
 };
 
 static uint64_t number_get(const struct fr_table_properties *properties, size_t at)

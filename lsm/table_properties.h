@@ -51,6 +51,7 @@ struct fr_table_properties {
     uint64_t origin;     /* enum fr_table_origin */
     uint64_t compression;
     uint64_t largest_open;    /* 1: largest comes from the end of a range and is not covered */
+    uint64_t shadowed_bytes;  /* about so many of values elsewhere are garbage because of it */
     struct fr_buf smallest;   /* of keys and starts of ranges; empty if the table is */
     struct fr_buf largest;    /* of keys and ends of ranges */
     struct fr_buf value_refs; /* struct fr_value_ref, by file */

@@ -64,8 +64,8 @@ struct fr_version_table {
     void (*close)(struct fr_table *table);
     struct fr_range_set *ranges; /* its range deletes: one reference, or NULL */
 
-    /* Before it is part of a version. An estimate that is not stored: bytes of values of other
-     * tables that are garbage because of newer entries here. */
+    /* Set before it is part of a version. An estimate, from the table's properties: bytes of values
+     * of other tables that are garbage because of newer entries here. */
     uint64_t shadowed_bytes;
 
     /* Guarded by the engine's lock. */

@@ -457,3 +457,48 @@ Test(compact, memory_does_not_depend_on_the_size)
     /* The new tables are open: each holds its filter, its index, and a little for itself. */
     cr_assert_lt(many, few + 24000 * 1000 / TABLE_SIZE * (24 << 10));
 }
+
+/* ---- What a table is known to shadow ---- */
+
+static uint64_t shadowed_in_level0(void)
+{
+    struct fr_view *view = fr_engine_view(t.engine);
+    const struct fr_version_level *level = &view->version->levels[0];
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < level->count; i++)
+        bytes += level->tables[i]->shadowed_bytes;
+    fr_view_unref(view);
+    return bytes;
+}
+
+static void put_large_ones(uint8_t byte)
+{
+    uint8_t bytes[1000];
+
+    memset(bytes, byte, sizeof(bytes));
+    for (size_t i = 0; i < KEYS; i++)
+        write_index(FR_KIND_PUT, i, fr_slice_of(bytes, sizeof(bytes)));
+    must(fr_engine_flush(t.engine));
+}
+
+Test(compact, remembers_what_new_tables_shadow_when_it_is_opened_again)
+{
+    struct fr_engine_options options = small_options();
+
+    options.memtable_size = 4 << 20;
+    options.picker.level0_trigger = options.picker.level0_most = 100;
+    options.picker.space_slack = 64 << 20; /* nothing moves */
+    open_store(options, 1);
+    put_large_ones(1);
+    cr_assert_eq(shadowed_in_level0(), 0);
+    put_large_ones(2);
+    uint64_t shadowed = shadowed_in_level0();
+    cr_assert_gt(shadowed, KEYS * 500u);
+    for (int i = 0; i < 2; i++) {
+        must(fr_engine_close(t.engine));
+        open_engine();
+        cr_assert_eq(shadowed_in_level0(), shadowed);
+    }
+    close_store();
+}
