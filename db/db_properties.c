@@ -203,6 +203,16 @@ static const char *text_of(const struct property *property, const struct fr_engi
     return stats->background_error.status == FR_OK ? "" : stats->background_error.text;
 }
 
+/* What this one property is made of, and not the rest. */
+static void read_for(struct fr_db *db, const struct property *property,
+        struct fr_engine_stats *ret_stats)
+{
+    bool field = property->source == FROM_FIELD;
+
+    fr_engine_stats_read(db->engine, field ? fr_engine_stats_part_of(property->offset) : 0,
+            ret_stats);
+}
+
 static void print_number(struct fr_buf *to, const struct property *property,
         const struct fr_engine_stats *stats)
 {
@@ -226,7 +236,7 @@ fr_status fr_db_property(struct fr_db *db, const char *name, char *to, size_t ro
     FR_TRY(find_property(name, &property));
     FR_ASSERT(property != NULL);
     if (to == NULL && room > 0) return FR_FAIL(FR_ERR_MISUSE, "fr_db_property: no place for it");
-    fr_engine_stats_get(db->engine, &stats);
+    read_for(db, property, &stats);
     if (property->info.type == FR_PROPERTY_TEXT)
         fr_buf_printf(&text, "%s", text_of(property, &stats));
     else
@@ -247,7 +257,7 @@ fr_status fr_db_property_u64(struct fr_db *db, const char *name, uint64_t *ret_v
     FR_ASSERT(property != NULL);
     if (property->info.type == FR_PROPERTY_TEXT || ret_value == NULL)
         return FR_FAIL(FR_ERR_MISUSE, "property %s is no number", name);
-    fr_engine_stats_get(db->engine, &stats);
+    read_for(db, property, &stats);
     *ret_value = number_of(property, &stats);
 out:
     return st;

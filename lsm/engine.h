@@ -287,4 +287,21 @@ void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *
 
 void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats);
 
+/* What is gathered one by one. The rest, which is copied under a lock, is always there. */
+enum fr_stats_part {
+    FR_STATS_VERSION = 1 << 0, /* from table_count to debt_bytes: a walk over all tables */
+    FR_STATS_CACHE = 1 << 1,   /* a walk over all slots */
+    FR_STATS_FILTERS = 1 << 2,
+    FR_STATS_MEMORY = 1 << 3,
+    FR_STATS_LATENCIES = 1 << 4, /* percentiles */
+    FR_STATS_ALL = (1 << 5) - 1
+};
+
+/* The same, but only these parts are gathered; the others are zeros. */
+void fr_engine_stats_read(struct fr_engine *engine, unsigned parts,
+        struct fr_engine_stats *ret_stats);
+
+/* The part that has the field at that offset of struct fr_engine_stats; 0: it is always there. */
+unsigned fr_engine_stats_part_of(size_t offset);
+
 #endif

@@ -166,7 +166,28 @@ static void read_cache(const struct fr_engine *engine, struct fr_engine_stats *s
     stats->cache_unplaced = cache.unplaced;
 }
 
-void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats)
+unsigned fr_engine_stats_part_of(size_t offset)
+{
+#define FROM(field) offsetof(struct fr_engine_stats, field)
+    static const struct {
+        size_t from, end;
+        unsigned part;
+    } parts[] = {
+            {FROM(table_count), FROM(batch_bytes), FR_STATS_VERSION},
+            {FROM(cache_hits), FROM(filter_checked), FR_STATS_CACHE},
+            {FROM(filter_checked), FROM(memory_budget), FR_STATS_FILTERS},
+            {FROM(memory_total), FROM(snapshot_count), FR_STATS_MEMORY},
+            {FROM(latencies), FROM(background_error), FR_STATS_LATENCIES},
+    };
+#undef FROM
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(parts); i++)
+        if (offset >= parts[i].from && offset < parts[i].end) return parts[i].part;
+    return 0;
+}
+
+void fr_engine_stats_read(struct fr_engine *engine, unsigned parts,
+        struct fr_engine_stats *ret_stats)
 {
     struct fr_view *view;
 
@@ -176,14 +197,21 @@ void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_s
     view = engine->view;
     atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
     fr_mutex_unlock(&engine->mu);
-    read_version(view->version, ret_stats);
-    ret_stats->debt_bytes = fr_picker_debt(view->version, &engine->options.picker);
+    if (parts & FR_STATS_VERSION) {
+        read_version(view->version, ret_stats);
+        ret_stats->debt_bytes = fr_picker_debt(view->version, &engine->options.picker);
+    }
     fr_view_unref(view);
-    read_memory(engine, ret_stats);
-    read_cache(engine, ret_stats);
-    read_filters(engine, ret_stats);
-    read_latencies(engine, ret_stats);
+    if (parts & FR_STATS_MEMORY) read_memory(engine, ret_stats);
+    if (parts & FR_STATS_CACHE) read_cache(engine, ret_stats);
+    if (parts & FR_STATS_FILTERS) read_filters(engine, ret_stats);
+    if (parts & FR_STATS_LATENCIES) read_latencies(engine, ret_stats);
     ret_stats->last_seq = fr_engine_last_seq(engine);
     ret_stats->log_bytes = engine->log == NULL ? 0 : fr_wal_writer_end(engine->log);
     ret_stats->events_dropped = fr_events_dropped(engine->events);
+}
+
+void fr_engine_stats_get(struct fr_engine *engine, struct fr_engine_stats *ret_stats)
+{
+    fr_engine_stats_read(engine, FR_STATS_ALL, ret_stats);
 }

@@ -142,6 +142,34 @@ Test(db_properties, are_an_exposition_for_prometheus)
     free(text);
 }
 
+/* Where nothing goes on, one by one says what all together say. */
+Test(db_properties, are_the_same_one_by_one)
+{
+    static char all[65536], line[300], one[200];
+    const struct fr_db_property_info *info;
+    size_t size;
+
+    test_store_fill(db, 0, 3000, 300);
+    must(fr_db_flush(db));
+    must(fr_db_wait_idle(db));
+    for (unsigned i = 0; i < 200; i++) {
+        struct fr_pinned value;
+        must(fr_db_get(db, NULL, "key00000007", 11, &value));
+        fr_pinned_release(&value);
+    }
+    must(fr_db_dump(db, FR_DUMP_TEXT, all, sizeof(all), &size));
+    for (size_t i = 0; (info = fr_db_property_list(i)) != NULL; i++) {
+        must(fr_db_property(db, info->name, one, sizeof(one), &size));
+        snprintf(line, sizeof(line), "%s %s", info->name, one);
+        cr_assert_not_null(strstr(all, line), "%s", line);
+    }
+    cr_assert_gt(number("level0.tables") + number("level6.tables"), 0);
+    cr_assert_gt(number("cache.hits"), 0);
+    cr_assert_gt(number("filter.checked"), 0);
+    cr_assert_gt(number("latency.get.count"), 0);
+    cr_assert_gt(number("memory.total"), 0);
+}
+
 Test(db_properties, account_for_all_memory_in_parts)
 {
     static const char *const parts[] = {"memory.memtables", "memory.blocks", "memory.cache_slots",

@@ -625,3 +625,29 @@ Test(TEST_SUITE, a_manifest_that_may_not_be_current_takes_no_edits)
     close_broken_store(&t);
 }
 #endif
+
+Test(TEST_SUITE, statistics_are_gathered_as_far_as_they_are_asked_for)
+{
+    struct fr_engine_stats all, some;
+    static struct test_store t;
+
+    open_store(&t, 77);
+    for (int i = 0; i < 2000; i++)
+        random_write(&t);
+    must(fr_engine_flush(t.engine));
+    must(fr_engine_wait_idle(t.engine));
+    check_scan(&t, false);
+    fr_engine_stats_get(t.engine, &all);
+    cr_assert_gt(all.table_count, 0);
+    cr_assert_gt(all.cache_inserts, 0);
+    fr_engine_stats_read(t.engine, FR_STATS_MEMORY, &some);
+    cr_assert_eq(some.table_count, 0);
+    cr_assert_eq(some.cache_inserts, 0);
+    cr_assert_eq(some.memory_total, all.memory_total);
+    cr_assert_eq(some.batch_bytes, all.batch_bytes);
+    fr_engine_stats_read(t.engine, FR_STATS_VERSION | FR_STATS_CACHE, &some);
+    cr_assert_eq(some.table_count, all.table_count);
+    cr_assert_eq(some.cache_inserts, all.cache_inserts);
+    cr_assert_eq(some.memory_total, 0);
+    close_store(&t);
+}
