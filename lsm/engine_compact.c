@@ -9,6 +9,11 @@
  * Values are not rewritten, only the pointers to them, unless there is too much garbage in value
  * files (lsm/garbage.h): then the tables that point to the worst of them are rewritten where they
  * are, and the values that are left with them. Whatever other job meets such values does the same.
+ *
+ * Who asks for a range of keys runs the jobs for it on his own thread, one level after the other.
+ * He waits for the tables that he wants, in line with others who ask, and the compaction thread
+ * begins nothing while anybody waits. All that he does is bounded by what there was when he came,
+ * so he returns however much is written meanwhile.
  */
 #include "base/alloc.h"
 #include "base/cover.h"
@@ -348,6 +353,16 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
     return st;
 }
 
+/*
+ * Whether the thread begins no job: an ingest chooses levels, or somebody who compacts a range
+ * waits for tables, and would wait for ever if there were always another job that has them.
+ */
+static bool is_held_locked(const struct fr_engine *engine) FR_REQUIRES(engine->mu)
+{
+    if (engine->background_error.status != FR_OK) return false;
+    return engine->placing || engine->turns_given < engine->turns_asked;
+}
+
 void fr_engine_compact_main(void *arg)
 {
     struct fr_engine *engine = arg;
@@ -358,8 +373,11 @@ void fr_engine_compact_main(void *arg)
         struct job job = {0};
         fr_status st = FR_NOT_FOUND;
 
-        if (engine->background_error.status == FR_OK && !engine->placing)
-            st = pick_job_locked(engine, &job);
+        if (is_held_locked(engine)) {
+            fr_cond_wait(&engine->work, &engine->mu);
+            continue;
+        }
+        if (engine->background_error.status == FR_OK) st = pick_job_locked(engine, &job);
         if (st == FR_OK)
             st = run_job_locked(engine, &job);
         else if (st < 0)
@@ -378,11 +396,20 @@ void fr_engine_compact_main(void *arg)
     fr_mutex_unlock(&engine->mu);
 }
 
-fr_status fr_engine_wait_idle(struct fr_engine *engine)
+static bool is_idle_locked(const struct fr_engine *engine) FR_REQUIRES(engine->mu)
+{
+    return engine->sealed_count == 0 && !engine->flushing && engine->compacting == 0 &&
+           engine->compaction_rests;
+}
+
+/*
+ * Until nothing is left to do, or more than so many arrivals have brought more of it: as long as
+ * nothing arrives, the work comes to an end. What is deferred is due meanwhile.
+ */
+static fr_status await_rest(struct fr_engine *engine, uint64_t arrivals)
 {
     fr_status st = FR_OK;
 
-    if (engine->log == NULL) return FR_OK; /* open for reading only: nobody works */
     fr_mutex_lock(&engine->mu);
     engine->idle_waiters++;
     fr_cond_broadcast(&engine->work);
@@ -394,9 +421,7 @@ fr_status fr_engine_wait_idle(struct fr_engine *engine)
         st = fr_engine_trouble_locked(engine, &engine->flush_trouble, flushes);
         if (st == FR_OK)
             st = fr_engine_trouble_locked(engine, &engine->compact_trouble, compactions);
-        if (st < 0 || (engine->sealed_count == 0 && !engine->flushing && engine->compacting == 0 &&
-                              engine->compaction_rests))
-            break;
+        if (st < 0 || is_idle_locked(engine) || engine->arrivals > arrivals) break;
         fr_cond_wait(&engine->progress, &engine->mu);
     }
     engine->idle_waiters--;
@@ -406,41 +431,107 @@ fr_status fr_engine_wait_idle(struct fr_engine *engine)
     return st;
 }
 
-/* The tables of one level in the range, into the next; once no other job has them. */
-static fr_status compact_level(struct fr_engine *engine, unsigned level, fr_slice start,
-        fr_slice end, bool *ret_any)
+fr_status fr_engine_wait_idle(struct fr_engine *engine)
+{
+    if (engine->log == NULL) return FR_OK; /* open for reading only: nobody works */
+    return await_rest(engine, UINT64_MAX);
+}
+
+/* ---- Ranges that somebody asks for ---- */
+
+/* What is asked for: one level's tables in a range, or value files that are to be emptied. */
+struct wish {
+    enum { WISH_LEVEL, WISH_GARBAGE } kind;
+    unsigned level;
+    fr_slice start, end;
+    uint64_t files_end; /* value files with numbers below */
+};
+
+/* As when writers rest; but newer files may be garbage as fast as they are emptied. */
+static fr_status choose_garbage_locked(struct fr_engine *engine, const struct wish *wish,
+        struct job *job) FR_REQUIRES(engine->mu)
+{
+    const struct fr_version *version = engine->view->version;
+
+    fr_garbage_choose_before(version, &engine->options.picker, true, wish->files_end,
+            &job->victims);
+    return fr_garbage_pick(version, &job->victims, &job->pick);
+}
+
+static fr_status choose_locked(struct fr_engine *engine, const struct wish *wish, struct job *job)
+        FR_REQUIRES(engine->mu)
+{
+    if (engine->background_error.status != FR_OK)
+        return fr_error_restore(&engine->background_error);
+    if (engine->placing) return FR_ERR_BUSY;
+    if (wish->kind == WISH_GARBAGE) return choose_garbage_locked(engine, wish, job);
+    return fr_picker_pick_range(engine->view->version, &engine->options.picker, wish->level,
+            wish->start, wish->end, &job->pick);
+}
+
+/*
+ * Wait until nobody has the tables of the job, then take it. Those who ask are served in the order
+ * in which they came; the compaction thread comes after all of them.
+ */
+static fr_status take_turn_locked(struct fr_engine *engine, const struct wish *wish,
+        struct job *job) FR_REQUIRES(engine->mu)
+{
+    uint64_t mine = engine->turns_asked++;
+    fr_status st = FR_ERR_BUSY;
+
+    while (st == FR_ERR_BUSY) {
+        if (engine->turns_given == mine) st = choose_locked(engine, wish, job);
+        if (st == FR_ERR_BUSY) fr_cond_wait(&engine->progress, &engine->mu);
+    }
+    if (st == FR_OK) st = take_job_locked(engine, job);
+    engine->turns_given++;
+    fr_cond_broadcast(&engine->progress);
+    fr_cond_broadcast(&engine->work);
+    return st;
+}
+
+/* FR_NOT_FOUND: there is nothing of that kind to do. */
+static fr_status fulfil(struct fr_engine *engine, const struct wish *wish)
 {
     struct job job = {0};
-    fr_status st;
 
     fr_mutex_lock(&engine->mu);
-    while ((engine->compacting > 0 || engine->placing) && engine->background_error.status == FR_OK)
-        fr_cond_wait(&engine->progress, &engine->mu);
-    st = engine->background_error.status != FR_OK ? fr_error_restore(&engine->background_error)
-                                                  : FR_OK;
+    fr_status st = take_turn_locked(engine, wish, &job);
     if (st == FR_OK)
-        st = fr_picker_pick_range(engine->view->version, &engine->options.picker, level, start, end,
-                &job.pick);
-    if (st == FR_OK) st = take_job_locked(engine, &job);
-    if (st == FR_OK) {
         st = run_job_locked(engine, &job);
-        *ret_any = true;
-    } else {
+    else
         deinit_job(&job);
-    }
     fr_mutex_unlock(&engine->mu);
-    return st == FR_NOT_FOUND ? FR_OK : st;
+    return st;
+}
+
+/* Tables level by level, then the value files that there were before. */
+static fr_status fulfil_all(struct fr_engine *engine, fr_slice start, fr_slice end)
+{
+    struct wish wish = {.start = start, .end = end};
+    fr_status st = FR_OK;
+
+    wish.files_end = fr_engine_next_number(engine);
+    for (wish.level = 0; wish.level < FR_LEVEL_COUNT - 1; wish.level++)
+        FR_TRY(fulfil(engine, &wish));
+    wish.kind = WISH_GARBAGE;
+    do
+        FR_TRY(fulfil(engine, &wish));
+    while (st == FR_OK);
+out:
+    return st < 0 ? st : FR_OK;
 }
 
 fr_status fr_engine_compact_range(struct fr_engine *engine, fr_slice start, fr_slice end)
 {
-    bool any = false;
     fr_status st;
 
     FR_TRY(fr_engine_flush(engine));
-    for (unsigned level = 0; level < FR_LEVEL_COUNT - 1; level++)
-        FR_TRY(compact_level(engine, level, start, end, &any));
-    st = fr_engine_wait_idle(engine);
+    fr_mutex_lock(&engine->mu);
+    uint64_t arrivals = engine->arrivals;
+    fr_mutex_unlock(&engine->mu);
+    FR_TRY(fulfil_all(engine, start, end));
+    st = await_rest(engine, arrivals);
 out:
     return st;
 }

@@ -117,6 +117,7 @@ static void flush_oldest_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu
     }
     fr_mutex_lock(&engine->mu);
     engine->flushing = false;
+    engine->flushes_done++;
     engine->debt.flushing_bytes = 0;
     if (st < 0) {
         fr_engine_job_failed_locked(engine, &engine->flush_trouble);
@@ -155,15 +156,19 @@ void fr_engine_flush_main(void *arg)
     fr_mutex_unlock(&engine->mu);
 }
 
-/* Until all that is sealed now is flushed, or an attempt from now on has failed. */
+/*
+ * Until all that is sealed now is flushed, or an attempt from now on has failed. What is sealed
+ * meanwhile is not waited for, or this would never return beside writers that are fast enough.
+ */
 static fr_status await_flush(struct fr_engine *engine)
 {
-    fr_status st;
-
     fr_mutex_lock(&engine->mu);
     uint64_t enough = fr_engine_kick_locked(engine, &engine->flush_trouble, engine->flushing);
-    while ((st = fr_engine_trouble_locked(engine, &engine->flush_trouble, enough)) == FR_OK &&
-            (engine->sealed_count > 0 || engine->flushing))
+    fr_status st = fr_engine_await_flush_locked(engine);
+    uint64_t before = engine->flushes_done;
+    /* The job's last steps come after its tables are in the version. */
+    while (st == FR_OK && engine->flushing && engine->flushes_done == before &&
+            (st = fr_engine_trouble_locked(engine, &engine->flush_trouble, enough)) == FR_OK)
         fr_cond_wait(&engine->progress, &engine->mu);
     fr_mutex_unlock(&engine->mu);
     return st;

@@ -146,6 +146,7 @@ static struct fr_memtable *swap_active_locked(struct fr_engine *engine, struct f
     struct fr_memtable_stats stats;
 
     engine->active = FR_TAKE(*fresh);
+    engine->arrivals++;
     fr_memtable_stats_get(before, &stats);
     if (stats.entry_count + stats.range_count == 0) return before;
     FR_ASSERT(engine->sealed_count < FR_SEALED_MAX);
@@ -166,6 +167,7 @@ static void publish(struct fr_engine *engine, const struct fr_version *base,
     if (flush) flushed = take_flushed_locked(engine);
     fr_engine_fill_view_locked(engine, version, view);
     fr_version_mark_dropped(base, change);
+    engine->compaction_rests = false; /* it has not looked at this version */
     fr_cond_broadcast(&engine->progress);
     fr_cond_broadcast(&engine->work);
     fr_mutex_unlock(&engine->mu);

@@ -160,6 +160,10 @@ struct fr_engine {
     bool flushing;
     unsigned compacting;   /* jobs */
     unsigned idle_waiters; /* who wait for an end of all work: deferred work is due */
+    uint64_t turns_asked;  /* by callers of compact_range who want to run a job, each in turn */
+    uint64_t turns_given;  /* while these are fewer, the compaction thread begins no job */
+    uint64_t flushes_done; /* or failed */
+    uint64_t arrivals;     /* memtables that were sealed, and ingests: new work */
     uint64_t sealed_us;    /* when a memtable was last full */
     bool levels_had_turn; /* the last job was of the levels: garbage goes first if it is too much */
     bool compaction_rests; /* the compaction thread has looked since, and found nothing to do */

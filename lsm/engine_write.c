@@ -36,6 +36,7 @@ fr_status fr_engine_seal_locked(struct fr_engine *engine)
             (struct fr_sealed){.memtable = full, .log_end = fr_wal_writer_end(engine->log)};
     engine->active = fresh;
     engine->sealed_us = fr_env_now_us(engine->env);
+    engine->arrivals++;
     st = fr_engine_publish_view_locked(engine, engine->view->version);
     if (st < 0) {
         engine->active = full;

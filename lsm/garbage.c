@@ -43,12 +43,16 @@ static double share_of(const struct fr_version *version, size_t at)
     return (double)garbage_of(version, at) / (double)FR_MAX(all, (uint64_t)1);
 }
 
-/* The file with the largest share of garbage that is not chosen yet; SIZE_MAX: there is none. */
-static size_t worst(const struct fr_version *version, const struct fr_victims *victims)
+/*
+ * The file below `end` with the largest share of garbage that is not chosen yet; SIZE_MAX: there is
+ * none.
+ */
+static size_t worst(const struct fr_version *version, uint64_t end,
+        const struct fr_victims *victims)
 {
     size_t found = SIZE_MAX;
 
-    for (size_t i = 0; i < version->values_count; i++) {
+    for (size_t i = 0; i < version->values_count && version->values[i]->meta.number < end; i++) {
         if (garbage_of(version, i) == 0) continue;
         if (fr_victims_have(victims, version->values[i]->meta.number)) continue;
         if (found == SIZE_MAX || share_of(version, i) > share_of(version, found)) found = i;
@@ -59,12 +63,20 @@ static size_t worst(const struct fr_version *version, const struct fr_victims *v
 void fr_garbage_choose(const struct fr_version *version, const struct fr_picker_options *options,
         bool quiet, struct fr_victims *ret_victims)
 {
+    fr_garbage_choose_before(version, options, quiet, UINT64_MAX, ret_victims);
+}
+
+void fr_garbage_choose_before(const struct fr_version *version,
+        const struct fr_picker_options *options, bool quiet, uint64_t end,
+        struct fr_victims *ret_victims)
+{
     uint64_t over = excess(sum_up(version), options, quiet), freed = 0;
     size_t at;
 
     *ret_victims = (struct fr_victims){0};
     if (over == 0) return;
-    while (ret_victims->count < FR_VICTIMS_MAX && (at = worst(version, ret_victims)) != SIZE_MAX) {
+    while (ret_victims->count < FR_VICTIMS_MAX &&
+            (at = worst(version, end, ret_victims)) != SIZE_MAX) {
         if (freed >= over && share_of(version, at) * 100 < NEARLY_ALL_PERCENT) break;
         freed += garbage_of(version, at);
         ret_victims->files[ret_victims->count++] = version->values[at]->meta.number;

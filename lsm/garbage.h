@@ -49,6 +49,11 @@ static inline uint32_t fr_garbage_bound(const struct fr_picker_options *options,
 void fr_garbage_choose(const struct fr_version *version, const struct fr_picker_options *options,
         bool quiet, struct fr_victims *ret_victims);
 
+/* The same out of the files with numbers below `end` alone. */
+void fr_garbage_choose_before(const struct fr_version *version,
+        const struct fr_picker_options *options, bool quiet, uint64_t end,
+        struct fr_victims *ret_victims);
+
 /*
  * The table that points to the most bytes of the victims and is not busy, to be written anew where
  * it is. FR_NOT_FOUND: there is none. FR_ERR_NOMEM.

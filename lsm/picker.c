@@ -310,12 +310,15 @@ fr_status fr_picker_pick_range(const struct fr_version *version,
         if (level > 0 && !touches(tables->tables[i], start, end)) continue;
         st = tables->tables[i]->busy ? FR_NOT_FOUND : add_input(&pick, tables->tables[i]);
     }
-    if (st == FR_OK && pick.input_count == 0) st = FR_NOT_FOUND;
-    if (st == FR_OK) st = add_overlaps(version, &pick);
-    if (st == FR_OK)
+    bool none = st == FR_OK && pick.input_count == 0;
+    if (st == FR_OK && !none) st = add_overlaps(version, &pick);
+    if (st == FR_OK && !none)
         *ret_pick = pick;
     else
         fr_pick_deinit(&pick);
+    if (none) return FR_NOT_FOUND;
+    if (st == FR_NOT_FOUND)
+        return FR_FAIL(FR_ERR_BUSY, "a compaction has tables of level %u", level);
     return st;
 }
 

@@ -74,7 +74,8 @@ FR_NODISCARD fr_status fr_picker_pick_level0(const struct fr_version *version,
 
 /*
  * A compaction of one level's tables that a range of keys touches, into the next; empty slices are
- * no bound. FR_NOT_FOUND: no table of the level does, or one of them is busy.
+ * no bound. FR_NOT_FOUND: no table of the level does. FR_ERR_BUSY: one of them is busy, or one that
+ * they overlap.
  */
 FR_NODISCARD fr_status fr_picker_pick_range(const struct fr_version *version,
         const struct fr_picker_options *options, unsigned level, fr_slice start, fr_slice end,

@@ -297,11 +297,15 @@ FR_API const void *fr_iterator_value(const struct fr_iterator *iterator, size_t 
 /* Write what is in memory to tables, and return when that is durable. */
 FR_API FR_NODISCARD fr_status fr_db_flush(struct fr_db *db);
 
-/* Rewrite the tables of a range of keys into the last level; NULL: no bound. */
+/*
+ * Rewrite the tables of a range of keys into the last level; NULL: no bound. What was written
+ * before the call is in it; what is written meanwhile need not be, so this returns beside writers
+ * that never stop. If nobody writes, it returns when nothing is left to do, as fr_db_wait_idle.
+ */
 FR_API FR_NODISCARD fr_status fr_db_compact_range(struct fr_db *db, const void *start,
         size_t start_size, const void *end, size_t end_size);
 
-/* Return when flush and compaction have nothing left to do. */
+/* Return when flush and compaction have nothing left to do: not while others go on writing. */
 FR_API FR_NODISCARD fr_status fr_db_wait_idle(struct fr_db *db);
 
 /* Make every write so far durable, whatever its class was. */

@@ -612,10 +612,10 @@ Test(ingest, goes_on_beside_writers_and_compactions)
         must(fr_table_writer_finish(writer));
         fr_table_writer_close(writer);
         must(ingest(name));
+        if (round % 5 == 0) must(fr_db_compact_range(db, NULL, 0, NULL, 0));
     }
     atomic_store(&c.stop, true);
     pthread_join(thread, NULL);
-    must(fr_db_compact_range(db, NULL, 0, NULL, 0)); /* it waits until nobody writes */
     uint64_t last = atomic_load(&c.acked);
     for (int pass = 0; pass < 2; pass++) {
         cr_assert_eq(number_in(db, "first"), last);
@@ -629,6 +629,127 @@ Test(ingest, goes_on_beside_writers_and_compactions)
         must(fr_db_close(db));
         db = open_at("store", false);
     }
+}
+
+/* ---- maintenance beside writers */
+
+/* Of its own range of keys each; large enough that memtables are full all the time. */
+struct filler {
+    struct counting counting;
+    char prefix;
+    pthread_t thread;
+};
+
+#define FILLER_KEYS 4000
+
+static void *fill_on(void *arg)
+{
+    struct filler *f = arg;
+    char key[16], value[300];
+
+    memset(value, f->prefix, sizeof(value));
+    for (uint64_t i = 1; !atomic_load(&f->counting.stop); i++) {
+        int size = snprintf(key, sizeof(key), "%c%06u", f->prefix, (unsigned)(i % FILLER_KEYS));
+        snprintf(value, sizeof(value), "%llu", (unsigned long long)i);
+        must(fr_db_put(db, NULL, key, (size_t)size, value, sizeof(value)));
+        atomic_store(&f->counting.acked, i);
+    }
+    return NULL;
+}
+
+static void start_fillers(struct filler fillers[3])
+{
+    memset(fillers, 0, 3 * sizeof(*fillers));
+    for (int i = 0; i < 3; i++) {
+        fillers[i].prefix = (char)('a' + i);
+        pthread_create(&fillers[i].thread, NULL, fill_on, &fillers[i]);
+    }
+    while (atomic_load(&fillers[0].counting.acked) < FILLER_KEYS)
+        usleep(1000);
+}
+
+/* All that they have written is there, the last of each key. */
+static void stop_fillers(struct filler fillers[3])
+{
+    char key[16];
+
+    for (int i = 0; i < 3; i++) {
+        atomic_store(&fillers[i].counting.stop, true);
+        pthread_join(fillers[i].thread, NULL);
+    }
+    for (int i = 0; i < 3; i++) {
+        uint64_t last = atomic_load(&fillers[i].counting.acked);
+        for (uint64_t n = last; n > 0 && n + FILLER_KEYS > last; n--) {
+            snprintf(key, sizeof(key), "%c%06u", fillers[i].prefix, (unsigned)(n % FILLER_KEYS));
+            cr_assert_eq(number_in(db, key), n, "%s", key);
+        }
+    }
+}
+
+static void *compact_some(void *arg)
+{
+    const char *start = arg;
+
+    for (int i = 0; i < 6; i++) {
+        size_t size = i % 2 == 0 ? 0 : strlen(start);
+        must(fr_db_compact_range(db, size == 0 ? NULL : start, size, NULL, 0));
+    }
+    return NULL;
+}
+
+static void *flush_some(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++)
+        must(fr_db_flush(db));
+    return NULL;
+}
+
+TestSuite(maintenance, .init = set_up, .fini = tear_down, .timeout = 110);
+
+Test(maintenance, of_all_kinds_ends_beside_writers_that_do_not)
+{
+    static char starts[3][4] = {"a", "b", "c5"};
+    struct filler fillers[3];
+    pthread_t workers[4];
+
+    start_fillers(fillers);
+    for (int i = 0; i < 3; i++)
+        pthread_create(&workers[i], NULL, compact_some, starts[i]);
+    pthread_create(&workers[3], NULL, flush_some, NULL);
+    for (int i = 0; i < 4; i++)
+        pthread_join(workers[i], NULL);
+    stop_fillers(fillers);
+    must(fr_db_wait_idle(db));
+    must(fr_db_close(db));
+    db = open_at("store", false);
+    cr_assert_eq(count_keys(db), 3 * FILLER_KEYS);
+}
+
+/* More garbage than is left when writers rest, and less than while they are at work. */
+Test(maintenance, empties_value_files_beside_writers)
+{
+    struct filler fillers[3];
+    uint64_t garbage, random = 88172645463325252;
+    char key[16], value[4096];
+
+    for (unsigned i = 0; i < 6000; i++) {
+        int size = snprintf(key, sizeof(key), "large%u", i);
+        for (size_t b = 0; b < sizeof(value); b++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            value[b] = (char)random;
+        }
+        must(fr_db_put(db, NULL, key, (size_t)size, value, sizeof(value)));
+    }
+    for (unsigned i = 0; i < 6000; i++) {
+        int size = snprintf(key, sizeof(key), "large%u", i);
+        if (i % 2 == 0) must(fr_db_delete(db, NULL, key, (size_t)size));
+    }
+    start_fillers(fillers);
+    must(fr_db_compact_range(db, NULL, 0, NULL, 0));
+    must(fr_db_property_u64(db, "compaction.garbage_count", &garbage));
+    stop_fillers(fillers);
+    cr_assert_gt(garbage, 0);
 }
 
 TestSuite(table_writer, .init = set_up, .fini = tear_down, .timeout = 60);
