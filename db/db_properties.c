@@ -121,6 +121,8 @@ static const struct property table[] = {
                 "that the levels are over their targets"),
         COUNTER("compaction.count", compaction_count, "", "merges of tables"),
         COUNTER("compaction.moves", move_count, "", "tables that went down as they are"),
+        COUNTER("compaction.covered", covered_count, "",
+                "tables dropped unread: a range delete covers them"),
         COUNTER("compaction.garbage_count", garbage_count, "",
                 "merges for the sake of value files"),
         GAUGE("compaction.running", compacting, "", "compactions that are under way"),

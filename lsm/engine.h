@@ -244,6 +244,7 @@ struct fr_engine_stats {
     uint64_t compaction_count;
     uint64_t compacting;
     uint64_t move_count;         /* tables that went down as they are; not counted above */
+    uint64_t covered_count;      /* tables that were dropped unread: a range delete covers them */
     uint64_t garbage_count;      /* compactions that were for value files, counted above too */
     uint64_t garbage_read_bytes; /* of tables; values are only written */
     uint64_t garbage_write_bytes;

@@ -3,8 +3,9 @@
  *
  * A job takes its tables under the lock and marks them busy, so no other job takes them; merges
  * them without it; and installs the output. A table that overlaps nothing below and needs no change
- * is only moved: an edit and no I/O besides. A job streams: its memory does not depend on the
- * sizes.
+ * is only moved: an edit and no I/O besides. Tables that a range delete covers whole are dropped
+ * before anything else is done (lsm/covered.h), which takes an edit, too. A job streams: its memory
+ * does not depend on the sizes.
  *
  * Values are not rewritten, only the pointers to them, unless there is too much garbage in value
  * files (lsm/garbage.h): then the tables that point to the worst of them are rewritten where they
@@ -19,6 +20,7 @@
 #include "base/cover.h"
 #include "base/log.h"
 #include "io/env.h"
+#include "lsm/covered.h"
 #include "lsm/engine_priv.h"
 #include "lsm/level_iter.h"
 #include "lsm/merge_iter.h"
@@ -61,9 +63,10 @@ static void deinit_job(struct job *job)
 static fr_status take_job_locked(struct fr_engine *engine, struct job *job) FR_REQUIRES(engine->mu)
 {
     const struct fr_pick *pick = &job->pick;
-    fr_status st;
+    fr_status st = FR_OK;
 
-    FR_TRY(fr_engine_copy_snapshots_locked(engine, &job->snapshots, &job->snapshot_count));
+    if (job->snapshots == NULL)
+        FR_TRY(fr_engine_copy_snapshots_locked(engine, &job->snapshots, &job->snapshot_count));
     job->version = fr_version_ref(engine->view->version);
     /* Of level 0 one table alone: others there may be older. */
     job->bottom = pick->output_level > 0 && fr_picker_is_bottom(job->version, pick->output_level,
@@ -92,11 +95,23 @@ static fr_status pick_garbage(const struct fr_version *version,
     return st == FR_NOT_FOUND ? fr_garbage_pick(version, &job->victims, &job->pick) : st;
 }
 
+/* What costs nothing: tables of which nothing is left. */
+static fr_status choose_covered_locked(struct fr_engine *engine, struct job *job)
+        FR_REQUIRES(engine->mu)
+{
+    fr_status st = fr_engine_copy_snapshots_locked(engine, &job->snapshots, &job->snapshot_count);
+
+    if (st < 0) return st;
+    return fr_covered_pick(engine->view->version, job->snapshots, job->snapshot_count, &job->pick,
+            &engine->snapshots_keep);
+}
+
 /*
  * The levels go first, but if they are never done and there is too much garbage, then it is every
  * other job's. A job of the levels empties the victims as far as it meets them.
  */
-static fr_status pick_job_locked(struct fr_engine *engine, struct job *job) FR_REQUIRES(engine->mu)
+static fr_status pick_merge_locked(struct fr_engine *engine, struct job *job)
+        FR_REQUIRES(engine->mu)
 {
     const struct fr_version *version = engine->view->version;
     const struct fr_picker_options *options = &engine->options.picker;
@@ -108,7 +123,15 @@ static fr_status pick_job_locked(struct fr_engine *engine, struct job *job) FR_R
         st = fr_garbage_pick(version, &job->victims, &job->pick);
     engine->levels_had_turn = st == FR_NOT_FOUND;
     if (st == FR_NOT_FOUND) st = fr_picker_pick(version, options, &job->pick);
-    if (st == FR_NOT_FOUND) st = pick_garbage(version, options, quiet, job);
+    return st == FR_NOT_FOUND ? pick_garbage(version, options, quiet, job) : st;
+}
+
+/* What is dropped need not be merged first. */
+static fr_status pick_job_locked(struct fr_engine *engine, struct job *job) FR_REQUIRES(engine->mu)
+{
+    fr_status st = choose_covered_locked(engine, job);
+
+    if (st == FR_NOT_FOUND) st = pick_merge_locked(engine, job);
     if (st == FR_OK) st = take_job_locked(engine, job);
     if (st != FR_OK) deinit_job(job);
     return st;
@@ -147,6 +170,23 @@ static fr_status move_table(struct fr_engine *engine, const struct job *job)
     FR_TRY(drop_inputs(job, &change));
     FR_TRY(fr_version_change_add_table(&change, job->pick.output_level, job->pick.inputs[0]));
     FR_TRY(fr_engine_install(engine, &change, NULL));
+out:
+    fr_version_change_deinit(&change);
+    return st;
+}
+
+/* An edit alone, and space that is free. */
+static fr_status drop_covered(struct fr_engine *engine, const struct job *job)
+{
+    struct fr_version_change change = {0};
+    fr_status st;
+
+    FR_COVER("compaction: covered tables are dropped");
+    FR_TRY(drop_inputs(job, &change));
+    FR_TRY(fr_engine_install(engine, &change, NULL));
+    fr_mutex_lock(&engine->mu);
+    engine->stats.covered_count += job->pick.input_count;
+    fr_mutex_unlock(&engine->mu);
 out:
     fr_version_change_deinit(&change);
     return st;
@@ -322,6 +362,21 @@ out:
     return st;
 }
 
+static fr_status carry_out(struct fr_engine *engine, const struct job *job)
+{
+    if (job->pick.reason == FR_PICK_COVERED) return drop_covered(engine, job);
+    return is_move(engine, job) ? move_table(engine, job) : merge_tables(engine, job);
+}
+
+/* What the job tells about the speed of compaction: nothing, if it had nothing to merge. */
+static void note_speed_locked(struct fr_engine *engine, const struct fr_pick *pick,
+        uint64_t start_us) FR_REQUIRES(engine->mu)
+{
+    if (pick->reason == FR_PICK_COVERED) return;
+    fr_pace_add_compaction(&engine->speeds, pick->level == 0 ? pick->input_count : 0,
+            fr_env_now_us(engine->env) - start_us);
+}
+
 /* Run a job that was taken; the lock is given up meanwhile. */
 static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_REQUIRES(engine->mu)
 {
@@ -331,7 +386,7 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
     fr_charge before = fr_engine_work_for(engine, FR_MEMORY_JOBS);
     if (job->pick.reason == FR_PICK_GARBAGE) FR_COVER("compaction: a value file is emptied");
     fr_engine_begin_compaction(engine, &job->pick);
-    fr_status st = is_move(engine, job) ? move_table(engine, job) : merge_tables(engine, job);
+    fr_status st = carry_out(engine, job);
     fr_engine_end_job(engine, is_move(engine, job), st);
     fr_engine_work_done(before);
     fr_mutex_lock(&engine->mu);
@@ -340,8 +395,7 @@ static fr_status run_job_locked(struct fr_engine *engine, struct job *job) FR_RE
     if (st < 0) {
         fr_engine_job_failed_locked(engine, &engine->compact_trouble);
     } else {
-        fr_pace_add_compaction(&engine->speeds, job->pick.level == 0 ? job->pick.input_count : 0,
-                fr_env_now_us(engine->env) - start_us);
+        note_speed_locked(engine, &job->pick, start_us);
         fr_engine_job_done_locked(engine, &engine->compact_trouble);
     }
     fr_cond_broadcast(&engine->progress);
@@ -439,12 +493,12 @@ fr_status fr_engine_wait_idle(struct fr_engine *engine)
 
 /* ---- Ranges that somebody asks for ---- */
 
-/* What is asked for: one level's tables in a range, or value files that are to be emptied. */
+/* What is asked for: one level's tables in a range, or what lies about. */
 struct wish {
-    enum { WISH_LEVEL, WISH_GARBAGE } kind;
+    enum { WISH_COVERED, WISH_LEVEL, WISH_GARBAGE } kind;
     unsigned level;
     fr_slice start, end;
-    uint64_t files_end; /* value files with numbers below */
+    uint64_t files_end; /* garbage: in value files with numbers below */
 };
 
 /* As when writers rest; but newer files may be garbage as fast as they are emptied. */
@@ -464,6 +518,7 @@ static fr_status choose_locked(struct fr_engine *engine, const struct wish *wish
     if (engine->background_error.status != FR_OK)
         return fr_error_restore(&engine->background_error);
     if (engine->placing) return FR_ERR_BUSY;
+    if (wish->kind == WISH_COVERED) return choose_covered_locked(engine, job);
     if (wish->kind == WISH_GARBAGE) return choose_garbage_locked(engine, wish, job);
     return fr_picker_pick_range(engine->view->version, &engine->options.picker, wish->level,
             wish->start, wish->end, &job->pick);
@@ -505,19 +560,42 @@ static fr_status fulfil(struct fr_engine *engine, const struct wish *wish)
     return st;
 }
 
-/* Tables level by level, then the value files that there were before. */
-static fr_status fulfil_all(struct fr_engine *engine, fr_slice start, fr_slice end)
+/* All that there is of a kind, but no more rounds than that: there may always be something new. */
+static fr_status fulfil_while(struct fr_engine *engine, const struct wish *wish, size_t rounds)
 {
-    struct wish wish = {.start = start, .end = end};
     fr_status st = FR_OK;
 
+    for (size_t i = 0; i < rounds && st == FR_OK; i++)
+        st = fulfil(engine, wish);
+    return st < 0 ? st : FR_OK;
+}
+
+/* A job for each level, and more for what does not fit into one. */
+static size_t covered_rounds(struct fr_engine *engine)
+{
+    struct fr_view *view = fr_engine_view(engine);
+    size_t rounds = FR_LEVEL_COUNT;
+
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        rounds += view->version->levels[level].count / FR_COVERED_MOST;
+    fr_view_unref(view);
+    return rounds;
+}
+
+/* What need not be read, then tables level by level, then the value files that there were. */
+static fr_status fulfil_all(struct fr_engine *engine, fr_slice start, fr_slice end)
+{
+    struct wish wish = {.kind = WISH_COVERED, .start = start, .end = end};
+    fr_status st;
+
     wish.files_end = fr_engine_next_number(engine);
+    FR_TRY(fulfil_while(engine, &wish, covered_rounds(engine)));
+    wish.kind = WISH_LEVEL;
     for (wish.level = 0; wish.level < FR_LEVEL_COUNT - 1; wish.level++)
         FR_TRY(fulfil(engine, &wish));
     wish.kind = WISH_GARBAGE;
-    do
-        FR_TRY(fulfil(engine, &wish));
-    while (st == FR_OK);
+    /* Each makes fewer tables point to these files. */
+    st = fulfil_while(engine, &wish, SIZE_MAX);
 out:
     return st < 0 ? st : FR_OK;
 }

@@ -53,6 +53,8 @@ static const char *reason_name(enum fr_pick_reason reason)
         return "range";
     case FR_PICK_GARBAGE:
         return "garbage";
+    case FR_PICK_COVERED:
+        return "covered";
     }
     return "other";
 }

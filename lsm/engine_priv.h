@@ -156,6 +156,7 @@ struct fr_engine {
     struct fr_writer **writers_end;
     struct fr_snapshot_entry *snapshots; /* ascending */
     size_t snapshot_count;
+    bool snapshots_keep; /* tables that are covered by range deletes; see lsm/covered.h */
     bool closing;
     bool flushing;
     unsigned compacting;   /* jobs */

@@ -346,6 +346,7 @@ void fr_engine_snapshot_release(struct fr_engine *engine, fr_seq seq)
         engine->snapshot_count--;
         memmove(&engine->snapshots[i], &engine->snapshots[i + 1],
                 (engine->snapshot_count - i) * sizeof(engine->snapshots[0]));
+        if (engine->snapshots_keep) fr_cond_broadcast(&engine->work);
     }
     fr_mutex_unlock(&engine->mu);
 }

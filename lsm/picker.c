@@ -64,24 +64,6 @@ void fr_picker_targets(const struct fr_version *version, const struct fr_picker_
     ret_targets[LAST] = UINT64_MAX; /* it is never over */
 }
 
-static bool overlaps(const struct fr_version_table *table, fr_slice smallest, fr_slice largest)
-{
-    return !fr_version_is_before(&table->meta, smallest) &&
-           fr_slice_compare(table->meta.smallest, largest) <= 0;
-}
-
-/* The tables of a level above 0 that overlap: a run from *ret_first. */
-static size_t overlapping_run(const struct fr_version_level *level, fr_slice smallest,
-        fr_slice largest, size_t *ret_first)
-{
-    size_t first = fr_version_find(level, smallest), end = first;
-
-    while (end < level->count && overlaps(level->tables[end], smallest, largest))
-        end++;
-    *ret_first = first;
-    return end - first;
-}
-
 static fr_status no_memory(void)
 {
     return FR_FAIL(FR_ERR_NOMEM, "no memory to choose a compaction");
@@ -95,7 +77,7 @@ static void widen(struct fr_pick *pick, const struct fr_version_table *table)
         pick->largest = table->meta.largest;
 }
 
-static fr_status add_input(struct fr_pick *pick, struct fr_version_table *table)
+fr_status fr_pick_add(struct fr_pick *pick, struct fr_version_table *table)
 {
     struct fr_version_table **moved =
             fr_realloc(pick->inputs, (pick->input_count + 1) * sizeof(void *));
@@ -111,7 +93,7 @@ static fr_status add_input(struct fr_pick *pick, struct fr_version_table *table)
 static fr_status add_overlaps(const struct fr_version *version, struct fr_pick *pick)
 {
     const struct fr_version_level *below = &version->levels[pick->output_level];
-    size_t first, count = overlapping_run(below, pick->smallest, pick->largest, &first);
+    size_t first, count = fr_version_find_run(below, pick->smallest, pick->largest, &first);
 
     pick->overlaps = fr_alloc_zeroed(count, sizeof(void *));
     if (pick->overlaps == NULL) return no_memory();
@@ -133,7 +115,7 @@ static fr_status pick_level0(const struct fr_version *version, unsigned base, st
     pick->output_level = base;
     for (size_t i = 0; i < level->count; i++) {
         if (level->tables[i]->busy) return FR_NOT_FOUND;
-        FR_TRY(add_input(pick, level->tables[i]));
+        FR_TRY(fr_pick_add(pick, level->tables[i]));
     }
     st = add_overlaps(version, pick);
 out:
@@ -147,7 +129,7 @@ static uint64_t drag(const struct fr_version_level *below, const struct fr_versi
     uint64_t bytes = 0;
 
     if (table->busy) return UINT64_MAX;
-    count = overlapping_run(below, table->meta.smallest, table->meta.largest, &first);
+    count = fr_version_find_run(below, table->meta.smallest, table->meta.largest, &first);
     for (size_t i = first; i < first + count; i++) {
         if (below->tables[i]->busy) return UINT64_MAX;
         bytes += below->tables[i]->meta.size;
@@ -163,7 +145,7 @@ static fr_status pick_from(const struct fr_version *version, unsigned level,
     pick->reason = reason;
     pick->level = level;
     pick->output_level = level + 1;
-    FR_TRY(add_input(pick, table));
+    FR_TRY(fr_pick_add(pick, table));
     st = add_overlaps(version, pick);
 out:
     return st;
@@ -308,7 +290,7 @@ fr_status fr_picker_pick_range(const struct fr_version *version,
     for (size_t i = 0; i < tables->count && st == FR_OK; i++) {
         /* Of level 0 all or none: a newer table must not sink below an older one. */
         if (level > 0 && !touches(tables->tables[i], start, end)) continue;
-        st = tables->tables[i]->busy ? FR_NOT_FOUND : add_input(&pick, tables->tables[i]);
+        st = tables->tables[i]->busy ? FR_NOT_FOUND : fr_pick_add(&pick, tables->tables[i]);
     }
     bool none = st == FR_OK && pick.input_count == 0;
     if (st == FR_OK && !none) st = add_overlaps(version, &pick);
@@ -342,7 +324,7 @@ uint64_t fr_picker_overlap(const struct fr_version *version, unsigned level, fr_
     size_t first, count;
 
     if (level >= FR_LEVEL_COUNT) return 0;
-    count = overlapping_run(&version->levels[level], smallest, largest, &first);
+    count = fr_version_find_run(&version->levels[level], smallest, largest, &first);
     for (size_t i = first; i < first + count; i++)
         bytes += version->levels[level].tables[i]->meta.size;
     return bytes;
@@ -353,7 +335,8 @@ bool fr_picker_is_bottom(const struct fr_version *version, unsigned output_level
 {
     for (unsigned level = output_level + 1; level < FR_LEVEL_COUNT; level++) {
         size_t first;
-        if (overlapping_run(&version->levels[level], smallest, largest, &first) > 0) return false;
+        if (fr_version_find_run(&version->levels[level], smallest, largest, &first) > 0)
+            return false;
     }
     return true;
 }

@@ -40,6 +40,7 @@ enum fr_pick_reason {
     FR_PICK_DENSITY, /* deletes or fragments */
     FR_PICK_RANGE,   /* somebody asked */
     FR_PICK_GARBAGE, /* value files are to be emptied (lsm/garbage.h) */
+    FR_PICK_COVERED, /* nothing is left of them: they are dropped unread (lsm/covered.h) */
 };
 
 struct fr_pick {
@@ -48,14 +49,16 @@ struct fr_pick {
     unsigned output_level;
     struct fr_version_table **inputs; /* of level, borrowed from the version */
     size_t input_count;
-    struct fr_version_table *
-            *overlaps; /* of output_level; the same level for FR_PICK_GARBAGE: none */
+    struct fr_version_table **overlaps; /* of output_level; if that is the same level: none */
     size_t overlap_count;
     fr_slice smallest; /* of all of them, borrowed */
     fr_slice largest;
 };
 
 void fr_pick_deinit(struct fr_pick *pick);
+
+/* Another input, and the bounds with it. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_pick_add(struct fr_pick *pick, struct fr_version_table *table);
 
 /* The targets of all levels, and the base level. Index 0 is unused. */
 void fr_picker_targets(const struct fr_version *version, const struct fr_picker_options *options,

@@ -533,3 +533,20 @@ size_t fr_version_find(const struct fr_version_level *level, fr_slice key)
     }
     return low;
 }
+
+static bool overlaps(const struct fr_version_table *table, fr_slice smallest, fr_slice largest)
+{
+    return !fr_version_is_before(&table->meta, smallest) &&
+           fr_slice_compare(table->meta.smallest, largest) <= 0;
+}
+
+size_t fr_version_find_run(const struct fr_version_level *level, fr_slice smallest,
+        fr_slice largest, size_t *ret_first)
+{
+    size_t first = fr_version_find(level, smallest), end = first;
+
+    while (end < level->count && overlaps(level->tables[end], smallest, largest))
+        end++;
+    *ret_first = first;
+    return end - first;
+}

@@ -184,4 +184,8 @@ bool fr_version_is_before(const struct fr_edit_table *table, fr_slice key);
 /* The first table of a level above 0 that does not end before the key; count if there is none. */
 size_t fr_version_find(const struct fr_version_level *level, fr_slice key);
 
+/* How many tables of a level above 0 overlap [smallest, largest]: a run from *ret_first on. */
+size_t fr_version_find_run(const struct fr_version_level *level, fr_slice smallest,
+        fr_slice largest, size_t *ret_first);
+
 #endif

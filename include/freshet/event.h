@@ -46,7 +46,8 @@ struct fr_event {
 struct fr_event_job {
     struct fr_event event;
     uint64_t job;
-    const char *reason; /* "flush"; "level0", "size", "density", "range" or "garbage" */
+    const char *reason; /* "flush"; "level0", "size", "density", "range", "garbage", or "covered":
+                           range deletes cover the inputs, which are dropped unread */
     unsigned level;     /* compactions: that it takes tables from, and puts them in */
     unsigned output_level;
     size_t input_count;     /* tables, or memtables */

@@ -119,7 +119,8 @@ static fr_slice random_value(uint8_t *bytes)
 
 static void delete_some(size_t index)
 {
-    size_t end = FR_MIN(index + 1 + fr_rng_below(&t.rng, 20), (uint64_t)KEYS);
+    uint64_t most = fr_rng_one_in(&t.rng, 10) ? KEYS : 20;
+    size_t end = FR_MIN(index + 1 + fr_rng_below(&t.rng, most), (uint64_t)KEYS);
     char text[32];
 
     write_index(FR_KIND_DELETE_RANGE, index, key_of(end, text, sizeof(text)));
@@ -258,6 +259,7 @@ TestSuite(compact, .timeout = 200);
 
 Test(compact, a_history_reads_the_same_whatever_work_is_chosen)
 {
+    fr_cover_clear();
     for (size_t i = 0; i < FR_ARRAY_COUNT(choices); i++) {
         struct fr_engine_options options = small_options();
 
@@ -265,6 +267,7 @@ Test(compact, a_history_reads_the_same_whatever_work_is_chosen)
         cr_log_info("%s", choices[i].about);
         run_history(options);
     }
+    cr_assert_gt(fr_cover_count("compaction: covered tables are dropped"), 0);
 }
 
 /* ---- What the choices promise ---- */
@@ -394,6 +397,187 @@ Test(compact, value_files_stay_within_the_bound)
     cr_assert_geq(stats.value_file_bytes, 490 * 1000);
     /* Headers and keys are not counted; what level 0 hides is up to an eighth of the excess. */
     cr_assert_leq(stats.value_file_bytes, 500 * 1000 * 170 / 100 + (64 << 10));
+    close_store();
+}
+
+/* ---- Tables that are covered ---- */
+
+#define COVERED_KEYS 4000
+
+/* Many tables in several levels, and none in memory; what they hold is in value files, too. */
+static void fill_levels(void)
+{
+    struct fr_engine_options options = small_options();
+
+    options.compress = false;
+    open_store(options, 8);
+    fr_cover_clear();
+    for (size_t i = 0; i < COVERED_KEYS; i++)
+        put_random((i * 7919) % COVERED_KEYS, i % 5 == 0 ? 1000 : 200);
+    must(fr_engine_flush(t.engine));
+    must(fr_engine_wait_idle(t.engine));
+}
+
+static void delete_keys(size_t from, size_t to)
+{
+    char text[32];
+
+    write_index(FR_KIND_DELETE_RANGE, from, key_of(to, text, sizeof(text)));
+}
+
+static struct fr_engine_stats stats_now(void)
+{
+    struct fr_engine_stats stats;
+
+    fr_engine_stats_get(t.engine, &stats);
+    return stats;
+}
+
+static bool is_there(size_t index, fr_seq at)
+{
+    struct fr_engine_value value;
+    char text[32];
+    fr_status st = fr_engine_get(t.engine, key_of(index, text, sizeof(text)), at, &value);
+
+    if (st == FR_OK) fr_engine_value_release(&value);
+    cr_assert(st == FR_OK || st == FR_NOT_FOUND);
+    return st == FR_OK;
+}
+
+/* Keys [from, to) are gone for that reader, and the others are there, by get and by scan. */
+static void lacks(size_t from, size_t to, fr_seq at)
+{
+    struct fr_engine_scan_options options = {.at = at};
+    struct fr_iter *it;
+    size_t count = 0;
+    fr_status st;
+
+    for (size_t i = 0; i < COVERED_KEYS; i++)
+        cr_assert_eq(is_there(i, at), i < from || i >= to, "key %zu", i);
+    must(fr_engine_scan(t.engine, &options, &it));
+    while ((st = fr_iter_next(it)) == FR_OK)
+        count++;
+    must_be(FR_END, st);
+    fr_iter_close(it);
+    cr_assert_eq(count, COVERED_KEYS - (to - from));
+}
+
+static size_t count_files(enum fr_file_kind wanted)
+{
+    struct fr_dir_names names = {0};
+    enum fr_file_kind kind;
+    uint64_t number;
+    size_t count = 0;
+
+    must(fr_dir_list(t.world.dir, &names));
+    for (size_t i = 0; i < names.count; i++)
+        count += fr_file_name_parse(names.names[i], &kind, &number) && kind == wanted;
+    fr_dir_names_deinit(&names);
+    return count;
+}
+
+Test(compact, all_of_a_store_is_deleted_without_being_read)
+{
+    fill_levels();
+    struct fr_engine_stats before = stats_now();
+    cr_assert_gt(count_files(FR_FILE_TABLE), 20);
+    cr_assert_gt(count_files(FR_FILE_VALUES), 5);
+    delete_keys(0, COVERED_KEYS);
+    must(fr_engine_flush(t.engine));
+    must(fr_engine_wait_idle(t.engine));
+    struct fr_engine_stats after = stats_now();
+    cr_assert_eq(after.compaction_read_bytes, before.compaction_read_bytes);
+    cr_assert_eq(after.compaction_write_bytes, before.compaction_write_bytes);
+    cr_assert_gt(after.covered_count, 20);
+    cr_assert_gt(fr_cover_count("compaction: covered tables are dropped"), 0);
+    cr_assert_leq(count_files(FR_FILE_TABLE), 1); /* that has the range delete */
+    cr_assert_eq(count_files(FR_FILE_VALUES), 0);
+    lacks(0, COVERED_KEYS, FR_SEQ_MAX);
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    cr_assert_eq(count_files(FR_FILE_TABLE), 0);
+    must(fr_engine_close(t.engine));
+    open_engine();
+    lacks(0, COVERED_KEYS, FR_SEQ_MAX);
+    close_store();
+}
+
+/* compact_range alone does it, too: the flush is its own. */
+Test(compact, a_range_is_dropped_before_it_is_compacted)
+{
+    fill_levels();
+    struct fr_engine_stats before = stats_now();
+    delete_keys(0, COVERED_KEYS);
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    struct fr_engine_stats after = stats_now();
+    cr_assert_leq(after.compaction_read_bytes - before.compaction_read_bytes, 8 << 10);
+    cr_assert_leq(after.compaction_write_bytes - before.compaction_write_bytes, 8 << 10);
+    cr_assert_eq(count_files(FR_FILE_TABLE), 0);
+    cr_assert_eq(count_files(FR_FILE_VALUES), 0);
+    close_store();
+}
+
+Test(compact, a_covered_range_has_exact_edges)
+{
+    fill_levels();
+    struct fr_engine_stats before = stats_now();
+    delete_keys(123, 3456);
+    must(fr_engine_flush(t.engine));
+    must(fr_engine_wait_idle(t.engine));
+    cr_assert_gt(stats_now().covered_count, before.covered_count);
+    lacks(123, 3456, FR_SEQ_MAX);
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    lacks(123, 3456, FR_SEQ_MAX);
+    must(fr_engine_close(t.engine));
+    open_engine();
+    lacks(123, 3456, FR_SEQ_MAX);
+    close_store();
+}
+
+/* With it goes the last of what keeps the tables; nobody but its release wakes the thread. */
+Test(compact, a_snapshot_keeps_covered_tables_until_it_is_released)
+{
+    fr_seq snapshot, later;
+
+    fill_levels();
+    size_t files = count_files(FR_FILE_TABLE);
+    must(fr_engine_snapshot_take(t.engine, &snapshot));
+    delete_keys(0, COVERED_KEYS);
+    must(fr_engine_snapshot_take(t.engine, &later));
+    must(fr_engine_flush(t.engine));
+    must(fr_engine_wait_idle(t.engine));
+    cr_assert_geq(count_files(FR_FILE_TABLE), files);
+    lacks(0, 0, snapshot);
+    lacks(0, COVERED_KEYS, later);
+    lacks(0, COVERED_KEYS, FR_SEQ_MAX);
+    fr_engine_snapshot_release(t.engine, snapshot);
+    for (int i = 0; i < 5000 && count_files(FR_FILE_TABLE) > 1; i++)
+        fr_env_sleep_us(t.world.env, 1000);
+    cr_assert_leq(count_files(FR_FILE_TABLE), 1);
+    lacks(0, COVERED_KEYS, later);
+    fr_engine_snapshot_release(t.engine, later);
+    close_store();
+}
+
+/* An iterator holds its view: what it stands on is there to its end. */
+Test(compact, a_scan_goes_on_over_tables_that_are_dropped)
+{
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX};
+    struct fr_iter *it;
+    size_t count = 0;
+
+    fill_levels();
+    must(fr_engine_scan(t.engine, &options, &it));
+    must(fr_iter_next(it));
+    delete_keys(0, COVERED_KEYS);
+    must(fr_engine_flush(t.engine));
+    must(fr_engine_wait_idle(t.engine));
+    for (count = 1; fr_iter_next(it) == FR_OK; count++)
+        continue;
+    cr_assert_eq(count, COVERED_KEYS);
+    cr_assert_gt(count_files(FR_FILE_TABLE), 1);
+    fr_iter_close(it);
+    must(fr_engine_wait_idle(t.engine));
+    cr_assert_leq(count_files(FR_FILE_TABLE), 1);
     close_store();
 }
 

@@ -10,7 +10,7 @@
 static const struct fr_picker_options small = {
         .level0_trigger = 2, .level0_most = 2, .ratio = 10, .base_bytes = 100};
 
-static const char *const reasons[] = {"level0", "size", "density", "range", "garbage"};
+static const char *const reasons[] = {"level0", "size", "density", "range", "garbage", "covered"};
 
 static void print_tables(struct fr_buf *to, struct fr_version_table **tables, size_t count)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "lsm/range_set.h"
 
 void test_version_open(struct test_version *t)
 {
@@ -20,6 +21,16 @@ void test_version_close(struct test_version *t)
     fr_obsolete_deinit(&t->obsolete);
 }
 
+/* What a table's word may say besides. */
+struct table_words {
+    struct fr_edit_table meta;
+    struct fr_value_ref refs[8];
+    struct fr_range ranges[8];
+    char keys[8][2][16];
+    size_t range_count;
+    bool busy;
+};
+
 struct parsed {
     struct fr_version_change change;
     struct fr_version_table *tables[64]; /* one reference each */
@@ -28,47 +39,71 @@ struct parsed {
     size_t values_count;
 };
 
-static void parse_option(const char *word, struct fr_edit_table *meta, struct fr_value_ref *refs,
-        bool *busy)
+static void parse_range(const char *word, struct table_words *w)
 {
-    if (sscanf(word, "v%" SCNu64 "=%" SCNu64, &refs[meta->ref_count].file,
-                &refs[meta->ref_count].bytes) == 2)
-        meta->ref_count++;
+    struct fr_range *range = &w->ranges[w->range_count];
+    char(*keys)[16] = w->keys[w->range_count++];
+
+    cr_assert_leq(w->range_count, FR_ARRAY_COUNT(w->ranges));
+    cr_assert_eq(sscanf(word, "r%15[^-]-%15s", keys[0], keys[1]), 2, "no range: %s", word);
+    *range = (struct fr_range){.start = fr_slice_of_text(keys[0]),
+            .end = fr_slice_of_text(keys[1]),
+            .seq = w->meta.largest_seq};
+    w->meta.range_count++;
+}
+
+static void parse_option(const char *word, struct table_words *w)
+{
+    struct fr_value_ref *ref = &w->refs[w->meta.ref_count];
+
+    if (sscanf(word, "v%" SCNu64 "=%" SCNu64, &ref->file, &ref->bytes) == 2)
+        w->meta.ref_count++;
     else if (word[0] == 'd')
-        meta->delete_count = strtoull(word + 1, NULL, 10);
+        w->meta.delete_count = strtoull(word + 1, NULL, 10);
     else if (word[0] == 'a')
-        meta->append_count = strtoull(word + 1, NULL, 10);
+        w->meta.append_count = strtoull(word + 1, NULL, 10);
     else if (strcmp(word, "open") == 0)
-        meta->largest_open = true;
+        w->meta.largest_open = true;
     else if (strcmp(word, "busy") == 0)
-        *busy = true;
+        w->busy = true;
+    else if (word[0] == 'r')
+        parse_range(word, w);
+    else if (word[0] == 's')
+        w->meta.smallest_seq = strtoull(word + 1, NULL, 10);
     else
         cr_assert(false, "no option of a table: %s", word);
 }
 
 static fr_status add_table(struct test_version *t, char *word, struct parsed *p)
 {
-    struct fr_value_ref refs[8] = {0};
-    struct fr_edit_table meta = {.entry_count = 100, .refs = refs};
+    struct table_words w = {.meta = {.entry_count = 100}};
+    struct fr_version_table **table = &p->tables[p->table_count];
+    struct fr_range_set *ranges = NULL;
     char smallest[16], largest[16];
     char *save = NULL;
-    bool busy = false;
     unsigned level;
     int used = 0;
     fr_status st;
 
-    cr_assert_eq(sscanf(word, "%u:%" SCNu64 ":%15[^-]-%15[^:]:%" SCNu64 "%n", &level, &meta.number,
-                         smallest, largest, &meta.size, &used),
+    cr_assert_eq(sscanf(word, "%u:%" SCNu64 ":%15[^-]-%15[^:]:%" SCNu64 "%n", &level,
+                         &w.meta.number, smallest, largest, &w.meta.size, &used),
             5, "no table: %s", word);
-    meta.smallest = fr_slice_of_text(smallest);
-    meta.largest = fr_slice_of_text(largest);
-    meta.smallest_seq = meta.largest_seq = meta.number;
+    w.meta.smallest = fr_slice_of_text(smallest);
+    w.meta.largest = fr_slice_of_text(largest);
+    w.meta.smallest_seq = w.meta.largest_seq = w.meta.number;
+    w.meta.refs = w.refs;
     for (char *o = strtok_r(word + used, ":", &save); o != NULL; o = strtok_r(NULL, ":", &save))
-        parse_option(o, &meta, refs, &busy);
-    st = fr_version_table_new(&t->obsolete, &meta, NULL, NULL, NULL, &p->tables[p->table_count]);
-    if (st < 0) return st;
-    p->tables[p->table_count]->busy = busy;
-    return fr_version_change_add_table(&p->change, level, p->tables[p->table_count++]);
+        parse_option(o, &w);
+    if (w.range_count > 0)
+        cr_assert_eq(fr_range_set_build(w.ranges, w.range_count, &ranges), FR_OK);
+    st = fr_version_table_new(&t->obsolete, &w.meta, NULL, NULL, ranges, table);
+    if (st < 0) {
+        fr_range_set_unref(ranges);
+        return st;
+    }
+    (*table)->busy = w.busy;
+    p->table_count++;
+    return fr_version_change_add_table(&p->change, level, *table);
 }
 
 static fr_status add_values(struct test_version *t, const char *word, struct parsed *p)

@@ -8,6 +8,8 @@
  *       :d70 :a70      of its 100 entries 70 are deletes, or fragments
  *       :open          its largest key is the end of a range, which it does not cover
  *       :busy          a compaction has it
+ *       :ra-c          it has a range delete from a to c
+ *       :s3            its least sequence number
  *     -1:7             table 7 from level 1
  *     >1:7             table 7 from level 1 to the next
  *     +v9:1000         value file 9, with 1000 bytes of values
