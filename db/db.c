@@ -259,6 +259,14 @@ out:
     return st;
 }
 
+/* What would never expire must not look as if it did. */
+static fr_status refuse_expiry(uint64_t expires_us, const char *what)
+{
+    if (expires_us == 0) return FR_OK;
+    return FR_FAIL(FR_ERR_MISUSE, "%s: expires_us is for fr_db_put; in batches, for each put",
+            what);
+}
+
 fr_status fr_db_write(struct fr_db *db, const struct fr_write_options *how,
         const struct fr_batch *batch)
 {
@@ -268,6 +276,7 @@ fr_status fr_db_write(struct fr_db *db, const struct fr_write_options *how,
 
     FR_TRY(write_options(db, how, &durability, &expires_us));
     if (batch == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_write: no batch");
+    FR_TRY(refuse_expiry(expires_us, "fr_db_write"));
     st = write_batch(db, batch, durability);
 out:
     return st;
@@ -331,6 +340,7 @@ fr_status fr_db_append(struct fr_db *db, const struct fr_write_options *how, con
     struct single s;
 
     fr_status st = begin_single(db, how, &s);
+    if (st == FR_OK) st = refuse_expiry(s.expires_us, "fr_db_append");
     if (st == FR_OK) st = fr_batch_append(&s.batch, key, key_size, fragment, fragment_size);
     return end_single(db, &s, st);
 }
@@ -416,9 +426,9 @@ fr_status fr_db_get_copy(struct fr_db *db, const struct fr_read_options *how, co
 }
 
 /* As many as are planned together. */
-static fr_status multi_get_some(struct fr_db *db, struct fr_view *view, fr_seq at, size_t count,
-        const void *const *keys, const size_t *key_sizes, struct fr_pinned *values,
-        fr_status *statuses)
+static fr_status multi_get_some(struct fr_db *db, struct fr_view *view, fr_seq at,
+        uint64_t *moment_us, size_t count, const void *const *keys, const size_t *key_sizes,
+        struct fr_pinned *values, fr_status *statuses)
 {
     struct fr_engine_value found[FR_ENGINE_MULTI_MAX];
     fr_slice names[FR_ENGINE_MULTI_MAX];
@@ -427,7 +437,8 @@ static fr_status multi_get_some(struct fr_db *db, struct fr_view *view, fr_seq a
         statuses[i] = check_key(keys[i], key_sizes[i]);
         names[i] = fr_slice_of(keys[i], key_sizes[i]);
     }
-    fr_status st = fr_engine_multi_get(db->engine, view, at, count, names, found, statuses);
+    fr_status st =
+            fr_engine_multi_get(db->engine, view, at, moment_us, count, names, found, statuses);
     for (size_t i = 0; i < count; i++) {
         if (st < 0) statuses[i] = st;
         if (statuses[i] == FR_OK) hand_out(&found[i], &values[i]);
@@ -440,6 +451,7 @@ fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how, s
         fr_status *statuses)
 {
     struct fr_view *view, *held = held_view(how);
+    uint64_t moment_us = 0;
     fr_status st;
     fr_seq at;
 
@@ -448,8 +460,9 @@ fr_status fr_db_multi_get(struct fr_db *db, const struct fr_read_options *how, s
         return FR_FAIL(FR_ERR_MISUSE, "fr_db_multi_get: an array is NULL");
     view = held != NULL ? held : fr_engine_view_take(db->engine, &at);
     for (size_t i = 0; i < count; i += FR_ENGINE_MULTI_MAX) {
-        fr_status some = multi_get_some(db, view, at, FR_MIN(count - i, FR_ENGINE_MULTI_MAX),
-                keys + i, key_sizes + i, values + i, statuses + i);
+        fr_status some =
+                multi_get_some(db, view, at, &moment_us, FR_MIN(count - i, FR_ENGINE_MULTI_MAX),
+                        keys + i, key_sizes + i, values + i, statuses + i);
         if (i == 0) st = some; /* after that something could be done */
     }
     if (held == NULL) fr_engine_view_release(db->engine, view);

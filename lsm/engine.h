@@ -124,11 +124,13 @@ FR_NODISCARD fr_status fr_engine_get_in(struct fr_engine *engine, struct fr_view
  * Up to that many keys in one view: what is missing in memory is read in one submission for all
  * keys and levels, and one more for all values that lie apart. statuses[i] is as fr_engine_get()
  * would answer, values[i] the caller's to release if it is FR_OK. A key whose status is a failure
- * at the call is left alone. Fails as a whole only for want of memory: FR_ERR_NOMEM.
+ * at the call is left alone. *moment_us is 0 at the first call for a moment, and for further ones
+ * what it has become: what has expired by then has expired for all of them. Fails as a whole only
+ * for want of memory: FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_view *view,
-        fr_seq at, size_t count, const fr_slice *keys, struct fr_engine_value *values,
-        fr_status *statuses);
+        fr_seq at, uint64_t *moment_us, size_t count, const fr_slice *keys,
+        struct fr_engine_value *values, fr_status *statuses);
 
 /* --- Snapshots and iterators --- */
 

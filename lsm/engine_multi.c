@@ -354,7 +354,7 @@ out:
 
 /* Each step for all keys that are still under way; a key that fails drops out. */
 static void begin_all(struct fr_engine *engine, struct multi *m, const struct fr_view *view,
-        fr_seq at, size_t count, const fr_slice *keys, fr_status *statuses)
+        fr_seq at, uint64_t *moment_us, size_t count, const fr_slice *keys, fr_status *statuses)
 {
     for (size_t i = 0; i < count; i++) {
         struct item *item = &m->items[i];
@@ -364,6 +364,7 @@ static void begin_all(struct fr_engine *engine, struct multi *m, const struct fr
         item->placed = item->more = false;
         if (!item->open) continue;
         fr_read_begin(&item->read, engine, view, keys[i], fr_hash64(keys[i]), at);
+        item->read.lookup.moment_us = moment_us;
         statuses[i] = fr_read_memtables(&item->read);
         if (statuses[i] == FR_OK && !fr_lookup_complete(&item->read.lookup)) plan(item);
     }
@@ -428,13 +429,14 @@ static void end_item(struct fr_engine *engine, struct item *item)
 }
 
 fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_view *view, fr_seq at,
-        size_t count, const fr_slice *keys, struct fr_engine_value *values, fr_status *statuses)
+        uint64_t *moment_us, size_t count, const fr_slice *keys, struct fr_engine_value *values,
+        fr_status *statuses)
 {
     struct multi *m = take_multi(engine->multis);
 
     FR_ASSERT(count <= FR_ENGINE_MULTI_MAX);
     if (m == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to read many keys at once");
-    begin_all(engine, m, view, at, count, keys, statuses);
+    begin_all(engine, m, view, at, moment_us, count, keys, statuses);
     read_blocks(engine, m, count, statuses);
     read_values(engine, m, count, statuses);
     for (size_t i = 0; i < count; i++) {

@@ -11,6 +11,7 @@ void fr_lookup_init(struct fr_lookup *lookup, fr_slice key, fr_seq at, uint64_t 
     lookup->at = at;
     lookup->now_us = now_us;
     lookup->clock = NULL;
+    lookup->moment_us = NULL;
     lookup->covered = 0;
     lookup->complete = false;
     lookup->has_base = false;
@@ -86,11 +87,21 @@ out:
     return st;
 }
 
+/* The clock is asked once for all that share a moment. */
+static void ask_clock(struct fr_lookup *lookup)
+{
+    uint64_t *moment_us = lookup->moment_us;
+
+    lookup->now_us = moment_us != NULL ? *moment_us : 0;
+    if (lookup->now_us == 0) lookup->now_us = fr_env_wall_us(lookup->clock);
+    if (moment_us != NULL) *moment_us = lookup->now_us;
+    lookup->clock = NULL;
+}
+
 static bool is_expired(struct fr_lookup *lookup, const struct fr_entry *entry)
 {
     if (FR_LIKELY((entry->flags & FR_ENTRY_EXPIRES) == 0)) return false;
-    if (lookup->clock != NULL) lookup->now_us = fr_env_wall_us(lookup->clock);
-    lookup->clock = NULL;
+    if (lookup->clock != NULL) ask_clock(lookup);
     return entry->expires_us <= lookup->now_us;
 }
 

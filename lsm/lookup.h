@@ -40,12 +40,13 @@ struct fr_lookup_fragment {
     size_t size;
 };
 
-/* One thread. All fields are for lookup.c, but for `at` and `clock`. */
+/* One thread. All fields are for lookup.c, but for `at`, `clock` and `moment_us`. */
 struct fr_lookup {
     fr_slice key;
     fr_seq at; /* entries and ranges above are not visible to this reader */
     uint64_t now_us;
     struct fr_env *clock; /* to be asked what time it is once that matters; NULL: it is now_us */
+    uint64_t *moment_us;  /* if not NULL: what the clock has said to one that shares it, or 0 */
     fr_seq covered;       /* entries below are deleted */
     bool complete;        /* no older entry can matter */
     bool has_base;        /* `base` is the PUT under the fragments */

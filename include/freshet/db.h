@@ -143,7 +143,14 @@ FR_API bool fr_db_option_info_get(size_t index, struct fr_db_option_info *ret_in
 struct fr_write_options {
     size_t size; /* sizeof(struct fr_write_options) */
     fr_sync sync;
-    uint64_t expires_us; /* time of day from which puts of this call are gone; 0 for never */
+    /*
+     * Of fr_db_put: the time of day from which it is gone, with all that it replaced; 0 for never.
+     * fr_db_write and fr_db_append answer FR_ERR_MISUSE to anything else: fr_batch_put_until says
+     * it for each put, and what is appended does not expire. A read asks the clock once, an
+     * iterator when it is made. If the clock is set back, a put that has expired may be seen again
+     * until flush or compaction has met it; what it replaced is not.
+     */
+    uint64_t expires_us;
 };
 
 /* How reads are made. NULL where it is asked for means all zeros. */

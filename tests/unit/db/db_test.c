@@ -244,6 +244,26 @@ Test(db, what_has_expired_is_gone)
     has("past", NULL), has("future", "x");
 }
 
+Test(db, only_a_put_expires)
+{
+    struct fr_write_options how = {.size = sizeof(how), .sync = FR_SYNC_OS, .expires_us = 1};
+    struct fr_batch *batch;
+
+    must(fr_batch_new(&batch));
+    must(fr_batch_put(batch, "a", 1, "x", 1));
+    must(fr_batch_put_until(batch, "b", 1, "x", 1, 1));
+    cr_assert_eq(fr_db_write(db, &how, batch), FR_ERR_MISUSE);
+    cr_assert_eq(fr_db_append(db, &how, "a", 1, "x", 1), FR_ERR_MISUSE);
+    has("a", NULL);
+    how.expires_us = 0;
+    must(fr_db_write(db, &how, batch));
+    has("a", "x"), has("b", NULL);
+    how.expires_us = 1;
+    must(fr_db_delete(db, &how, "a", 1)); /* a delete is for good, and puts nothing */
+    has("a", NULL);
+    fr_batch_free(batch);
+}
+
 Test(db, limits_are_told_and_change_nothing)
 {
     size_t size = 65536;

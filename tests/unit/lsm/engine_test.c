@@ -197,7 +197,7 @@ static void check_multi(struct test_store *t, size_t count)
         keys[i] = key_of(indexes[i], texts[i], sizeof(texts[i]));
     }
     struct fr_view *view = fr_engine_view_take(t->engine, &at);
-    must(fr_engine_multi_get(t->engine, view, at, count, keys, values, statuses));
+    must(fr_engine_multi_get(t->engine, view, at, &(uint64_t){0}, count, keys, values, statuses));
     fr_engine_view_release(t->engine, view);
     for (size_t i = 0; i < count; i++) {
         const struct model_value *wanted = &t->model[indexes[i]];
@@ -374,7 +374,8 @@ static void race_read_many(struct fr_engine *engine, struct fr_rng *rng)
     for (size_t i = 0; i < 20; i++)
         keys[i] = key_of(fr_rng_below(rng, RACE_KEYS), texts[i], sizeof(texts[i]));
     struct fr_view *view = fr_engine_view_take(engine, &at);
-    FR_ASSERT(fr_engine_multi_get(engine, view, at, 20, keys, values, statuses) == FR_OK);
+    FR_ASSERT(fr_engine_multi_get(engine, view, at, &(uint64_t){0}, 20, keys, values, statuses) ==
+              FR_OK);
     fr_engine_view_release(engine, view);
     for (size_t i = 0; i < 20; i++) {
         FR_ASSERT(statuses[i] >= 0);
@@ -535,7 +536,8 @@ static void count_multi(struct test_store *t, size_t *answers, size_t *failures)
     for (size_t i = 0; i < FR_ENGINE_MULTI_MAX; i++)
         keys[i] = key_of(3 * i, texts[i], sizeof(texts[i]));
     struct fr_view *view = fr_engine_view_take(t->engine, &at);
-    must(fr_engine_multi_get(t->engine, view, at, FR_ENGINE_MULTI_MAX, keys, values, statuses));
+    must(fr_engine_multi_get(t->engine, view, at, &(uint64_t){0}, FR_ENGINE_MULTI_MAX, keys, values,
+            statuses));
     fr_engine_view_release(t->engine, view);
     for (size_t i = 0; i < FR_ENGINE_MULTI_MAX; i++) {
         const struct model_value *wanted = &t->model[3 * i];

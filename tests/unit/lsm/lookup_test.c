@@ -93,6 +93,19 @@ Test(lookup, an_expired_base_is_a_delete)
     check_value(&lookup, "-3", 9);
 }
 
+Test(lookup, a_base_counts_until_it_expires)
+{
+    struct fr_entry put = entry_of(FR_KIND_PUT, 5, "1");
+    struct fr_lookup lookup;
+
+    put.flags = FR_ENTRY_EXPIRES;
+    put.expires_us = 51;
+    begin(&lookup);
+    add(&lookup, FR_KIND_APPEND, 9, "-3");
+    cr_assert_eq(fr_lookup_add(&lookup, &put, false), FR_OK);
+    check_value(&lookup, "1-3", 9);
+}
+
 Test(lookup, a_lone_value_that_stays_is_not_copied)
 {
     struct fr_entry put = entry_of(FR_KIND_PUT, 5, "value");
