@@ -25,12 +25,14 @@
  * The reserve is cut to a sixteenth of the file system, so that small disks can be used.
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "io/dir.h"
 #include "io/env.h"
 #include "lsm/batch.h"
 #include "lsm/engine_priv.h"
+#include "lsm/events.h"
 
 /* A wait is cut into such pieces. */
 #define SLEEP_US_MAX 1000
@@ -202,7 +204,7 @@ static uint64_t pending_bytes_locked(struct fr_engine *engine) FR_REQUIRES(engin
 }
 
 /* Ask the file system. An answer that cannot be had is no reason to refuse anything. */
-static void look_at_space(struct fr_engine *engine, uint64_t reserve)
+static void measure_space(struct fr_engine *engine, uint64_t reserve)
 {
     struct fr_space *space = &engine->space;
     uint64_t free_bytes, total_bytes;
@@ -227,19 +229,51 @@ static void look_at_space(struct fr_engine *engine, uint64_t reserve)
     }
 }
 
+/* That writes are refused, or not any more. Who writes finds out; nobody else is to ask. */
+static void tell_space(struct fr_engine *engine, bool over)
+{
+    struct fr_space *space = &engine->space;
+    struct fr_event_trouble event = {.kind = FR_TROUBLE_SPACE, .over = over};
+    char text[200];
+
+    event.status = FR_ERR_NOSPACE;
+    event.text = space->wanted_bytes > 0 ? text : "how much is free cannot be told";
+    event.duration_us = fr_env_now_us(engine->env) - space->since_us;
+    (void)snprintf(text, sizeof(text),
+            "%" PRIu64 " bytes are free, %" PRIu64 " are kept for flush, compaction and deletes",
+            space->free_bytes, space->wanted_bytes);
+    fr_events_trouble(engine->events, &event);
+}
+
+/* Without a reserve nothing is refused, so nothing has to be asked. */
+static void look_at_space(struct fr_engine *engine, uint64_t reserve)
+{
+    struct fr_space *space = &engine->space;
+    bool was_short = space->is_short;
+    uint64_t since_us = was_short ? space->since_us : fr_env_now_us(engine->env);
+
+    if (reserve == 0)
+        space->is_short = false;
+    else
+        measure_space(engine, reserve);
+    space->since_us = since_us;
+    if (space->is_short != was_short) tell_space(engine, was_short);
+}
+
 bool fr_engine_has_space(struct fr_engine *engine, size_t bytes)
 {
     uint64_t reserve = atomic_load_explicit(&engine->disk_reserve, memory_order_relaxed);
     struct fr_space *space = &engine->space;
     bool same = space->reserve == reserve;
 
-    if (reserve == 0) return true;
+    if (reserve == 0 && !space->is_short) return true;
     if (FR_LIKELY(same && !space->is_short && bytes < space->step)) {
         space->step -= bytes;
         return true;
     }
     if (!same || !space->is_short || fr_env_now_us(engine->env) >= space->next_look_us)
         look_at_space(engine, reserve);
+    if (reserve == 0) return true;
     /* One write that is larger than a step is taken if there is room for all of it. */
     if (!space->is_short && bytes > space->step)
         return space->free_bytes - space->wanted_bytes > 2 * (uint64_t)bytes;

@@ -99,8 +99,10 @@ struct fr_filter_line {
 
 /* How a background thread's jobs fail, as long as they may be tried again. */
 struct fr_trouble {
-    struct fr_error error; /* of the latest attempt; status 0: it has succeeded */
-    uint64_t failures;     /* ever */
+    struct fr_error error;    /* of the latest attempt; status 0: it has succeeded */
+    uint64_t failures;        /* ever */
+    uint64_t failures_before; /* those of rows that are over */
+    uint64_t since_us;        /* the latest row's first */
     uint64_t backoff_us;
     bool kicked; /* somebody wants the next attempt now */
 };
@@ -113,6 +115,7 @@ struct fr_space {
     uint64_t wanted_bytes;
     uint64_t next_look_us; /* if short */
     uint64_t reserve;      /* at the last look: another one is another question */
+    uint64_t since_us;     /* that it is short, or was last */
 };
 
 struct fr_engine {

@@ -24,7 +24,9 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "io/dir.h"
+#include "io/env.h"
 #include "lsm/engine_priv.h"
+#include "lsm/events.h"
 
 #define BACKOFF_FIRST_US 10000
 #define BACKOFF_LAST_US  1000000
@@ -56,6 +58,22 @@ static void on_failure_locked(struct fr_engine *engine, const struct fr_error *e
             error->text);
 }
 
+/* A row of failures begins, or is over. */
+static void tell_trouble_locked(struct fr_engine *engine, const struct fr_trouble *trouble,
+        bool over) FR_REQUIRES(engine->mu)
+{
+    struct fr_event_trouble event = {
+            .kind = trouble == &engine->flush_trouble ? FR_TROUBLE_FLUSH : FR_TROUBLE_COMPACTION,
+            .over = over,
+            .status = trouble->error.status,
+            .os_error = trouble->error.os_error,
+            .text = trouble->error.text,
+            .failures = trouble->failures - trouble->failures_before,
+            .duration_us = fr_env_now_us(engine->env) - trouble->since_us};
+
+    fr_events_trouble(engine->events, &event);
+}
+
 static void on_recovery_locked(struct fr_engine *engine) FR_REQUIRES(engine->mu)
 {
     fr_log(FR_LOG_INFO, "lsm", "%s: work in the background goes on", fr_dir_path(engine->dir));
@@ -85,8 +103,11 @@ void fr_engine_job_failed_locked(struct fr_engine *engine, struct fr_trouble *tr
         fr_engine_fail_locked(engine);
         return;
     }
-    if (trouble->error.status == FR_OK) {
+    bool first = trouble->error.status == FR_OK;
+    if (first) {
         trouble->backoff_us = BACKOFF_FIRST_US;
+        trouble->failures_before = trouble->failures;
+        trouble->since_us = fr_env_now_us(engine->env);
         on_failure_locked(engine, &error, false);
     } else {
         trouble->backoff_us = FR_MIN(2 * trouble->backoff_us, (uint64_t)BACKOFF_LAST_US);
@@ -94,12 +115,14 @@ void fr_engine_job_failed_locked(struct fr_engine *engine, struct fr_trouble *tr
     trouble->error = error;
     trouble->failures++;
     engine->stats.retry_count++;
+    if (first) tell_trouble_locked(engine, trouble, false);
     fr_cond_broadcast(&engine->progress);
 }
 
 void fr_engine_job_done_locked(struct fr_engine *engine, struct fr_trouble *trouble)
 {
     if (trouble->error.status == FR_OK) return;
+    if (engine->background_error.status == FR_OK) tell_trouble_locked(engine, trouble, true);
     trouble->error.status = FR_OK;
     trouble->backoff_us = 0;
     if (engine->flush_trouble.error.status == FR_OK &&

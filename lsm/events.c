@@ -9,7 +9,7 @@
 
 #define SLOW_SYNC_US 100000
 
-enum kind { KIND_JOB, KIND_FILE, KIND_STALL, KIND_ERROR, KIND_CHECKPOINT, KIND_SYNC };
+enum kind { KIND_JOB, KIND_FILE, KIND_STALL, KIND_ERROR, KIND_CHECKPOINT, KIND_SYNC, KIND_TROUBLE };
 
 struct node {
     struct node *next;
@@ -26,6 +26,7 @@ struct node {
         struct fr_event_error error;
         struct fr_event_checkpoint checkpoint;
         struct fr_event_slow_sync sync;
+        struct fr_event_trouble trouble;
     };
     uint64_t more[]; /* an array or text */
 };
@@ -72,6 +73,9 @@ static void deliver(struct fr_events *e, const struct node *n)
         break;
     case KIND_SYNC:
         e->hooks.slow_sync(ctx, &n->sync);
+        break;
+    case KIND_TROUBLE:
+        e->hooks.trouble(ctx, &n->trouble);
         break;
     }
 }
@@ -246,6 +250,18 @@ void fr_events_error(struct fr_events *e, const struct fr_event_error *error)
     if (n != NULL) {
         n->error = *error;
         n->error.text = memcpy(n->more, error->text, size);
+    }
+    queue(e, n);
+}
+
+void fr_events_trouble(struct fr_events *e, const struct fr_event_trouble *trouble)
+{
+    if (e == NULL || e->hooks.trouble == NULL) return;
+    size_t size = strlen(trouble->text) + 1;
+    struct node *n = node_new(KIND_TROUBLE, size);
+    if (n != NULL) {
+        n->trouble = *trouble;
+        n->trouble.text = memcpy(n->more, trouble->text, size);
     }
     queue(e, n);
 }

@@ -48,6 +48,7 @@ void fr_events_job(struct fr_events *events, enum fr_events_job_kind kind,
 void fr_events_file(struct fr_events *events, bool created, const struct fr_event_file *file);
 void fr_events_stall(struct fr_events *events, const struct fr_event_stall *stall);
 void fr_events_error(struct fr_events *events, const struct fr_event_error *error);
+void fr_events_trouble(struct fr_events *events, const struct fr_event_trouble *trouble);
 void fr_events_checkpoint(struct fr_events *events, const struct fr_event_checkpoint *checkpoint);
 
 /* Queued if it has taken that long. */

@@ -95,6 +95,28 @@ struct fr_event_error {
     const char *text;
 };
 
+/* What does not go on for a reason that may pass. Nothing is lost by it, and reads go on. */
+enum fr_event_trouble_kind {
+    FR_TROUBLE_FLUSH = 0, /* it is tried again until it succeeds; so is the next one */
+    FR_TROUBLE_COMPACTION = 1,
+    FR_TROUBLE_SPACE = 2 /* free space is down to the reserve: only deletes are taken */
+};
+
+/*
+ * It begins, or it has passed: an attempt has succeeded, nothing is left to be tried, or a write
+ * has found space again. What does not pass ends with background_error instead.
+ */
+struct fr_event_trouble {
+    struct fr_event event;
+    enum fr_event_trouble_kind kind;
+    bool over;
+    fr_status status; /* of the failure, the latest one if it is over */
+    int os_error;
+    const char *text;
+    uint64_t failures;    /* attempts that have failed since it began; 0 for space */
+    uint64_t duration_us; /* since it began */
+};
+
 /* A copy of the store is being made (done is false), or has been. */
 struct fr_event_checkpoint {
     struct fr_event event;
@@ -148,6 +170,8 @@ struct fr_event_hooks {
     void (*open)(void *ctx, const struct fr_event_open *open);
 
     uint64_t slow_sync_us; /* from when a sync is slow; 0: 100 ms */
+
+    void (*trouble)(void *ctx, const struct fr_event_trouble *trouble);
 };
 
 FR_END_DECLS

@@ -529,6 +529,152 @@ Test(pressure, a_manifest_that_fails_in_passing_is_begun_anew)
     }
 }
 
+/* --- What is told of them --------------------------------------------------------------------- */
+
+/* The hooks run on one thread, and are done when the engine is closed. */
+struct heard {
+    unsigned begun[3], over[3]; /* by kind */
+    unsigned errors;
+    bool is_under_way[3];
+    struct fr_event_trouble first, last;
+    char text[300]; /* of the last */
+};
+
+static void on_trouble(void *ctx, const struct fr_event_trouble *trouble)
+{
+    struct heard *heard = ctx;
+
+    cr_assert_eq(heard->is_under_way[trouble->kind], trouble->over); /* one after the other */
+    heard->is_under_way[trouble->kind] = !trouble->over;
+    (trouble->over ? heard->over : heard->begun)[trouble->kind]++;
+    if (heard->first.text == NULL) heard->first = *trouble;
+    heard->last = *trouble;
+    snprintf(heard->text, sizeof(heard->text), "%s", trouble->text);
+    cr_assert_eq(heard->errors, 0);
+}
+
+static void on_error(void *ctx, const struct fr_event_error *error)
+{
+    cr_assert_eq(error->status, FR_ERR_IO);
+    ((struct heard *)ctx)->errors++;
+}
+
+/* As open_machine and open_engine. */
+static void open_listening(struct store *s, struct heard *heard, uint64_t capacity,
+        uint64_t reserve)
+{
+    struct fr_event_hooks hooks = {.size = sizeof(hooks),
+            .ctx = heard,
+            .trouble = on_trouble,
+            .background_error = on_error};
+
+    *heard = (struct heard){0};
+    open_machine(s, capacity);
+    s->options.disk_reserve = reserve;
+    s->options.hooks = &hooks;
+    open_engine(s);
+    s->options.hooks = NULL;
+    fr_engine_start_events(s->engine);
+}
+
+Test(pressure, a_flush_that_succeeds_again_is_told)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_CREATE),
+            .name = "*.table",
+            .os_error = EMFILE,
+            .forever = true};
+    struct heard heard;
+    static struct store s;
+
+    open_listening(&s, &heard, 0, 0);
+    put_many(&s, 20);
+    must(fr_sim_fault_add(s.sim, &fault));
+    must_be(FR_ERR_IO, fr_engine_flush(s.engine));
+    must_be(FR_ERR_IO, fr_engine_flush(s.engine));
+    fr_sim_fault_clear(s.sim);
+    must(fr_engine_flush(s.engine));
+    put_many(&s, 20);
+    must(fr_engine_flush(s.engine)); /* of which nothing is told */
+    close_machine(&s);
+    cr_assert_eq(heard.begun[FR_TROUBLE_FLUSH], 1);
+    cr_assert_eq(heard.over[FR_TROUBLE_FLUSH], 1);
+    cr_assert_eq(heard.begun[FR_TROUBLE_COMPACTION] + heard.begun[FR_TROUBLE_SPACE], 0);
+    cr_assert_eq(heard.first.failures, 1);
+    cr_assert_not(heard.first.over);
+    cr_assert_geq(heard.last.failures, 2);
+    cr_assert_gt(heard.last.duration_us, 0);
+    cr_assert_eq(heard.last.status, FR_ERR_IO);
+    cr_assert_eq(heard.last.os_error, EMFILE);
+    cr_assert(strstr(heard.text, ".table") != NULL, "%s", heard.text);
+}
+
+Test(pressure, a_compaction_that_succeeds_again_is_told)
+{
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_READ), .name = "*.table", .os_error = EIO, .forever = true};
+    fr_slice all = fr_slice_of(NULL, 0);
+    struct heard heard;
+    static struct store s;
+
+    open_listening(&s, &heard, 0, 0);
+    put_many(&s, 100);
+    must(fr_engine_flush(s.engine));
+    must(fr_engine_wait_idle(s.engine));
+    must(fr_sim_fault_add(s.sim, &fault));
+    fr_status st = fr_engine_compact_range(s.engine, all, all);
+    fr_sim_fault_clear(s.sim);
+    must(fr_engine_compact_range(s.engine, all, all));
+    close_machine(&s);
+    cr_assert_eq(st, FR_ERR_IO);
+    cr_assert_geq(heard.begun[FR_TROUBLE_COMPACTION], 1);
+    cr_assert_eq(heard.over[FR_TROUBLE_COMPACTION], heard.begun[FR_TROUBLE_COMPACTION]);
+    cr_assert_eq(heard.begun[FR_TROUBLE_FLUSH] + heard.begun[FR_TROUBLE_SPACE], 0);
+}
+
+Test(pressure, a_store_that_has_space_again_is_told)
+{
+    struct heard heard;
+    static struct store s;
+
+    open_listening(&s, &heard, 32 * MIB, 64 * MIB);
+    take_space(&s, 25 * MIB);
+    fill_up(&s);
+    give_space(&s);
+    fr_env_sleep_us(s.env, MOMENT_US);
+    put_many(&s, 20);
+    close_machine(&s);
+    cr_assert_geq(heard.begun[FR_TROUBLE_SPACE], 1);
+    cr_assert_eq(heard.over[FR_TROUBLE_SPACE], heard.begun[FR_TROUBLE_SPACE]);
+    cr_assert_eq(heard.last.kind, FR_TROUBLE_SPACE);
+    cr_assert_eq(heard.last.status, FR_ERR_NOSPACE);
+    cr_assert_geq(heard.last.duration_us, MOMENT_US);
+    cr_assert(strstr(heard.text, "bytes are free") != NULL, "%s", heard.text);
+}
+
+/* The first attempt fails in passing, the second for good. */
+Test(pressure, what_does_not_pass_is_not_told_to_be_over)
+{
+    struct fr_sim_fault create = {
+            .ops = FR_SIM_MASK(FR_SIM_CREATE), .name = "*.table", .os_error = EMFILE};
+    struct fr_sim_fault sync = {
+            .ops = FR_SIM_MASK(FR_SIM_SYNC), .name = "*.table", .os_error = EIO, .forever = true};
+    struct heard heard;
+    static struct store s;
+
+    open_listening(&s, &heard, 0, 0);
+    put_many(&s, 20);
+    must(fr_sim_fault_add(s.sim, &create));
+    must(fr_sim_fault_add(s.sim, &sync));
+    must_be(FR_ERR_IO, fr_engine_flush(s.engine));
+    must_be(FR_ERR_IO, fr_engine_flush(s.engine));
+    cr_assert_lt(fr_engine_close(s.engine), 0);
+    fr_dir_close(s.outer);
+    fr_sim_close(s.sim);
+    cr_assert_eq(heard.begun[FR_TROUBLE_FLUSH], 1);
+    cr_assert_eq(heard.over[FR_TROUBLE_FLUSH], 0);
+    cr_assert_eq(heard.errors, 1);
+}
+
 /* --- Failures that do not --------------------------------------------------------------------- */
 
 Test(pressure, a_failed_sync_ends_all_writing_at_once)
