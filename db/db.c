@@ -68,6 +68,7 @@ struct fr_engine_options fr_db_engine_options(const struct fr_db_options *option
     o.block_size = options->block_size;
     o.filter_bits = options->filter_bits;
     o.value_threshold = options->value_threshold;
+    o.dictionary_size = options->dictionary_size;
     o.compress = options->compression == FR_COMPRESSION_ZSTD;
     o.verify_tables = options->verify_tables;
     o.disk_reserve = options->disk_reserve;

@@ -84,6 +84,14 @@ static const struct option table[] = {
                 .changeable = true,
                 .offset = AT(compression),
                 .help = "of new tables and value files"},
+        {.name = "dictionary_size",
+                .kind = KIND_SIZE32,
+                .changeable = true,
+                .zero = true,
+                .offset = AT(dictionary_size),
+                .least = KIB,
+                .most = 64 * KIB,
+                .help = "of a table at the bottom, for zstd, where it pays; 0: none"},
         {.name = "filter_bits",
                 .kind = KIND_COUNT32,
                 .changeable = true,
@@ -156,6 +164,7 @@ void fr_db_options_init(struct fr_db_options *options)
     options->table_size = 64 * MIB;
     options->verify_tables = true;
     options->disk_reserve = 64 * MIB;
+    options->dictionary_size = 16 * KIB;
 }
 
 static const struct option *find_option(const char *name)

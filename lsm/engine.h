@@ -52,6 +52,7 @@ struct fr_engine_options {
     uint32_t block_size;
     uint32_t filter_bits;
     uint32_t value_threshold; /* 0: values stay in their tables */
+    uint32_t dictionary_size; /* of tables at the bottom, with compress; 0: none */
     bool compress;
     bool verify_tables;
     uint64_t ingest_lead;     /* of an ingest's sequence number (lsm/engine_ingest.c); 0: enough */
@@ -282,7 +283,7 @@ struct fr_engine_stats {
 
 /*
  * Take over from wanted what can be changed while it runs: memory_budget, memtable_size,
- * table_size, block_size, filter_bits, value_threshold, compress, verify_tables, disk_reserve,
+ * table_size, block_size, filter_bits, value_threshold, dictionary_size, compress, verify_tables, disk_reserve,
  * background_rate. The cache shrinks before this returns, the next write is judged by the reserve;
  * the rest goes for the memtables and tables that begin after it.
  */

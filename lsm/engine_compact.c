@@ -309,6 +309,7 @@ static fr_status execute(struct fr_engine *engine, const struct job *job,
             .fetch = fr_engine_fetch,
             .fetch_ctx = &fetch_ctx};
     struct fr_output_options output_options = {.level = job->pick.output_level,
+            .bottommost = job->bottom,
             .origin = FR_TABLE_ORIGIN_COMPACTION,
             .table_size = job->pick.output_level == 0 ? 0 : now.table_size,
             .grandparents =

@@ -18,6 +18,9 @@
 /* A memtable of less than this part of its size is not worth a table of its own. */
 #define EARLY_PARTS 8
 
+/* A smaller dictionary holds next to nothing: zstd's tables alone are a part of it. */
+#define DICTIONARY_SIZE_MIN 512
+
 const char *const fr_memory_part_names[FR_MEMORY_PARTS] = {
         [FR_MEMORY_MEMTABLES] = "memtables",
         [FR_MEMORY_BLOCKS] = "blocks",
@@ -95,6 +98,7 @@ void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *
     live->block_size = wanted->block_size;
     live->filter_bits = wanted->filter_bits;
     live->value_threshold = wanted->value_threshold;
+    live->dictionary_size = wanted->dictionary_size;
     live->compress = wanted->compress;
     live->verify_tables = wanted->verify_tables;
     live->disk_reserve = wanted->disk_reserve;
@@ -121,6 +125,15 @@ static size_t share(const struct fr_engine_options *options, size_t parts, size_
 size_t fr_engine_write_buffer(const struct fr_engine_options *options)
 {
     return share(options, 128, FR_FILE_WRITER_BUFFER_MIN * 4, FR_FILE_WRITER_BUFFER_DEFAULT);
+}
+
+size_t fr_engine_dictionary_size(const struct fr_engine_options *options)
+{
+    uint64_t size = options->dictionary_size;
+
+    if (options->memory_budget > 0) size = FR_MIN(size, options->memory_budget / 1024);
+    size = FR_MIN(size, options->table_size / 256);
+    return size < DICTIONARY_SIZE_MIN ? 0 : (size_t)size;
 }
 
 size_t fr_engine_readahead(const struct fr_engine_options *options)

@@ -58,6 +58,7 @@ struct fr_engine_options fr_engine_options_default(void)
             .block_size = 8192,
             .filter_bits = 10,
             .value_threshold = 256,
+            .dictionary_size = 16 << 10,
             .compress = true,
             .verify_tables = true,
             .disk_reserve = 64 * MIB,

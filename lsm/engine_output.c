@@ -48,6 +48,7 @@ static fr_status open_table(struct writer *w)
     options.block_size = wanted->block_size;
     options.filter_bits = wanted->filter_bits;
     options.compression = wanted->compress ? FR_CODEC_ZSTD : FR_CODEC_NONE;
+    if (w->options->bottommost) options.dictionary_size = fr_engine_dictionary_size(wanted);
     options.verify = wanted->verify_tables;
     options.write_buffer_size = fr_engine_write_buffer(wanted);
     options.origin = w->options->origin;

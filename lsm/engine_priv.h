@@ -317,6 +317,7 @@ void fr_engine_remove_obsolete(struct fr_engine *engine);
 /* engine_output.c: what flush and compaction write. */
 struct fr_output_options {
     unsigned level;
+    bool bottommost; /* these keys have no older data elsewhere: what is written stays long */
     enum fr_table_origin origin;
     uint64_t table_size;                         /* cut after so many bytes; 0: one table */
     const struct fr_version_level *grandparents; /* below the level, or NULL: cut at their bounds */
@@ -392,6 +393,12 @@ struct fr_engine_options fr_engine_options_now(struct fr_engine *engine);
 /* Buffers of a job: of each file that it writes, and of each table that it reads. */
 size_t fr_engine_write_buffer(const struct fr_engine_options *options);
 size_t fr_engine_readahead(const struct fr_engine_options *options);
+
+/*
+ * Of a table at the bottom, 0 for none: less than is wanted if the sample that it learns from would
+ * be much for the budget, or much of a table.
+ */
+size_t fr_engine_dictionary_size(const struct fr_engine_options *options);
 
 /* engine_stats.c */
 FR_NODISCARD fr_status fr_engine_open_latencies(struct fr_engine *engine);

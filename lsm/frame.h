@@ -19,8 +19,9 @@
 /* ---- Packing. One thread. ---- */
 
 struct fr_packer {
-    void *context;    /* zstd's */
-    void *dictionary; /* zstd's, digested, or NULL */
+    void *context;          /* zstd's */
+    const void *dictionary; /* zstd's, digested, in memory below; or NULL */
+    void *dictionary_memory;
     struct fr_buf packed;
     int level;
 };
@@ -29,12 +30,15 @@ struct fr_packer {
 void fr_packer_init(struct fr_packer *packer, int level);
 void fr_packer_deinit(struct fr_packer *packer);
 
-/* From now on compress with this dictionary, which is copied. */
+/* From now on compress with this dictionary, which is copied; or without one again. FR_NOT_FOUND:
+ * zstd does not take it. */
 FR_NODISCARD fr_status fr_packer_set_dictionary(struct fr_packer *packer, fr_slice dictionary);
+void fr_packer_drop_dictionary(struct fr_packer *packer);
 
 /*
  * Train a dictionary of up to size_max bytes from samples that lie back to back. FR_NOT_FOUND:
- * there is too little to learn from.
+ * there is too little to learn from. Besides, zstd takes about 2 MiB meanwhile, for which it asks
+ * the system itself.
  */
 FR_NODISCARD fr_status fr_dictionary_train(const uint8_t *samples, const size_t *sizes,
         size_t count, size_t size_max, struct fr_buf *ret_dictionary);
@@ -53,13 +57,17 @@ uint32_t fr_frame_trailer_put(uint8_t *to, uint32_t seed, uint64_t offset, fr_sl
 /* ---- Unpacking. Any thread, several at a time. ---- */
 
 struct fr_unpacker {
-    void *dictionary;      /* zstd's, digested, or NULL; constant once set */
-    _Atomic(void *) spare; /* a context that nobody uses; acquire on taking, release on giving */
+    const void *dictionary; /* zstd's, digested, in memory below; or NULL; constant once set */
+    void *dictionary_memory;
+    size_t dictionary_bytes; /* of that memory */
+    _Atomic(void *) spare;   /* a context that nobody uses; acquire on taking, release on giving */
 };
 
 void fr_unpacker_deinit(struct fr_unpacker *unpacker);
-FR_NODISCARD fr_status fr_unpacker_set_dictionary(struct fr_unpacker *unpacker,
-        fr_slice dictionary);
+
+/* Copied. path and offset are for words. FR_ERR_CORRUPT: it is none; FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_unpacker_set_dictionary(struct fr_unpacker *unpacker, fr_slice dictionary,
+        const char *path, uint64_t offset);
 
 /* A frame whose checksum is right. */
 struct fr_frame {

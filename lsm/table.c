@@ -13,14 +13,6 @@
 #include "lsm/table_priv.h"
 #include "wal/file_name.h"
 
-enum handle_of {
-    HANDLE_PROPERTIES,
-    HANDLE_TOP,
-    HANDLE_FILTER,
-    HANDLE_RANGES,
-    HANDLE_DICTIONARY,
-};
-
 /* ---- Footer ---- */
 
 static fr_status check_footer(const struct fr_table *t, const uint8_t *footer)
@@ -78,7 +70,8 @@ static fr_status take_footer(struct fr_table *t, const uint8_t *footer)
         t->handles[i].offset = fr_get_u64(footer + 16 + 16 * i);
         t->handles[i].size = fr_get_u32(footer + 24 + 16 * i);
         t->handles[i].crc = fr_get_u32(footer + 28 + 16 * i);
-        if (!handle_good(t, &t->handles[i]) || (i == HANDLE_PROPERTIES && t->handles[i].size == 0))
+        if (!handle_good(t, &t->handles[i]) ||
+                (i == FR_TABLE_HANDLE_PROPERTIES && t->handles[i].size == 0))
             return FR_FAIL(FR_ERR_CORRUPT, "%s: part %d would be at %" PRIu64, fr_table_path(t), i,
                     t->handles[i].offset);
     }
@@ -128,8 +121,8 @@ static fr_status meta_frame(struct fr_table *t, const struct fr_block_handle *ha
 }
 
 /* The same, unpacked into memory of its own, which the caller frees. */
-static fr_status meta_unpack(struct fr_table *t, enum handle_of which, enum fr_frame_type type,
-        uint8_t **ret_bytes, size_t *ret_size)
+static fr_status meta_unpack(struct fr_table *t, enum fr_table_handle which,
+        enum fr_frame_type type, uint8_t **ret_bytes, size_t *ret_size)
 {
     const struct fr_block_handle *handle = &t->handles[which];
     struct fr_frame frame;
@@ -151,7 +144,7 @@ out:
 
 static fr_status load_properties(struct fr_table *t)
 {
-    const struct fr_block_handle *handle = &t->handles[HANDLE_PROPERTIES];
+    const struct fr_block_handle *handle = &t->handles[FR_TABLE_HANDLE_PROPERTIES];
     struct fr_frame frame;
     fr_status st;
 
@@ -166,12 +159,18 @@ out:
 
 static fr_status load_dictionary(struct fr_table *t)
 {
-    struct fr_frame frame;
-    fr_status st;
+    const struct fr_block_handle *handle = &t->handles[FR_TABLE_HANDLE_DICTIONARY];
+    struct fr_frame frame = {.raw_size = 0};
+    fr_status st = FR_OK;
 
-    if (t->handles[HANDLE_DICTIONARY].size == 0) return FR_OK;
-    FR_TRY(meta_frame(t, &t->handles[HANDLE_DICTIONARY], FR_FRAME_DICTIONARY, &frame));
-    FR_TRY(fr_unpacker_set_dictionary(&t->unpacker, frame.stored));
+    if (handle->size > 0) FR_TRY(meta_frame(t, handle, FR_FRAME_DICTIONARY, &frame));
+    if (frame.raw_size != t->properties.dictionary_bytes ||
+            frame.raw_size > FR_DICTIONARY_SIZE_MAX || frame.raw_size != frame.stored.size)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the dictionary at %" PRIu64 " has a wrong size",
+                fr_table_path(t), handle->offset);
+    if (handle->size == 0) return FR_OK;
+    FR_TRY(fr_unpacker_set_dictionary(&t->unpacker, frame.stored, fr_table_path(t),
+            handle->offset));
 out:
     return st;
 }
@@ -181,10 +180,10 @@ static fr_status load_filter(struct fr_table *t)
     size_t size;
     fr_status st;
 
-    if (t->handles[HANDLE_FILTER].size == 0) return FR_OK;
-    FR_TRY(meta_unpack(t, HANDLE_FILTER, FR_FRAME_FILTER, &t->filter_bytes, &size));
+    if (t->handles[FR_TABLE_HANDLE_FILTER].size == 0) return FR_OK;
+    FR_TRY(meta_unpack(t, FR_TABLE_HANDLE_FILTER, FR_FRAME_FILTER, &t->filter_bytes, &size));
     FR_TRY(fr_filter_open(fr_slice_of(t->filter_bytes, size), fr_table_path(t),
-            t->handles[HANDLE_FILTER].offset, &t->filter));
+            t->handles[FR_TABLE_HANDLE_FILTER].offset, &t->filter));
 out:
     return st;
 }
@@ -226,10 +225,10 @@ static fr_status load_ranges(struct fr_table *t)
     fr_status st;
 
     fr_block_iter_init(&it);
-    if (t->handles[HANDLE_RANGES].size == 0) return FR_OK;
-    FR_TRY(meta_unpack(t, HANDLE_RANGES, FR_FRAME_RANGES, &t->range_bytes, &size));
+    if (t->handles[FR_TABLE_HANDLE_RANGES].size == 0) return FR_OK;
+    FR_TRY(meta_unpack(t, FR_TABLE_HANDLE_RANGES, FR_FRAME_RANGES, &t->range_bytes, &size));
     FR_TRY(fr_block_open(fr_slice_of(t->range_bytes, size), fr_table_path(t),
-            t->handles[HANDLE_RANGES].offset, &block));
+            t->handles[FR_TABLE_HANDLE_RANGES].offset, &block));
     FR_TRY(fr_block_iter_set(&it, &block));
     while ((st = fr_iter_next(&it.iter)) == FR_OK)
         FR_TRY(take_range(t, &it.iter.entry));
@@ -367,8 +366,9 @@ static fr_status load_index(struct fr_table *t)
     uint64_t at = t->data_end;
     fr_status st = FR_OK;
 
-    if (t->handles[HANDLE_TOP].size > 0)
-        FR_TRY(walk_index(t, &t->handles[HANDLE_TOP], FR_FRAME_TOP, &at, take_index_handle));
+    if (t->handles[FR_TABLE_HANDLE_TOP].size > 0)
+        FR_TRY(walk_index(t, &t->handles[FR_TABLE_HANDLE_TOP], FR_FRAME_TOP, &at,
+                take_index_handle));
     if (data_covered(t) != t->data_end)
         return FR_FAIL(FR_ERR_CORRUPT,
                 "%s: the index covers data up to %" PRIu64 ", which end at %" PRIu64,
@@ -493,7 +493,7 @@ size_t fr_table_memory(const struct fr_table *t)
     return sizeof(*t) + index->prefixes.capacity + index->handles.capacity + index->seqs.capacity +
            index->ends.capacity + index->keys.capacity + t->range_list.capacity +
            t->range_keys.held_bytes + (size_t)t->filter.line_count * FR_FILTER_LINE_SIZE +
-           (size_t)t->properties.dictionary_bytes;
+           t->unpacker.dictionary_bytes;
 }
 
 /* ---- The planner's building blocks ---- */

@@ -15,8 +15,16 @@
 #include "lsm/table.h"
 #include "wal/file_name.h"
 
-/* A dictionary learns from about a hundred times its size. */
-#define SAMPLE_FACTOR 100
+/* A dictionary learns from so many times its size, from some blocks at least, within a limit. */
+#define SAMPLE_FACTOR     64
+#define SAMPLE_BLOCKS_MIN 16
+#define SAMPLE_SIZE_MAX   ((size_t)1 << 20)
+
+/* Of so many blocks of the sample one is not learnt from, but shows what has been learnt. */
+#define SAMPLE_TEST_ONE_IN 4
+
+/* A dictionary must save one part in so many. */
+#define DICTIONARY_GAIN_ONE_IN 20
 
 /* A block that waits for the dictionary, in samples. */
 struct sample {
@@ -77,14 +85,6 @@ struct index_span {
     uint16_t key_size;
 };
 
-enum handle_of {
-    HANDLE_PROPERTIES,
-    HANDLE_TOP,
-    HANDLE_FILTER,
-    HANDLE_RANGES,
-    HANDLE_DICTIONARY,
-};
-
 /* ---- Life ---- */
 
 struct fr_table_options fr_table_options_default(void)
@@ -99,6 +99,14 @@ struct fr_table_options fr_table_options_default(void)
             .compression_level = 3,
             .verify = true,
     };
+}
+
+size_t fr_table_sample_size(const struct fr_table_options *options)
+{
+    size_t size = FR_MAX(SAMPLE_FACTOR * options->dictionary_size,
+            SAMPLE_BLOCKS_MIN * options->block_size);
+
+    return FR_MIN(size, SAMPLE_SIZE_MAX);
 }
 
 void fr_table_meta_deinit(struct fr_table_meta *meta)
@@ -154,6 +162,7 @@ fr_status fr_table_builder_open_as(struct fr_dir *dir, const char *name,
     b->options = options != NULL ? *options : fr_table_options_default();
     FR_ASSERT(b->options.block_size >= FR_TABLE_BLOCK_SIZE_MIN);
     FR_ASSERT(b->options.block_size <= FR_TABLE_BLOCK_SIZE_MAX);
+    FR_ASSERT(b->options.dictionary_size <= FR_DICTIONARY_SIZE_MAX);
     b->id = *id;
     b->dir = dir;
     b->seed = fr_file_id_seed(id);
@@ -326,25 +335,76 @@ static fr_status keep_sample(struct fr_table_builder *b, fr_slice first_key, fr_
     return fr_buf_status(&b->sample_list);
 }
 
-static fr_status train(struct fr_table_builder *b)
+static fr_slice sample_block(const struct fr_table_builder *b, const struct sample *sample)
 {
-    const struct sample *list = (const struct sample *)(const void *)b->sample_list.data;
-    size_t count = b->sample_list.size / sizeof(*list);
+    return fr_slice_of(b->samples.data + sample->block, sample->block_size);
+}
+
+/* What some blocks of the sample take, as the packer is now. */
+static fr_status measure(struct fr_table_builder *b, const struct sample *list, size_t count,
+        uint64_t *ret_size)
+{
+    enum fr_codec compression;
+    uint64_t size = 0;
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        fr_slice stored;
+
+        FR_TRY(fr_packer_pack(&b->packer, sample_block(b, &list[i]), &stored, &compression));
+        size += stored.size;
+    }
+    *ret_size = size;
+out:
+    return st;
+}
+
+/* Learn from the first blocks of the list. FR_NOT_FOUND: there is nothing to learn. */
+static fr_status train(struct fr_table_builder *b, const struct sample *list, size_t count)
+{
     size_t *sizes = fr_alloc_zeroed(count + 1, sizeof(*sizes));
     fr_status st;
 
     if (sizes == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to train a dictionary");
     for (size_t i = 0; i < count; i++)
         sizes[i] = list[i].block_size;
-    FR_TRY(fr_dictionary_train(b->samples.data, sizes, count, b->options.dictionary_size,
-            &b->dictionary));
-    if (st == FR_OK) FR_TRY(fr_packer_set_dictionary(&b->packer, fr_buf_slice(&b->dictionary)));
-out:
+    st = fr_dictionary_train(b->samples.data, sizes, count, b->options.dictionary_size,
+            &b->dictionary);
     fr_free(sizes);
-    return st < 0 ? st : FR_OK;
+    return st;
 }
 
-/* Learn from what was kept, and write it. */
+/*
+ * Take a dictionary if it pays. What it has learnt from would flatter it, so it is judged by the
+ * last blocks of the sample, which are most like those to come.
+ */
+static fr_status choose_dictionary(struct fr_table_builder *b, const struct sample *list,
+        size_t count)
+{
+    size_t test = count / SAMPLE_TEST_ONE_IN, learn = count - test;
+    uint64_t without = 0, with = 0;
+    fr_status st;
+
+    FR_TRY(measure(b, list + learn, test, &without));
+    FR_TRY(train(b, list, learn));
+    if (st == FR_OK) FR_TRY(fr_packer_set_dictionary(&b->packer, fr_buf_slice(&b->dictionary)));
+    if (st == FR_NOT_FOUND) goto left_out;
+    FR_TRY(measure(b, list + learn, test, &with));
+    if (with + without / DICTIONARY_GAIN_ONE_IN < without &&
+            (without - with) * SAMPLE_TEST_ONE_IN > b->dictionary.size) {
+        FR_COVER("table: a dictionary pays");
+        return FR_OK;
+    }
+left_out:
+    FR_COVER("table: a dictionary does not pay");
+    fr_packer_drop_dictionary(&b->packer);
+    fr_buf_clear(&b->dictionary);
+    st = FR_OK;
+out:
+    return st;
+}
+
+/* Learn from what was kept if it is enough, and write it. */
 static fr_status end_sampling(struct fr_table_builder *b)
 {
     const struct sample *list = (const struct sample *)(const void *)b->sample_list.data;
@@ -353,13 +413,13 @@ static fr_status end_sampling(struct fr_table_builder *b)
 
     if (!b->sampling) return FR_OK;
     b->sampling = false;
-    FR_TRY(train(b));
+    if (b->samples.size >= fr_table_sample_size(&b->options))
+        FR_TRY(choose_dictionary(b, list, count));
     for (size_t i = 0; i < count; i++)
         FR_TRY(place_block(b,
                 fr_slice_of(b->sample_keys.data + list[i].first_key, list[i].first_size),
                 fr_slice_of(b->sample_keys.data + list[i].last_key, list[i].last_size),
-                list[i].last_seq,
-                fr_slice_of(b->samples.data + list[i].block, list[i].block_size)));
+                list[i].last_seq, sample_block(b, &list[i])));
     fr_buf_deinit(&b->samples);
     fr_buf_deinit(&b->sample_keys);
     fr_buf_deinit(&b->sample_list);
@@ -380,9 +440,11 @@ static fr_status cut_block(struct fr_table_builder *b)
     last = fr_block_builder_last_key(&b->block);
     last_seq = fr_block_builder_last_seq(&b->block);
     FR_TRY(fr_block_builder_finish(&b->block, &block));
+    /* One large value: there is nothing in it for the others, and no room for it. */
+    if (block.size > FR_TABLE_BLOCK_SIZE_MAX) FR_TRY(end_sampling(b));
     if (b->sampling) {
         FR_TRY(keep_sample(b, first, last, last_seq, block));
-        if (b->samples.size >= SAMPLE_FACTOR * b->options.dictionary_size) FR_TRY(end_sampling(b));
+        if (b->samples.size >= fr_table_sample_size(&b->options)) FR_TRY(end_sampling(b));
     } else {
         FR_TRY(place_block(b, first, last, last_seq, block));
     }
@@ -535,7 +597,7 @@ static fr_status write_index(struct fr_table_builder *b)
     }
     if (fr_block_builder_count(&b->top) > 0) {
         FR_TRY(fr_block_builder_finish(&b->top, &top));
-        FR_TRY(write_frame(b, FR_FRAME_TOP, top, false, &b->handles[HANDLE_TOP]));
+        FR_TRY(write_frame(b, FR_FRAME_TOP, top, false, &b->handles[FR_TABLE_HANDLE_TOP]));
     }
     b->properties.index_bytes = fr_file_writer_offset(&b->writer) - start;
 out:
@@ -551,7 +613,7 @@ static fr_status write_filter(struct fr_table_builder *b)
     FR_TRY(fr_filter_builder_finish(&b->filter, &bytes));
     b->properties.filter_bytes = bytes.size;
     FR_TRY(write_frame(b, FR_FRAME_FILTER, fr_buf_slice(&bytes), false,
-            &b->handles[HANDLE_FILTER]));
+            &b->handles[FR_TABLE_HANDLE_FILTER]));
 out:
     fr_buf_deinit(&bytes);
     return st;
@@ -589,7 +651,7 @@ static fr_status write_ranges(struct fr_table_builder *b)
         count_seq(&b->properties, entry.seq);
     }
     FR_TRY(fr_block_builder_finish(&block, &bytes));
-    FR_TRY(write_frame(b, FR_FRAME_RANGES, bytes, true, &b->handles[HANDLE_RANGES]));
+    FR_TRY(write_frame(b, FR_FRAME_RANGES, bytes, true, &b->handles[FR_TABLE_HANDLE_RANGES]));
     b->properties.range_count = count;
     widen_bounds(&b->properties, &fragments[0], &fragments[count - 1]);
 out:
@@ -605,7 +667,7 @@ static fr_status write_properties(struct fr_table_builder *b)
     if (b->dictionary.size > 0) {
         b->properties.dictionary_bytes = b->dictionary.size;
         FR_TRY(write_frame(b, FR_FRAME_DICTIONARY, fr_buf_slice(&b->dictionary), false,
-                &b->handles[HANDLE_DICTIONARY]));
+                &b->handles[FR_TABLE_HANDLE_DICTIONARY]));
     }
     FR_TRY(fr_buf_status(&b->properties.value_refs));
     FR_TRY(fr_buf_status(&b->properties.smallest));
@@ -613,7 +675,7 @@ static fr_status write_properties(struct fr_table_builder *b)
     fr_table_properties_put(&b->properties, &bytes);
     FR_TRY(fr_buf_status(&bytes));
     FR_TRY(write_frame(b, FR_FRAME_PROPERTIES, fr_buf_slice(&bytes), false,
-            &b->handles[HANDLE_PROPERTIES]));
+            &b->handles[FR_TABLE_HANDLE_PROPERTIES]));
 out:
     fr_buf_deinit(&bytes);
     return st;

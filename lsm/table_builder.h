@@ -9,6 +9,11 @@
  *
  * Memory: a block or two, the write buffer, eight bytes a key for the filter, the index, the
  * ranges, and with a dictionary the sample that it learns from. One thread.
+ *
+ * A dictionary learns from the first blocks, which wait in memory until there are
+ * fr_table_sample_size() bytes of them. It stays if it makes those that it has not learnt from
+ * smaller by a twentieth, and saves more than its own size. A table that ends before gets none: it
+ * would hold more memory once the table is open than it saves on the disk.
  */
 #ifndef FR_LSM_TABLE_BUILDER_H
 #define FR_LSM_TABLE_BUILDER_H
@@ -32,7 +37,7 @@ struct fr_table_options {
     size_t block_size;         /* about, before compression: 4 to 64 KiB */
     size_t index_block_size;   /* the same for the index */
     size_t write_buffer_size;  /* 256 KiB to 1 MiB is good */
-    size_t dictionary_size;    /* with ZSTD: train one of up to this size; 0: none */
+    size_t dictionary_size;    /* with ZSTD: train one of up to this size, if it pays; 0: none */
     unsigned restart_interval; /* entries */
     unsigned filter_bits;      /* per key; 0: no filter */
     enum fr_codec compression; /* NONE or ZSTD; each block for which it pays */
@@ -44,6 +49,9 @@ struct fr_table_options {
     struct fr_rate_limiter *limiter; /* NULL: none */
     bool urgent;                     /* goes first there */
 };
+
+/* The bytes that a dictionary learns from, at these options; 1 MiB at most. */
+size_t fr_table_sample_size(const struct fr_table_options *options);
 
 #define FR_TABLE_BLOCK_SIZE_MIN 4096
 #define FR_TABLE_BLOCK_SIZE_MAX 65536

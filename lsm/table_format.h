@@ -46,7 +46,9 @@
  * is the last entry's. So 1 means that no key goes on beyond the block. Index blocks lead to data
  * blocks, the top index to index blocks. If there are no data blocks, there is no index either.
  *
- * Filter: lsm/filter_format.h, never compressed. Dictionary: as zstd takes it, never compressed.
+ * Filter: lsm/filter_format.h, never compressed. Dictionary: one of zstd's with
+ * its header and its tables, never compressed, up to FR_DICTIONARY_SIZE_MAX bytes. It is read when
+ * the table is opened; frames with FR_CODEC_ZSTD_DICT need it.
  *
  * Properties: a sequence of (tag: varint, size: varint, bytes). Numbers are varints. Tags that a
  * reader does not know are skipped. The tags stand in lsm/table_properties.c.
@@ -87,10 +89,23 @@
 #define FR_TABLE_VERSION      1
 #define FR_TABLE_HEADER_SIZE  64
 #define FR_TABLE_FOOTER_SIZE  192
-#define FR_TABLE_HANDLES      5
 #define FR_FRAME_TRAILER_SIZE 12
 #define FR_FRAME_RATIO_MAX    256
 #define FR_FRAME_RAW_FREE     ((uint64_t)1 << 20)
+
+/* Each open table holds its dictionary, and blocks of 64 KiB are the largest that one helps with.
+ */
+#define FR_DICTIONARY_SIZE_MAX 65536
+
+/* In the order of the footer. */
+enum fr_table_handle {
+    FR_TABLE_HANDLE_PROPERTIES,
+    FR_TABLE_HANDLE_TOP,
+    FR_TABLE_HANDLE_FILTER,
+    FR_TABLE_HANDLE_RANGES,
+    FR_TABLE_HANDLE_DICTIONARY,
+    FR_TABLE_HANDLES,
+};
 
 /* A name of a block in its file. */
 struct fr_block_handle {

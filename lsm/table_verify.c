@@ -233,6 +233,26 @@ out:
     return st;
 }
 
+/* Opening has checked the dictionary; this asks whether it still stands there. */
+static fr_status verify_dictionary(struct verify *v, const struct fr_block_handle *handle)
+{
+    struct fr_table *t = v->table;
+    struct fr_buf bytes = FR_BUF_EMPTY;
+    struct fr_frame frame;
+    uint8_t *to;
+    fr_status st = FR_OK;
+
+    if (handle->size == 0) return FR_OK;
+    to = fr_buf_extend(&bytes, handle->size);
+    if (to == NULL) FR_TRY(FR_FAIL(FR_ERR_NOMEM, "%s: no memory to verify it", fr_table_path(t)));
+    FR_TRY(fr_file_read_exact(t->file, handle->offset, to, handle->size));
+    FR_TRY(fr_frame_check(fr_buf_slice(&bytes), t->seed, handle, FR_FRAME_DICTIONARY,
+            fr_table_path(t), &frame));
+out:
+    fr_buf_deinit(&bytes);
+    return st;
+}
+
 static fr_status verify_counts(const struct verify *v)
 {
     const struct fr_table_properties *said = &v->table->properties, *seen = &v->seen;
@@ -261,6 +281,8 @@ static void run(struct verify *v)
         if (st < 0) v->damaged_data = true;
         found(v, spot.handle.offset, st);
     }
+    const struct fr_block_handle *dictionary = &t->handles[FR_TABLE_HANDLE_DICTIONARY];
+    if (!v->stop) found(v, dictionary->offset, verify_dictionary(v, dictionary));
     if (!v->stop) found(v, t->file_size - FR_TABLE_FOOTER_SIZE, verify_hash(v));
     if (!v->stop && !v->damaged_data) found(v, t->data_end, verify_counts(v));
 }

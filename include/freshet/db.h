@@ -92,6 +92,13 @@ struct fr_db_options {
 
     /* Bytes a second that flush and compaction write; flush goes first (0: no limit). */
     uint64_t background_rate;
+
+    /*
+     * With FR_COMPRESSION_ZSTD, a table whose data have come to rest, below all others, gets a
+     * dictionary of up to this size which its blocks share, if that saves a twentieth or more
+     * (16 KiB; 1 to 64 KiB; 0: none).
+     */
+    uint32_t dictionary_size;
 };
 
 /* Fill in the defaults. */

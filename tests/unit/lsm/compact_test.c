@@ -236,6 +236,8 @@ CHOICE(no_garbage, o->picker.space_percent = 101; o->picker.space_slack = 0)
 CHOICE(all_garbage, o->picker.space_percent = 10000)
 CHOICE(tiny_value_files, o->value_file_size = 4 << 10; o->picker.space_percent = 110)
 CHOICE(plain, o->compress = false; o->filter_bits = 0)
+CHOICE(small_dictionaries, o->table_size = 128 << 10; o->dictionary_size = 512;
+        o->value_threshold = 0)
 CHOICE(no_verify, o->verify_tables = false; o->memtable_size = 256 << 10)
 
 static const struct choice choices[] = {
@@ -252,6 +254,7 @@ static const struct choice choices[] = {
         {"any garbage", all_garbage},
         {"tiny value files", tiny_value_files},
         {"no compression, no filters", plain},
+        {"small dictionaries", small_dictionaries},
         {"no verification", no_verify},
 };
 
