@@ -12,7 +12,10 @@
  *     bounce      [========================]      what is read
  *
  * A read ends early only at the end of the file. There, a direct read answers a count that is no
- * multiple of the block, and trying again behind it would be refused or would never end.
+ * multiple of the block, and trying again behind it would be refused or would never end. But such a
+ * count alone does not make an end: where the system does not say what it asks of direct transfers
+ * we take 4096, and the device may stop after any of its smaller blocks. So the file is asked how
+ * long it is, and before its end the block is read again as a whole.
  *
  * A synchronous write which the file system refuses as such (EOPNOTSUPP) becomes a write, and after
  * that a sync: two attempts one after the other, never linked, since a short write breaks a link.
@@ -213,14 +216,30 @@ static bool finish_read(struct fr_io_request *request)
     return finish(request, FR_OK, 0);
 }
 
+/* A direct read has stopped inside a block, whose first part bytes it has got. */
+static bool advance_inside_block(struct fr_io_request *request, size_t part, bool moved)
+{
+    const struct fr_file *file = request->file;
+    struct fr_file_info info;
+
+    int rc = file->env->ops->file_info(file->env->ctx, file->handle, &info);
+    if (rc < 0) return fail(request, -rc);
+    if (fr_io_attempt_span(request).offset >= info.size) return finish_read(request);
+    request->moved -= part;
+    if (!moved) return try_again(request, EIO, true);
+    request->retries = 0;
+    fr_env_count(&file->env->resume_count, 1);
+    return false;
+}
+
 static bool advance_read(struct fr_io_request *request, size_t count)
 {
     size_t wanted = request->bounce != NULL ? request->bounce_size : request->size;
-    bool at_end =
-            count == 0 || (request->file->direct && (count & (request->file->alignment - 1)) != 0);
+    size_t part = request->file->direct ? count & (request->file->alignment - 1) : 0;
 
     request->moved += count;
-    if (at_end || request->moved >= wanted) return finish_read(request);
+    if (count == 0 || request->moved >= wanted) return finish_read(request);
+    if (part != 0) return advance_inside_block(request, part, count > part);
     request->retries = 0;
     fr_env_count(&request->file->env->resume_count, 1);
     return false;

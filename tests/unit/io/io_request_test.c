@@ -79,6 +79,15 @@ static int play_open(void *ctx, fr_handle dir, const char *name, unsigned flags,
     return (int)play('o', 0, 0);
 }
 
+static uint64_t file_size = 612;
+
+static int play_info(void *ctx, fr_handle file, struct fr_file_info *ret_info)
+{
+    (void)ctx, (void)file;
+    *ret_info = (struct fr_file_info){.size = file_size};
+    return 0;
+}
+
 static void play_close(void *ctx, fr_handle file)
 {
     (void)ctx, (void)file;
@@ -98,6 +107,7 @@ static const struct fr_backend_ops script_ops = {
         .file_punch_hole = play_punch_hole,
         .file_open = play_open,
         .file_close = play_close,
+        .file_info = play_info,
         .file_lock = play_sync,
         .file_unlock = play_close,
         .dir_sync = play_sync,
@@ -109,7 +119,9 @@ static char path[] = "store/file";
 static struct fr_file plain = {.env = &env, .path = path, .alignment = 1, .writable = true};
 static struct fr_file direct = {
         .env = &env, .path = path, .alignment = 512, .writable = true, .direct = true};
-static FR_ALIGNED(512) uint8_t data[8192];
+static struct fr_file coarse = {
+        .env = &env, .path = path, .alignment = 4096, .writable = true, .direct = true};
+static FR_ALIGNED(4096) uint8_t data[8192];
 
 #define SCRIPT(...) memcpy(script, (int64_t[]){__VA_ARGS__}, sizeof((int64_t[]){__VA_ARGS__}))
 
@@ -150,6 +162,50 @@ Test(io_request, a_direct_read_which_stops_inside_a_block_is_not_tried_behind_it
     cr_assert_eq(fr_file_read(&direct, 0, data, 4096, &size), FR_OK);
     cr_assert_eq(size, 612);
     cr_assert_eq(attempt_count, 1);
+}
+
+Test(io_request, a_direct_read_which_stops_at_a_sector_before_the_end_reads_the_block_again)
+{
+    file_size = 1 << 20;
+    SCRIPT(4096 + 512, 1024, ALL);
+    cr_assert_eq(fr_file_read_exact(&coarse, 0, data, 8192), FR_OK);
+    cr_assert_eq(attempt_count, 3);
+    attempt_is(1, 'r', 4096, 4096);
+    attempt_is(2, 'r', 4096, 4096);
+    for (unsigned i = 0; i < 8192; i++)
+        cr_assert_eq(data[i], (uint8_t)i);
+}
+
+Test(io_request, a_bounced_read_which_stops_at_a_sector_before_the_end_reads_the_block_again)
+{
+    file_size = 8192;
+    SCRIPT(512, ALL);
+    cr_assert_eq(fr_file_read_exact(&coarse, 1000, data + 1, 100), FR_OK);
+    cr_assert_eq(attempt_count, 2);
+    attempt_is(1, 'r', 0, 4096);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert_eq(data[1 + i], (uint8_t)(1000 + i));
+}
+
+Test(io_request, a_direct_read_which_ends_at_a_sector_ends)
+{
+    size_t size;
+
+    file_size = 4096 + 512;
+    SCRIPT(4096 + 512);
+    cr_assert_eq(fr_file_read(&coarse, 0, data, 8192, &size), FR_OK);
+    cr_assert_eq(size, 4096 + 512);
+    cr_assert_eq(attempt_count, 1);
+}
+
+Test(io_request, a_direct_read_which_never_gets_a_whole_block_fails)
+{
+    file_size = 1 << 20;
+    for (unsigned i = 0; i < FR_ARRAY_COUNT(script); i++)
+        script[i] = 512;
+    cr_assert_eq(fr_file_read_exact(&coarse, 0, data, 8192), FR_ERR_IO);
+    cr_assert_gt(attempt_count, 10);
+    cr_assert_gt(slept_us, 0);
 }
 
 Test(io_request, a_direct_read_which_stops_between_blocks_goes_on)
