@@ -71,6 +71,7 @@ struct fr_engine_options fr_db_engine_options(const struct fr_db_options *option
     o.dictionary_size = options->dictionary_size;
     o.compress = options->compression == FR_COMPRESSION_ZSTD;
     o.verify_tables = options->verify_tables;
+    o.direct_reads = options->direct_reads;
     o.disk_reserve = options->disk_reserve;
     o.background_rate = options->background_rate;
     o.hooks = options->hooks;

@@ -129,6 +129,7 @@ static const struct property table[] = {
         COUNTER("flush.count", flush_count, "", "memtables that were flushed"),
         GAUGE("flush.running", flushing, "", "flushes that are under way"),
 
+        GAUGE("reads.direct", reads_direct, "", "1 if tables and value files are read directly"),
         GAUGE("memory.budget", memory_budget, "bytes", "for all parts of memory together"),
         GAUGE("memory.total", memory_total, "bytes", "of all parts"),
         GAUGE("memory.memtables", memory[FR_MEMORY_MEMTABLES], "bytes", "active, sealed, and read"),

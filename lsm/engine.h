@@ -55,6 +55,7 @@ struct fr_engine_options {
     uint32_t dictionary_size; /* of tables at the bottom, with compress; 0: none */
     bool compress;
     bool verify_tables;
+    bool direct_reads;        /* of tables and value files: past the page cache */
     uint64_t ingest_lead;     /* of an ingest's sequence number (lsm/engine_ingest.c); 0: enough */
     uint64_t disk_reserve;    /* free space that only deletes may use; 0: none is kept */
     uint64_t background_rate; /* bytes a second that jobs may write; 0: no limit */
@@ -273,6 +274,7 @@ struct fr_engine_stats {
     uint64_t filter_wrong;  /* said yes, and the key was not there */
     uint64_t memory_budget;
     uint64_t memory_total;
+    uint64_t reads_direct; /* 1: direct_reads, and the file system does it for all files so far */
     uint64_t memory[FR_MEMORY_PARTS];
     uint64_t snapshot_count;
     uint64_t snapshot_oldest; /* 0: there is none */

@@ -50,6 +50,7 @@ static fr_status open_table(struct writer *w)
     options.compression = wanted->compress ? FR_CODEC_ZSTD : FR_CODEC_NONE;
     if (w->options->bottommost) options.dictionary_size = fr_engine_dictionary_size(wanted);
     options.verify = wanted->verify_tables;
+    options.direct = wanted->direct_reads;
     options.write_buffer_size = fr_engine_write_buffer(wanted);
     options.origin = w->options->origin;
     options.level = w->options->level;
@@ -221,6 +222,7 @@ static fr_status place_value(struct writer *w, struct fr_entry *entry, uint8_t *
     struct fr_value_options options = {.compress = w->wanted.compress,
             .write_buffer_size = fr_engine_write_buffer(&w->wanted),
             .skip_verify = !w->wanted.verify_tables,
+            .direct = w->wanted.direct_reads,
             .limiter = &w->engine->limiter,
             .urgent = w->options->origin == FR_TABLE_ORIGIN_FLUSH};
     struct fr_place place;

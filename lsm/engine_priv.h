@@ -131,6 +131,7 @@ struct fr_engine {
     struct fr_memtable_pool *pool; /* NULL: memtables are small, or there are none */
     struct fr_multi_pool *multis;  /* what reads of many keys work with */
     struct fr_wal_writer *log;     /* NULL if read-only */
+    _Atomic(bool) direct_refused;  /* set once, relaxed: by the file system, of direct reads */
     uint64_t spin_us_max;          /* shorter waits are spun; 0: there is one processor only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */

@@ -142,6 +142,8 @@ static void read_locked(struct fr_engine *engine, struct fr_engine_stats *stats)
         stats->snapshot_count += engine->snapshots[i].count;
     stats->snapshot_oldest = engine->snapshot_count > 0 ? engine->snapshots[0].seq : 0;
     stats->memory_budget = engine->live.memory_budget;
+    stats->reads_direct = engine->options.direct_reads &&
+                          !atomic_load_explicit(&engine->direct_refused, memory_order_relaxed);
     stats->background_error = engine->background_error;
 }
 

@@ -426,6 +426,12 @@ fr_status fr_table_open(struct fr_dir *dir, const struct fr_file_id *id, struct 
 fr_status fr_table_open_as(struct fr_dir *dir, const char *name, const struct fr_file_id *id,
         struct fr_cache *cache, struct fr_table **ret_table)
 {
+    return fr_table_open_with(dir, name, id, cache, 0, ret_table);
+}
+
+fr_status fr_table_open_with(struct fr_dir *dir, const char *name, const struct fr_file_id *id,
+        struct fr_cache *cache, unsigned flags, struct fr_table **ret_table)
+{
     struct fr_table *t = FR_NEW(struct fr_table);
     fr_status st;
 
@@ -435,7 +441,8 @@ fr_status fr_table_open_as(struct fr_dir *dir, const char *name, const struct fr
     t->seed = fr_file_id_seed(id);
     fr_arena_init(&t->range_keys, 256);
     atomic_init(&t->refs, 1);
-    FR_TRY(fr_file_open(dir, name, 0, &t->file));
+    FR_TRY(fr_file_open(dir, name, flags, &t->file));
+    if (fr_file_is_direct(t->file)) fr_file_advise(t->file, 0, 0, FR_ADVICE_DONT_NEED);
     FR_TRY(load_parts(t));
     *ret_table = FR_TAKE(t);
 out:
@@ -463,6 +470,11 @@ const struct fr_file_id *fr_table_id(const struct fr_table *t)
 const char *fr_table_path(const struct fr_table *t)
 {
     return fr_file_path(t->file);
+}
+
+bool fr_table_is_direct(const struct fr_table *t)
+{
+    return fr_file_is_direct(t->file);
 }
 
 uint64_t fr_table_file_size(const struct fr_table *t)

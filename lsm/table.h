@@ -48,6 +48,14 @@ FR_NODISCARD fr_status fr_table_open(struct fr_dir *dir, const struct fr_file_id
 FR_NODISCARD fr_status fr_table_open_as(struct fr_dir *dir, const char *name,
         const struct fr_file_id *id, struct fr_cache *cache, struct fr_table **ret_table);
 
+/*
+ * The same with flags: 0, or FR_OPEN_DIRECT to read past the page cache. Then what the cache holds
+ * of the file already is let go, too; fr_table_is_direct() tells whether the file system does it.
+ */
+FR_NODISCARD fr_status fr_table_open_with(struct fr_dir *dir, const char *name,
+        const struct fr_file_id *id, struct fr_cache *cache, unsigned flags,
+        struct fr_table **ret_table);
+
 struct fr_table *fr_table_ref(struct fr_table *table);
 
 /* NULL is fine. The last one closes the file; its blocks stay in the cache until they grow cold. */
@@ -56,6 +64,7 @@ void fr_table_unref(struct fr_table *table);
 /* All valid as long as the table. */
 const struct fr_file_id *fr_table_id(const struct fr_table *table);
 const char *fr_table_path(const struct fr_table *table);
+bool fr_table_is_direct(const struct fr_table *table);
 uint64_t fr_table_file_size(const struct fr_table *table);
 struct fr_hash128 fr_table_hash(const struct fr_table *table);
 const struct fr_table_properties *fr_table_properties(const struct fr_table *table);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cover.h"
+#include "io/file.h"
 #include "lsm/block_builder.h"
 #include "lsm/file_writer.h"
 #include "lsm/filter.h"
@@ -707,7 +708,8 @@ static fr_status read_back(struct fr_table_builder *b, const struct fr_table_met
     struct fr_table *table = NULL;
     fr_status st;
 
-    FR_TRY(fr_table_open_as(b->dir, b->writer.name, &b->id, NULL, &table));
+    FR_TRY(fr_table_open_with(b->dir, b->writer.name, &b->id, NULL,
+            b->options.direct ? FR_OPEN_DIRECT : 0, &table));
     if (!fr_hash128_equal(fr_table_hash(table), meta->hash) ||
             fr_table_file_size(table) != meta->file_size)
         FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: is not the file just written", b->writer.name));

@@ -43,6 +43,7 @@ struct fr_table_options {
     enum fr_codec compression; /* NONE or ZSTD; each block for which it pays */
     int compression_level;
     bool verify; /* read the file back and check all of it before saying that it is there */
+    bool direct; /* and that past the page cache, where the file system does it */
     enum fr_table_origin origin;
     uint64_t level;
     uint64_t created_us;

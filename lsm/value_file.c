@@ -149,7 +149,8 @@ static fr_status read_back(struct fr_value_builder *b)
     struct fr_value_file *file = NULL;
     fr_status st;
 
-    FR_TRY(fr_value_file_open(b->dir, &b->meta.id, &file));
+    FR_TRY(fr_value_file_open_with(b->dir, &b->meta.id, b->options.direct ? FR_OPEN_DIRECT : 0,
+            &file));
     if (!fr_hash128_equal(file->meta.hash, b->meta.hash) ||
             file->meta.file_size != b->meta.file_size)
         FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: is not the file just written", b->writer.name));
@@ -234,6 +235,17 @@ out:
 fr_status fr_value_file_open(struct fr_dir *dir, const struct fr_file_id *id,
         struct fr_value_file **ret_file)
 {
+    return fr_value_file_open_with(dir, id, 0, ret_file);
+}
+
+bool fr_value_file_is_direct(const struct fr_value_file *f)
+{
+    return fr_file_is_direct(f->file);
+}
+
+fr_status fr_value_file_open_with(struct fr_dir *dir, const struct fr_file_id *id, unsigned flags,
+        struct fr_value_file **ret_file)
+{
     struct fr_value_file *f = FR_NEW(struct fr_value_file);
     char name[FR_FILE_NAME_SIZE];
     fr_status st;
@@ -243,7 +255,8 @@ fr_status fr_value_file_open(struct fr_dir *dir, const struct fr_file_id *id,
     f->seed = fr_file_id_seed(id);
     atomic_init(&f->refs, 1);
     fr_file_name_format(FR_FILE_VALUES, id->number, name);
-    FR_TRY(fr_file_open(dir, name, 0, &f->file));
+    FR_TRY(fr_file_open(dir, name, flags, &f->file));
+    if (fr_file_is_direct(f->file)) fr_file_advise(f->file, 0, 0, FR_ADVICE_DONT_NEED);
     FR_TRY(read_footer(f));
     *ret_file = FR_TAKE(f);
 out:

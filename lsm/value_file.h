@@ -36,6 +36,7 @@ struct fr_value_options {
     bool compress;                   /* each value for which it pays */
     int compression_level;           /* 0 for zstd's own default */
     bool skip_verify;                /* do not read the file back */
+    bool direct;                     /* read it back past the page cache */
     struct fr_rate_limiter *limiter; /* NULL: none */
     bool urgent;                     /* goes first there */
 };
@@ -71,6 +72,12 @@ void fr_value_builder_close(struct fr_value_builder *builder);
 /* Reads and checks the footer. FR_ERR_MISSING, FR_ERR_FOREIGN, FR_ERR_TOO_NEW, FR_ERR_CORRUPT. */
 FR_NODISCARD fr_status fr_value_file_open(struct fr_dir *dir, const struct fr_file_id *id,
         struct fr_value_file **ret_file);
+
+/* The same with flags: 0 or FR_OPEN_DIRECT, as fr_table_open_with(). */
+FR_NODISCARD fr_status fr_value_file_open_with(struct fr_dir *dir, const struct fr_file_id *id,
+        unsigned flags, struct fr_value_file **ret_file);
+bool fr_value_file_is_direct(const struct fr_value_file *file);
+
 struct fr_value_file *fr_value_file_ref(struct fr_value_file *file);
 void fr_value_file_unref(struct fr_value_file *file);
 

@@ -99,6 +99,13 @@ struct fr_db_options {
      * (16 KiB; 1 to 64 KiB; 0: none).
      */
     uint32_t dictionary_size;
+
+    /*
+     * Read tables and value files past the page cache, so that memory_budget is all the memory that
+     * reading takes. Where the file system refuses it, reads go through the page cache, a warning
+     * is logged, and the property reads.direct is 0 (false).
+     */
+    bool direct_reads;
 };
 
 /* Fill in the defaults. */

@@ -106,6 +106,7 @@ static struct fr_engine_options tiny_options(uint64_t seed)
     options.cache_size = 64 << 10;
     options.block_size = 4096;
     options.value_threshold = seed % 3 == 0 ? 0 : 300;
+    options.direct_reads = seed % 2 != 0; /* as run_history lets the machine have them */
     options.picker.level0_trigger = 2;
     options.picker.level0_most = 2;
     options.picker.base_bytes = 12 << 10;

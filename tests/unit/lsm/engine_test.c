@@ -10,6 +10,7 @@
 #include "base/thread.h"
 #include "lsm/batch.h"
 #include "lsm/engine_priv.h"
+#include "lsm/table.h"
 #include "tests/unit/io/test_world.h"
 
 #define KEYS        400
@@ -275,6 +276,50 @@ Test(TEST_SUITE, a_long_history_reads_as_the_model)
         check_all(&t);
         close_store(&t);
     }
+}
+
+/* Whether the world's file system does direct reads: asked, not assumed. */
+static bool world_is_direct(struct test_world *world)
+{
+    struct fr_file *file;
+
+    must(fr_file_open(world->dir, "probe", FR_OPEN_WRITE | FR_OPEN_CREATE | FR_OPEN_DIRECT, &file));
+    bool direct = fr_file_is_direct(file);
+    fr_file_close(file);
+    must(fr_dir_unlink(world->dir, "probe"));
+    return direct;
+}
+
+Test(TEST_SUITE, direct_reads_answer_the_same_and_say_whether_they_are)
+{
+    struct fr_engine_stats stats;
+    struct test_store t;
+
+    open_store(&t, 31);
+    bool direct = world_is_direct(&t.world);
+    t.options.direct_reads = true;
+    reopen(&t);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 300; i++)
+            random_write(&t);
+        must(fr_engine_flush(t.engine));
+        check_all(&t);
+    }
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    check_all(&t);
+    reopen(&t);
+    check_all(&t);
+    fr_engine_stats_get(t.engine, &stats);
+    cr_assert_eq(stats.reads_direct, direct);
+    fr_seq at = FR_SEQ_MAX;
+    struct fr_view *view = fr_engine_view_take(t.engine, &at);
+    size_t tables = 0;
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < view->version->levels[level].count; i++, tables++)
+            cr_assert_eq(fr_table_is_direct(view->version->levels[level].tables[i]->table), direct);
+    cr_assert_gt(tables, 0);
+    fr_engine_view_release(t.engine, view);
+    close_store(&t);
 }
 
 Test(TEST_SUITE, a_snapshot_stays_as_it_was)
