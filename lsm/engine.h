@@ -285,9 +285,9 @@ struct fr_engine_stats {
 
 /*
  * Take over from wanted what can be changed while it runs: memory_budget, memtable_size,
- * table_size, block_size, filter_bits, value_threshold, dictionary_size, compress, verify_tables, disk_reserve,
- * background_rate. The cache shrinks before this returns, the next write is judged by the reserve;
- * the rest goes for the memtables and tables that begin after it.
+ * table_size, block_size, filter_bits, value_threshold, dictionary_size, compress, verify_tables,
+ * disk_reserve, background_rate. The cache shrinks before this returns, the next write is judged by
+ * the reserve; the rest goes for the memtables and tables that begin after it.
  */
 void fr_engine_retune(struct fr_engine *engine, const struct fr_engine_options *wanted);
 

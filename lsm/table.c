@@ -199,16 +199,16 @@ static fr_status take_range(struct fr_table *t, const struct fr_entry *entry)
     if (entry->kind != FR_KIND_DELETE_RANGE || entry->flags != 0 || entry->seq == 0 ||
             fr_slice_compare(entry->key, entry->value) >= 0)
         return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges at %" PRIu64 " hold something else",
-                fr_table_path(t), t->handles[HANDLE_RANGES].offset);
+                fr_table_path(t), t->handles[FR_TABLE_HANDLE_RANGES].offset);
     if (last != NULL && fr_slice_equal(last->start, entry->key)) {
         range.start = last->start;
         if (!fr_slice_equal(last->end, range.end))
             return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges at %" PRIu64 " overlap",
-                    fr_table_path(t), t->handles[HANDLE_RANGES].offset);
+                    fr_table_path(t), t->handles[FR_TABLE_HANDLE_RANGES].offset);
     } else {
         if (last != NULL && fr_slice_compare(last->end, entry->key) > 0)
             return FR_FAIL(FR_ERR_CORRUPT, "%s: the ranges at %" PRIu64 " overlap",
-                    fr_table_path(t), t->handles[HANDLE_RANGES].offset);
+                    fr_table_path(t), t->handles[FR_TABLE_HANDLE_RANGES].offset);
         range.start = fr_arena_copy(&t->range_keys, entry->key);
         if (range.start.data == NULL)
             return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for ranges", fr_table_path(t));
