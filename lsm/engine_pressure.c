@@ -252,10 +252,10 @@ static void look_at_space(struct fr_engine *engine, uint64_t reserve)
     bool was_short = space->is_short;
     uint64_t since_us = was_short ? space->since_us : fr_env_now_us(engine->env);
 
-    if (reserve == 0)
-        space->is_short = false;
-    else
+    if (reserve > 0)
         measure_space(engine, reserve);
+    else
+        *space = (struct fr_space){.free_bytes = space->free_bytes};
     space->since_us = since_us;
     if (space->is_short != was_short) tell_space(engine, was_short);
 }

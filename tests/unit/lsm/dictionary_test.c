@@ -42,26 +42,32 @@ static const char *word(struct fr_rng *rng)
 static struct fr_entry entry_of(enum kind kind, uint64_t n, uint64_t salt, struct pair *pair)
 {
     int key_size = snprintf(pair->key, sizeof(pair->key), "user/%08" PRIu64, n), size = 100;
-    const char *a, *c, *d, *e;
+    const char *words[5], *state;
+    uint64_t numbers[4];
     struct fr_rng rng;
 
     fr_rng_init(&rng, n * 7919 + salt);
     if (kind == NOISE) {
         fr_rng_fill(&rng, (uint8_t *)pair->value, 100);
     } else if (kind == NUMBERS) {
+        numbers[0] = fr_rng_next(&rng) >> 32;
+        state = fr_rng_one_in(&rng, 2) ? "active" : "closed";
+        numbers[1] = fr_rng_below(&rng, 100000);
+        numbers[2] = 1 + fr_rng_below(&rng, 9);
+        numbers[3] = fr_rng_below(&rng, 10);
         size = snprintf(pair->value, sizeof(pair->value),
                 "{\"id\":%" PRIu64 ",\"name\":\"u%08" PRIx64
                 "\",\"state\":\"%s\",\"score\":%" PRIu64 ",\"created_at\":\"2024-0%" PRIu64
                 "-1%" PRIu64 "\"}",
-                n, fr_rng_next(&rng) >> 32, fr_rng_one_in(&rng, 2) ? "active" : "closed",
-                fr_rng_below(&rng, 100000), 1 + fr_rng_below(&rng, 9), fr_rng_below(&rng, 10));
+                n, numbers[0], state, numbers[1], numbers[2], numbers[3]);
     } else {
-        a = word(&rng), c = word(&rng), d = word(&rng), e = word(&rng);
+        for (size_t i = 0; i < FR_ARRAY_COUNT(words); i++)
+            words[i] = word(&rng);
         size = snprintf(pair->value, sizeof(pair->value),
                 "{\"id\":%" PRIu64
                 ",\"name\":{\"first\":\"%s\",\"last\":\"%s\"},\"tags\":[\"%s\",\"%s\"],"
                 "\"note\":\"%s\",\"score\":%" PRIu64 "}",
-                n, a, c, d, e, word(&rng), fr_rng_below(&rng, 100000));
+                n, words[0], words[1], words[2], words[3], words[4], fr_rng_below(&rng, 100000));
     }
     return (struct fr_entry){.key = fr_slice_of(pair->key, (size_t)key_size),
             .value = fr_slice_of(pair->value, (size_t)size),
