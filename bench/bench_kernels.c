@@ -60,13 +60,13 @@ static float run_dot_i8(const struct job *job, size_t at)
 
 static float run_row8(const struct job *job, size_t at)
 {
-    return job->kernels->dot_row8(job->query, (const void *)(job->data + at), job->dims);
+    return job->kernels->l2_row8(job->query, (const void *)(job->data + at), 1, job->dims);
 }
 
 static float run_row12(const struct job *job, size_t at)
 {
-    return job->kernels->dot_row12(job->query, (const void *)(job->data + at),
-            job->data + at + job->dims, job->dims);
+    return job->kernels->l2_row12(job->query, (const void *)(job->data + at),
+            job->data + at + job->dims, 1, job->dims);
 }
 
 static float run_scan(const struct job *job, size_t at)
@@ -159,8 +159,8 @@ static void report_dims(struct job common, size_t dims, bool json)
     const struct job jobs[] = {{.name = "l2", .run = run_l2, .stride = dims * 4},
             {.name = "dot", .run = run_dot, .stride = dims * 4},
             {.name = "dot_i8", .run = run_dot_i8, .stride = dims},
-            {.name = "dot_row8", .run = run_row8, .stride = dims},
-            {.name = "dot_row12", .run = run_row12, .stride = dims * 3 / 2},
+            {.name = "l2_row8", .run = run_row8, .stride = dims},
+            {.name = "l2_row12", .run = run_row12, .stride = dims * 3 / 2},
             {.name = "scan", .run = run_scan, .stride = block_size(dims)}};
     struct fr_rotation *rotation;
 

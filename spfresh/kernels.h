@@ -53,9 +53,16 @@ struct fr_kernels {
     struct fr_dots (*dots)(const float *a, const float *b, size_t n);
 
     int32_t (*dot_i8)(const int8_t *a, const int8_t *b, size_t dims);
-    /* Of a query and the high eight bits of a row of the store, or all twelve. */
-    float (*dot_row8)(const float *query, const int8_t *high, size_t dims);
-    float (*dot_row12)(const float *query, const int8_t *high, const uint8_t *low, size_t dims);
+    /*
+     * Of a query and a row of the store, whose vector is scale times the codes: by the high eight
+     * bits alone (times 16), or by all twelve.
+     */
+    float (*l2_row8)(const float *query, const int8_t *high, float scale, size_t dims);
+    float (*dot_row8)(const float *query, const int8_t *high, float scale, size_t dims);
+    float (*l2_row12)(const float *query, const int8_t *high, const uint8_t *low, float scale,
+            size_t dims);
+    float (*dot_row12)(const float *query, const int8_t *high, const uint8_t *low, float scale,
+            size_t dims);
 
     /*
      * The bounds of one block's vectors, and a bit for each that is wanted. Lanes that no vector

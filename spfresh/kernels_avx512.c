@@ -120,59 +120,117 @@ FR_INLINE __m512i load_codes(const int8_t *codes)
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)codes));
 }
 
-/* Codes fill the lanes, or half of them: the registers from first on. */
-FR_INLINE void add_row8(struct lanes *lanes, size_t first, const float *query, const int8_t *high)
+/* The values of FR_CODE_DIMS codes. They fill half of the lanes: the registers from first on. */
+#define VALUE_REGISTERS (FR_CODE_DIMS / 16)
+
+struct values {
+    __m512 v[VALUE_REGISTERS];
+};
+
+FR_INLINE struct values load_row8(const int8_t *high)
 {
-    for (size_t i = 0; i < 2; i++)
-        lanes->v[first + i] = _mm512_fmadd_ps(_mm512_loadu_ps(query + 16 * i),
-                _mm512_cvtepi32_ps(load_codes(high + 16 * i)), lanes->v[first + i]);
+    struct values values;
+
+    for (size_t i = 0; i < VALUE_REGISTERS; i++)
+        values.v[i] = _mm512_cvtepi32_ps(_mm512_slli_epi32(load_codes(high + 16 * i), 4));
+    return values;
 }
 
-static float dot_row8(const float *query, const int8_t *high, size_t dims)
-{
-    struct lanes lanes = {0};
-    size_t i = 0;
-
-    for (; i + FR_LANES <= dims; i += FR_LANES) {
-        add_row8(&lanes, 0, query + i, high + i);
-        add_row8(&lanes, 2, query + i + FR_CODE_DIMS, high + i + FR_CODE_DIMS);
-    }
-    if (i < dims) add_row8(&lanes, 0, query + i, high + i);
-    return fold(&lanes);
-}
-
-FR_INLINE __m512 add_row12_half(__m512 sum, const float *query, const int8_t *high, __m128i low)
-{
-    __m512i value =
-            _mm512_add_epi32(_mm512_slli_epi32(load_codes(high), 4), _mm512_cvtepu8_epi32(low));
-
-    value = _mm512_sub_epi32(value, _mm512_set1_epi32(FR_ROW_LOW_BIAS));
-    return _mm512_fmadd_ps(_mm512_loadu_ps(query), _mm512_cvtepi32_ps(value), sum);
-}
-
-FR_INLINE void add_row12(struct lanes *lanes, size_t first, const float *query, const int8_t *high,
-        const uint8_t *low)
+FR_INLINE struct values load_row12(const int8_t *high, const uint8_t *low)
 {
     const __m128i nibbles = _mm_set1_epi8(15);
+    const __m512i bias = _mm512_set1_epi32(FR_ROW_LOW_BIAS);
     __m128i both = _mm_loadu_si128((const void *)low);
+    __m128i halves[2] = {
+            _mm_and_si128(both, nibbles), _mm_and_si128(_mm_srli_epi16(both, 4), nibbles)};
+    struct values values;
 
-    lanes->v[first] = add_row12_half(lanes->v[first], query, high, _mm_and_si128(both, nibbles));
-    lanes->v[first + 1] = add_row12_half(lanes->v[first + 1], query + 16, high + 16,
-            _mm_and_si128(_mm_srli_epi16(both, 4), nibbles));
+    for (size_t i = 0; i < VALUE_REGISTERS; i++) {
+        __m512i value = _mm512_add_epi32(_mm512_slli_epi32(load_codes(high + 16 * i), 4),
+                _mm512_cvtepu8_epi32(halves[i]));
+
+        values.v[i] = _mm512_cvtepi32_ps(_mm512_sub_epi32(value, bias));
+    }
+    return values;
 }
 
-static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, size_t dims)
+FR_INLINE void add_values_l2(struct lanes *lanes, size_t first, const float *query,
+        struct values values, __m512 scale)
+{
+    for (size_t i = 0; i < VALUE_REGISTERS; i++) {
+        __m512 difference = _mm512_fnmadd_ps(scale, values.v[i], _mm512_loadu_ps(query + 16 * i));
+        lanes->v[first + i] = _mm512_fmadd_ps(difference, difference, lanes->v[first + i]);
+    }
+}
+
+FR_INLINE void add_values_dot(struct lanes *lanes, size_t first, const float *query,
+        struct values values)
+{
+    for (size_t i = 0; i < VALUE_REGISTERS; i++)
+        lanes->v[first + i] =
+                _mm512_fmadd_ps(_mm512_loadu_ps(query + 16 * i), values.v[i], lanes->v[first + i]);
+}
+
+static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
 {
     struct lanes lanes = {0};
     size_t i = 0;
 
     for (; i + FR_LANES <= dims; i += FR_LANES) {
-        add_row12(&lanes, 0, query + i, high + i, low + i / 2);
-        add_row12(&lanes, 2, query + i + FR_CODE_DIMS, high + i + FR_CODE_DIMS,
-                low + (i + FR_CODE_DIMS) / 2);
+        add_values_l2(&lanes, 0, query + i, load_row8(high + i), _mm512_set1_ps(scale));
+        add_values_l2(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
+                load_row8(high + i + FR_CODE_DIMS), _mm512_set1_ps(scale));
     }
-    if (i < dims) add_row12(&lanes, 0, query + i, high + i, low + i / 2);
+    if (i < dims) add_values_l2(&lanes, 0, query + i, load_row8(high + i), _mm512_set1_ps(scale));
     return fold(&lanes);
+}
+
+static float dot_row8(const float *query, const int8_t *high, float scale, size_t dims)
+{
+    struct lanes lanes = {0};
+    size_t i = 0;
+
+    for (; i + FR_LANES <= dims; i += FR_LANES) {
+        add_values_dot(&lanes, 0, query + i, load_row8(high + i));
+        add_values_dot(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
+                load_row8(high + i + FR_CODE_DIMS));
+    }
+    if (i < dims) add_values_dot(&lanes, 0, query + i, load_row8(high + i));
+    return scale * fold(&lanes);
+}
+
+static float l2_row12(const float *query, const int8_t *high, const uint8_t *low, float scale,
+        size_t dims)
+{
+    struct lanes lanes = {0};
+    size_t i = 0;
+
+    for (; i + FR_LANES <= dims; i += FR_LANES) {
+        add_values_l2(&lanes, 0, query + i, load_row12(high + i, low + i / 2),
+                _mm512_set1_ps(scale));
+        add_values_l2(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
+                load_row12(high + i + FR_CODE_DIMS, low + (i + FR_CODE_DIMS) / 2),
+                _mm512_set1_ps(scale));
+    }
+    if (i < dims)
+        add_values_l2(&lanes, 0, query + i, load_row12(high + i, low + i / 2),
+                _mm512_set1_ps(scale));
+    return fold(&lanes);
+}
+
+static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, float scale,
+        size_t dims)
+{
+    struct lanes lanes = {0};
+    size_t i = 0;
+
+    for (; i + FR_LANES <= dims; i += FR_LANES) {
+        add_values_dot(&lanes, 0, query + i, load_row12(high + i, low + i / 2));
+        add_values_dot(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
+                load_row12(high + i + FR_CODE_DIMS, low + (i + FR_CODE_DIMS) / 2));
+    }
+    if (i < dims) add_values_dot(&lanes, 0, query + i, load_row12(high + i, low + i / 2));
+    return scale * fold(&lanes);
 }
 
 FR_INLINE __m512i add_row(__m512i sums, const uint8_t *row, const uint8_t *table)
@@ -260,7 +318,9 @@ const struct fr_kernels fr_kernels_avx512 = {
         .dot = dot,
         .dots = dots,
         .dot_i8 = dot_i8,
+        .l2_row8 = l2_row8,
         .dot_row8 = dot_row8,
+        .l2_row12 = l2_row12,
         .dot_row12 = dot_row12,
         .scan = scan,
         .hadamard = hadamard,

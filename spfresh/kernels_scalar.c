@@ -52,15 +52,6 @@ static int32_t dot_i8(const int8_t *a, const int8_t *b, size_t dims)
     return sum;
 }
 
-static float dot_row8(const float *query, const int8_t *high, size_t dims)
-{
-    float lanes[FR_LANES] = {0};
-
-    for (size_t i = 0; i < dims; i++)
-        lanes[i % FR_LANES] = fmaf(query[i], (float)high[i], lanes[i % FR_LANES]);
-    return fold(lanes);
-}
-
 /* Of 32 dimensions the first half is in the low nibbles of 16 bytes, the second in the high ones.
  */
 static int low_bits(const uint8_t *low, size_t i)
@@ -70,15 +61,44 @@ static int low_bits(const uint8_t *low, size_t i)
     return i % 32 < 16 ? both & 15 : both >> 4;
 }
 
-static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, size_t dims)
+/* Without low bits a code stands for the middle of what it may have been. */
+static float code_value(const int8_t *high, const uint8_t *low, size_t i)
+{
+    int bits = low == NULL ? FR_ROW_LOW_BIAS : low_bits(low, i);
+
+    return (float)(high[i] * 16 + bits - FR_ROW_LOW_BIAS);
+}
+
+static float l2_row12(const float *query, const int8_t *high, const uint8_t *low, float scale,
+        size_t dims)
 {
     float lanes[FR_LANES] = {0};
 
     for (size_t i = 0; i < dims; i++) {
-        int value = high[i] * 16 + low_bits(low, i) - FR_ROW_LOW_BIAS;
-        lanes[i % FR_LANES] = fmaf(query[i], (float)value, lanes[i % FR_LANES]);
+        float difference = fmaf(-scale, code_value(high, low, i), query[i]);
+        lanes[i % FR_LANES] = fmaf(difference, difference, lanes[i % FR_LANES]);
     }
     return fold(lanes);
+}
+
+static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, float scale,
+        size_t dims)
+{
+    float lanes[FR_LANES] = {0};
+
+    for (size_t i = 0; i < dims; i++)
+        lanes[i % FR_LANES] = fmaf(query[i], code_value(high, low, i), lanes[i % FR_LANES]);
+    return scale * fold(lanes);
+}
+
+static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
+{
+    return l2_row12(query, high, NULL, scale, dims);
+}
+
+static float dot_row8(const float *query, const int8_t *high, float scale, size_t dims)
+{
+    return dot_row12(query, high, NULL, scale, dims);
 }
 
 /* What the tables give for one vector's signs; a byte has two groups of four. */
@@ -133,7 +153,9 @@ const struct fr_kernels fr_kernels_scalar = {
         .dot = dot,
         .dots = dots,
         .dot_i8 = dot_i8,
+        .l2_row8 = l2_row8,
         .dot_row8 = dot_row8,
+        .l2_row12 = l2_row12,
         .dot_row12 = dot_row12,
         .scan = scan,
         .hadamard = hadamard,

@@ -106,10 +106,14 @@ Test(kernels, the_definition_is_what_one_expects)
     float query[32] = {[0] = 2, [16] = 3, [31] = 1};
     memset(low, 0x88, sizeof(low)); /* adds nothing */
     cr_assert_eq(fr_kernels_scalar.dot_i8(high, high, 32), 1 + 128 * 128);
-    cr_assert_eq(fr_kernels_scalar.dot_row8(query, high, 32), 2 - 128);
-    cr_assert_eq(fr_kernels_scalar.dot_row12(query, high, low, 32), 16 * (2 - 128));
+    cr_assert_eq(fr_kernels_scalar.dot_row8(query, high, 0.5f, 32), 8 * (2 - 128));
+    cr_assert_eq(fr_kernels_scalar.dot_row12(query, high, low, 0.5f, 32), 8 * (2 - 128));
+    cr_assert_eq(fr_kernels_scalar.l2_row8(query, high, 0.125f, 32), 0 + 9 + 257 * 257);
     low[0] = 0xf0; /* -8 for the first, 7 for the seventeenth dimension */
-    cr_assert_eq(fr_kernels_scalar.dot_row12(query, high, low, 32), 16 * (2 - 128) - 2 * 8 + 3 * 7);
+    cr_assert_eq(fr_kernels_scalar.dot_row12(query, high, low, 1, 32),
+            16 * (2 - 128) - 2 * 8 + 3 * 7);
+    cr_assert_eq(fr_kernels_scalar.l2_row12(query, high, low, 0.125f, 32),
+            1 + (3 - 0.875f) * (3 - 0.875f) + 257 * 257);
 }
 
 static void check_codes(const struct fr_kernels *kernels, size_t dims)
@@ -123,15 +127,19 @@ static void check_codes(const struct fr_kernels *kernels, size_t dims)
         memset(b, fr_rng_one_in(&rng, 2) ? -128 : 127, dims + 1);
     }
     for (size_t offset = 0; offset <= 1; offset++) {
-        cr_assert_eq(kernels->dot_i8(a + offset, b + 1 - offset, dims),
-                fr_kernels_scalar.dot_i8(a + offset, b + 1 - offset, dims), "%s, %zu",
-                kernels->name, dims);
-        cr_assert_eq(kernels->dot_row8(query + offset, a + offset, dims),
-                fr_kernels_scalar.dot_row8(query + offset, a + offset, dims), "%s, %zu",
-                kernels->name, dims);
-        cr_assert_eq(kernels->dot_row12(query + offset, a + offset, low + offset, dims),
-                fr_kernels_scalar.dot_row12(query + offset, a + offset, low + offset, dims),
-                "%s, %zu", kernels->name, dims);
+        const struct fr_kernels *scalar = &fr_kernels_scalar;
+        const float *q = query + offset;
+        const int8_t *high = a + offset;
+        const uint8_t *bits = low + offset;
+
+        cr_assert_eq(kernels->dot_i8(high, b + 1 - offset, dims),
+                scalar->dot_i8(high, b + 1 - offset, dims), "%s, %zu", kernels->name, dims);
+        cr_assert_eq(kernels->l2_row8(q, high, 0.3f, dims), scalar->l2_row8(q, high, 0.3f, dims));
+        cr_assert_eq(kernels->dot_row8(q, high, 0.3f, dims), scalar->dot_row8(q, high, 0.3f, dims));
+        cr_assert_eq(kernels->l2_row12(q, high, bits, 0.3f, dims),
+                scalar->l2_row12(q, high, bits, 0.3f, dims), "%s, %zu", kernels->name, dims);
+        cr_assert_eq(kernels->dot_row12(q, high, bits, 0.3f, dims),
+                scalar->dot_row12(q, high, bits, 0.3f, dims), "%s, %zu", kernels->name, dims);
     }
     fr_free(query);
     fr_free(a);

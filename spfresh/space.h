@@ -1,0 +1,69 @@
+/*
+ * space.h - from a user's vectors to those that are coded, and back from distances.
+ *
+ * A vector is normalised if angles are measured, rotated, moved so that the data's centre is the
+ * origin, and scaled so that the mean of its square length is FR_SPACE_SQUARE, whatever the
+ * data's unit: factors of 16 bits then fit. Where distances come from is settled here, so that all
+ * else knows two metrics only: the square distance, and the inner product with its sign changed.
+ * For the latter queries are rotated and scaled but not moved, which changes all products alike.
+ */
+#ifndef FR_SPFRESH_SPACE_H
+#define FR_SPFRESH_SPACE_H
+
+#include <stdbool.h>
+
+#include "freshet/status.h"
+#include "spfresh/kernels.h"
+#include "spfresh/rotation.h"
+
+enum fr_metric {
+    FR_METRIC_L2 = 1,
+    FR_METRIC_COSINE = 2,
+    FR_METRIC_INNER_PRODUCT = 3,
+};
+
+/* Far from both ends of what 16 bits hold: a vector may be 25 times as long as most. */
+#define FR_SPACE_SQUARE 100.0f
+
+struct fr_space {
+    enum fr_metric metric;
+    size_t dimension; /* of the user's vectors */
+    size_t dims;      /* of what they become */
+    const struct fr_kernels *kernels;
+    struct fr_rotation *rotation;
+    float scale;
+    float *center; /* rotated, not scaled; dims of them */
+};
+
+/* FR_ERR_NOMEM. Until it is calibrated the centre is the origin and the scale 1. */
+FR_NODISCARD fr_status fr_space_init(struct fr_space *space, enum fr_metric metric,
+        size_t dimension, uint64_t seed);
+
+/* Accepts what was zeroed and never initialised. */
+void fr_space_deinit(struct fr_space *space);
+
+/*
+ * Choose the centre and the scale by a sample of count vectors, one after the other. What was
+ * mapped before is to be mapped again. FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_space_calibrate(struct fr_space *space, const float *sample,
+        size_t count);
+
+/* A row's vector, or a query, into dims floats. Any thread, but not beside a calibration. */
+void fr_space_map_row(const struct fr_space *space, const float *from, float *ret_to);
+void fr_space_map_query(const struct fr_space *space, const float *from, float *ret_to);
+
+/* Whether the distance is the inner product with its sign changed. */
+static inline bool fr_space_is_product(const struct fr_space *space)
+{
+    return space->metric == FR_METRIC_INNER_PRODUCT;
+}
+
+/* Between two mapped vectors. */
+static inline float fr_space_distance(const struct fr_space *space, const float *a, const float *b)
+{
+    return fr_space_is_product(space) ? -space->kernels->dot(a, b, space->dims)
+                                      : space->kernels->l2(a, b, space->dims);
+}
+
+#endif

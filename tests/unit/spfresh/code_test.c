@@ -1,0 +1,185 @@
+#include "spfresh/code.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+
+static struct fr_rng rng;
+
+/* Roughly normal, as the parts of a rotated vector are. */
+static float normal(void)
+{
+    double sum = -6;
+
+    for (int i = 0; i < 12; i++)
+        sum += fr_rng_double(&rng);
+    return (float)sum;
+}
+
+static void fill(float *x, size_t n, float deviation)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = deviation * normal();
+}
+
+Test(code, a_row_keeps_twelve_bits_and_its_high_half_eight)
+{
+    float x[256], full[256], coarse[256];
+    int8_t high[256];
+    uint8_t low[128], none[128];
+
+    fr_rng_init(&rng, 1);
+    memset(none, 0x88, sizeof(none));
+    for (int round = 0; round < 200; round++) {
+        fill(x, 256, ldexpf(1, round % 40 - 20));
+        float scale = fr_row_encode(x, 256, high, low);
+        fr_row_decode(high, low, scale, 256, full);
+        fr_row_decode(high, none, scale, 256, coarse);
+        for (size_t i = 0; i < 256; i++) {
+            cr_assert_float_eq(full[i], x[i], 0.501f * scale);
+            cr_assert_float_eq(coarse[i], x[i], 8.501f * scale);
+        }
+    }
+}
+
+Test(code, a_coarse_row_is_what_its_high_half_says)
+{
+    float x[64], back[64];
+    int8_t high[64], again_high[64];
+    uint8_t low[32], again_low[32];
+
+    fr_rng_init(&rng, 2);
+    fill(x, 64, 1);
+    float scale = fr_row_encode_coarse(x, 64, high, low);
+    fr_row_decode(high, low, scale, 64, back);
+    for (size_t i = 0; i < 64; i++) {
+        cr_assert_float_eq(back[i], x[i], 8.001f * scale);
+        cr_assert_eq(back[i], scale * 16 * (float)high[i]);
+    }
+    float again = fr_row_encode_coarse(back, 64, again_high, again_low);
+    cr_assert_float_eq(again, scale, 1e-6f * scale);
+    cr_assert_arr_eq(high, again_high, sizeof(high));
+}
+
+Test(code, zeros_and_denormals_are_zeros)
+{
+    float x[32] = {0}, back[32];
+    int8_t high[32];
+    uint8_t low[16];
+
+    cr_assert_eq(fr_row_encode(x, 32, high, low), 0);
+    x[3] = 1e-44f;
+    float scale = fr_row_encode(x, 32, high, low);
+    fr_row_decode(high, low, scale, 32, back);
+    for (size_t i = 0; i < 32; i++)
+        cr_assert_float_eq(back[i], 0, 1e-40f);
+}
+
+static struct fr_space space_of(enum fr_metric metric, size_t dimension)
+{
+    struct fr_space space;
+
+    cr_assert_eq(fr_space_init(&space, metric, dimension, 1), FR_OK);
+    return space;
+}
+
+/* Bounds without slack are estimates: right on average, with the deviation that the slack is for.
+ */
+static void check_estimates(enum fr_metric metric)
+{
+    struct fr_space space = space_of(metric, 128);
+    uint8_t *block = fr_alloc_zeroed(1, fr_block_size(128));
+    uint8_t *table = fr_alloc(fr_query_table_size(128));
+    float x[FR_BLOCK_VECTORS][128], c[128], q[128], bounds[FR_BLOCK_VECTORS];
+    double bias = 0, square = 0, expected = 0;
+    size_t rounds = 300, count = rounds * FR_BLOCK_VECTORS;
+
+    for (size_t round = 0; round < rounds; round++) {
+        struct fr_scan scan = {.table = table, .row_count = 4, .limit = 1e30f};
+        fill(c, 128, 0.7f);
+        fill(q, 128, 0.3f);
+        for (size_t i = 0; i < 128; i++)
+            q[i] += c[i];
+        for (size_t lane = 0; lane < FR_BLOCK_VECTORS; lane++) {
+            fill(x[lane], 128, 0.4f);
+            for (size_t i = 0; i < 128; i++)
+                x[lane][i] += c[i];
+            float r2 = fr_block_put(&space, block, lane, x[lane], c);
+            cr_assert_float_eq(r2, space.kernels->l2(x[lane], c, 128), 1e-3f * r2);
+        }
+        fr_query_table_fill(q, 128, table, &scan.step, &scan.base);
+        scan.offset = fr_space_distance(&space, c, q);
+        cr_assert_eq(space.kernels->scan(block, &scan, bounds), 0xffff);
+        float qc = sqrtf(space.kernels->l2(q, c, 128));
+        for (size_t lane = 0; lane < FR_BLOCK_VECTORS; lane++) {
+            double error = (double)(bounds[lane] - fr_space_distance(&space, x[lane], q));
+            double a = (double)(0.4f * 1.2533f); /* |r|^2 / sum |r_i| of a normal r */
+
+            bias += error / (double)count;
+            square += error * error / (double)count;
+            expected += a * (metric == FR_METRIC_L2 ? 2 : 1) * (double)FR_CODE_DEVIATION *
+                        (double)qc / (double)count;
+        }
+    }
+    cr_assert(fabs(bias) < 0.1 * expected, "bias %f, deviation %f", bias, sqrt(square));
+    cr_assert(sqrt(square) < 1.3 * expected, "%f, expected %f", sqrt(square), expected);
+    cr_assert(sqrt(square) > 0.7 * expected, "%f, expected %f", sqrt(square), expected);
+    fr_free(block);
+    fr_free(table);
+    fr_space_deinit(&space);
+}
+
+Test(code, signs_estimate_square_distances)
+{
+    fr_rng_init(&rng, 3);
+    check_estimates(FR_METRIC_L2);
+}
+
+Test(code, signs_estimate_inner_products)
+{
+    fr_rng_init(&rng, 4);
+    check_estimates(FR_METRIC_INNER_PRODUCT);
+}
+
+Test(code, a_vector_whose_factors_do_not_fit_is_always_looked_at)
+{
+    struct fr_space space = space_of(FR_METRIC_L2, 32);
+    uint8_t block[64 + 64] = {0}, table[128];
+    float x[32], c[32] = {0}, q[32] = {0}, bounds[FR_BLOCK_VECTORS];
+    struct fr_scan scan = {.table = table, .row_count = 1, .limit = 0};
+
+    for (size_t i = 0; i < 32; i++)
+        x[i] = 1e4f;
+    (void)fr_block_put(&space, block, 5, x, c);
+    fr_query_table_fill(q, 32, table, &scan.step, &scan.base);
+    cr_assert((space.kernels->scan(block, &scan, bounds) & 1u << 5) != 0);
+    x[0] = INFINITY;
+    (void)fr_block_put(&space, block, 6, x, c);
+    cr_assert((space.kernels->scan(block, &scan, bounds) & 1u << 6) != 0);
+    fr_space_deinit(&space);
+}
+
+/* The table's sums are those of the query, to the precision of a byte. */
+Test(code, a_querys_table_has_its_sums)
+{
+    float q[64], step, base;
+    uint8_t table[256];
+
+    fr_rng_init(&rng, 5);
+    fill(q, 64, 3);
+    fr_query_table_fill(q, 64, table, &step, &base);
+    for (int round = 0; round < 1000; round++) {
+        float exact = 0, sum = 0;
+
+        for (size_t group = 0; group < 16; group++) {
+            unsigned signs = (unsigned)fr_rng_below(&rng, 16);
+
+            sum += (float)table[group * 16 + signs];
+            for (size_t i = 0; i < 4; i++)
+                exact += signs >> i & 1 ? q[group * 4 + i] : -q[group * 4 + i];
+        }
+        cr_assert_float_eq(step * sum + base, exact, 8.1f * step);
+    }
+}
