@@ -10,9 +10,12 @@
 #define FR_NORETURN            __attribute__((noreturn))
 #define FR_COLD                __attribute__((cold, noinline))
 #define FR_UNUSED              __attribute__((unused))
-#define FR_INLINE              static inline __attribute__((always_inline))
-#define FR_ALIGNED(n)          __attribute__((aligned(n)))
-#define FR_ARRAY_COUNT(a)      (sizeof(a) / sizeof((a)[0]))
+/* Reads beside a writer bytes whose values it then disregards; ThreadSanitizer cannot know that. */
+#define FR_RACES __attribute__((no_sanitize("thread")))
+
+#define FR_INLINE         static inline __attribute__((always_inline))
+#define FR_ALIGNED(n)     __attribute__((aligned(n)))
+#define FR_ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The struct that holds this member. */
 #define FR_CONTAINER_OF(p, type, member)                                                           \

@@ -1,0 +1,79 @@
+#include "spfresh/node.h"
+
+#include <math.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/status.h"
+
+static size_t blocks_bytes(size_t block_size, size_t capacity)
+{
+    return capacity / FR_BLOCK_VECTORS * block_size;
+}
+
+fr_status fr_node_new(size_t dims, fr_slot number, size_t capacity, struct fr_node **ret_node)
+{
+    size_t block_size = fr_block_size(dims);
+
+    capacity = (capacity + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS * FR_BLOCK_VECTORS;
+    size_t blocks = blocks_bytes(block_size, capacity);
+    size_t size = sizeof(struct fr_node) + blocks + capacity * sizeof(struct fr_node_entry);
+    struct fr_node *node = fr_alloc_aligned(size, 64);
+    if (node == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a posting of %zu", capacity);
+    memset(node, 0, sizeof(*node) + blocks);
+    node->number = number;
+    node->dissolve_below = UINT32_MAX;
+    node->capacity = (uint32_t)capacity;
+    node->block_size = block_size;
+    node->entries = (struct fr_node_entry *)(void *)(node->blocks + blocks);
+    *ret_node = node;
+    return FR_OK;
+}
+
+void fr_node_free(struct fr_node *node)
+{
+    fr_free(node);
+}
+
+uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const float *x,
+        const float *centroid, size_t dims)
+{
+    uint32_t place = atomic_load_explicit(&node->count, memory_order_relaxed);
+    uint8_t *block = node->blocks + place / FR_BLOCK_VECTORS * node->block_size;
+
+    FR_ASSERT(place < node->capacity);
+    node->radius =
+            fmaxf(node->radius, fr_block_put(block, place % FR_BLOCK_VECTORS, x, centroid, dims));
+    node->entries[place] = entry;
+    node->live++;
+    atomic_store_explicit(&node->count, place + 1, memory_order_release);
+    return place;
+}
+
+void fr_node_hide(struct fr_node *node, uint32_t place)
+{
+    fr_block_hide(node->blocks + place / FR_BLOCK_VECTORS * node->block_size, node->block_size,
+            place % FR_BLOCK_VECTORS);
+}
+
+void fr_node_copy(struct fr_node *to, const struct fr_node *from)
+{
+    uint32_t count = atomic_load_explicit(&from->count, memory_order_relaxed);
+
+    FR_ASSERT(to->capacity >= count);
+    memcpy(to->blocks, from->blocks, blocks_bytes(from->block_size, from->capacity));
+    memcpy(to->entries, from->entries, count * sizeof(from->entries[0]));
+    to->live = from->live;
+    to->split_after = from->split_after;
+    to->dissolve_below = from->dissolve_below;
+    to->is_queued = from->is_queued;
+    to->radius = from->radius;
+    /* Release: the copy is complete. Acquire by whoever scans it. */
+    atomic_store_explicit(&to->count, count, memory_order_release);
+}
+
+size_t fr_node_bytes(const struct fr_node *node)
+{
+    return sizeof(*node) + blocks_bytes(node->block_size, node->capacity) +
+           node->capacity * sizeof(struct fr_node_entry);
+}

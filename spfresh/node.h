@@ -1,0 +1,69 @@
+/*
+ * node.h - a posting: the signs of the rows that lie nearest to one centroid.
+ *
+ * Postings of vectors and postings of centroids are the same thing, tier by tier (spfresh/tree.h);
+ * both are called nodes here. A node is a run of blocks and, beside them, for each vector what is
+ * needed if the scan wants it. Entries are only appended. Writers take turns; searches read beside
+ * them: they see as many entries as the count says, and the count is raised when an entry is
+ * complete. To drop entries, or when its room is used up, a node is replaced by a new one
+ * (base/epoch.h).
+ */
+#ifndef FR_SPFRESH_NODE_H
+#define FR_SPFRESH_NODE_H
+
+#include <stdbool.h>
+
+#include "base/epoch.h"
+#include "spfresh/rows.h"
+
+struct fr_node_entry {
+    fr_slot slot;
+    uint32_t version; /* of the slot, when the entry was made */
+    float scale;      /* the row's, to spare a look at it */
+};
+
+struct fr_node {
+    struct fr_epoch_item item;
+    fr_slot number;    /* the slot of its centroid in the tier above */
+    uint32_t capacity; /* a multiple of FR_BLOCK_VECTORS */
+    size_t block_size;
+    struct fr_node_entry *entries; /* behind the blocks */
+
+    /* Release after an entry is complete; acquire before any is looked at. */
+    _Atomic(uint32_t) count;
+
+    /* The writers'. */
+    uint32_t live;           /* entries that are their rows' own */
+    uint32_t split_after;    /* it could not be split with so many: not again before it has more */
+    uint32_t dissolve_below; /* with so many there was no room elsewhere: not before it has fewer */
+    bool is_queued;
+    float radius; /* the square distance of the farthest entry there has been */
+
+    FR_ALIGNED(64) uint8_t blocks[];
+};
+
+/* Empty, with room for capacity entries at least. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_node_new(size_t dims, fr_slot number, size_t capacity,
+        struct fr_node **ret_node);
+
+/* Accepts NULL. */
+void fr_node_free(struct fr_node *node);
+
+static inline bool fr_node_is_full(const struct fr_node *node)
+{
+    return atomic_load_explicit(&node->count, memory_order_relaxed) == node->capacity;
+}
+
+/* Append the entry of a row with this vector; there is room. Answers its place. */
+uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const float *x,
+        const float *centroid, size_t dims);
+
+/* Make an entry's bound so high that hardly a scan wants it. */
+void fr_node_hide(struct fr_node *node, uint32_t place);
+
+/* Copy all entries into a new node with more room. */
+void fr_node_copy(struct fr_node *to, const struct fr_node *from);
+
+size_t fr_node_bytes(const struct fr_node *node);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * probe.h - one walk down a tree: from all centroids of the last tier to the nearest of any other.
+ *
+ * A probe is the memory of a walk, for one thread at a time; used again and again it allocates
+ * nothing. The walk of one step looks at the nodes of the nearest centroids found so far: the signs
+ * of all their entries are scanned, the best by estimate are measured by their rows, and the
+ * nearest of those are the next step's.
+ */
+#ifndef FR_SPFRESH_PROBE_H
+#define FR_SPFRESH_PROBE_H
+
+#include "spfresh/tree.h"
+
+struct fr_found {
+    float distance;
+    fr_slot slot;
+    uint32_t version; /* of the slot */
+};
+
+/* An entry that the scan would like to have measured. */
+struct fr_wanted {
+    float bound;
+    const struct fr_node_entry *entry;
+};
+
+/* Looked at; by signs, by high bytes, by all bits. */
+struct fr_probe_stats {
+    uint64_t centroids, scanned, measured, finished;
+};
+
+struct fr_probe {
+    const struct fr_tree *tree;
+    size_t dims;
+    uint64_t clock; /* what was alive then is seen */
+
+    float *query; /* mapped */
+    uint8_t *table;
+    float step, base;
+
+    struct fr_found *found; /* of the tier that was reached, nearest first */
+    size_t found_count, found_capacity;
+    struct fr_wanted *wanted;
+    size_t wanted_count, wanted_capacity;
+    float *near; /* the k least distances so far: a heap, the largest on top */
+    size_t near_count, near_capacity;
+    struct fr_found *pool; /* rows that may be among the k nearest */
+    size_t pool_count, pool_capacity;
+    struct fr_probe_stats stats;
+};
+
+FR_NODISCARD fr_status fr_probe_new(const struct fr_tree *tree, struct fr_probe **ret_probe);
+
+/* Accepts NULL. */
+void fr_probe_free(struct fr_probe *probe);
+
+/* Set the query: dims mapped floats, copied. The clock is read here. */
+void fr_probe_aim(struct fr_probe *probe, const float *query);
+
+/*
+ * Find the count centroids of a tier that are nearest, or nearly so, into probe->found; width of
+ * them in each tier above. The caller is in the tree's epoch, or holds its lock.
+ */
+FR_NODISCARD fr_status fr_probe_descend(struct fr_probe *probe, uint32_t tier, size_t count,
+        size_t width);
+
+/* How hard to look. */
+struct fr_effort {
+    size_t postings; /* of vectors to scan */
+    size_t width;    /* of centroids to scan for them, in each tier */
+    float slack;     /* standard deviations by which an estimate may be wrong */
+};
+
+/*
+ * The k rows nearest to the query, nearest first: slots and mapped square distances. The caller is
+ * in the epoch. Fewer than k only if there are not as many.
+ */
+FR_NODISCARD fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort,
+        size_t k, struct fr_found *ret_found, size_t *ret_count);
+
+#endif

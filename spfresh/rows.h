@@ -1,0 +1,120 @@
+/*
+ * rows.h - the store of coded vectors, by slot.
+ *
+ * A slot keeps its place in memory for as long as it is in use, whatever happens to the postings
+ * that list it, so splits and moves touch no code. Rows lie in chunks that are allocated as needed
+ * and never moved, each part of a row in an array of its own, since a search reads the high bytes
+ * of many rows and the rest of few.
+ *
+ * A slot that is given back is used again, and each use has a version of its own: an
+ * entry of a posting names slot and version, so an entry that was left behind is never taken for
+ * the slot's next vector. A slot whose versions are used up is not used again.
+ *
+ * Writers take turns (spfresh/tree.h); searches read beside them, in an epoch. A row that is dead
+ * can be read until its slot is reused, which the tree does only when nobody can be looking at it.
+ */
+#ifndef FR_SPFRESH_ROWS_H
+#define FR_SPFRESH_ROWS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "freshet/status.h"
+#include "spfresh/code.h"
+
+typedef uint32_t fr_slot;
+#define FR_SLOT_NONE UINT32_MAX
+
+/* What a row is besides its vector. */
+struct fr_row {
+    _Atomic(uint64_t) stamp;   /* when it was born; FR_ROW_DEAD | when it died */
+    uint64_t id;               /* the user's, or nothing */
+    _Atomic(uint32_t) version; /* odd: the slot is in use */
+    fr_slot node;              /* the posting whose entry is the row's; the writers' */
+    uint32_t place;            /* where in it */
+    float scale;
+};
+
+#define FR_ROW_DEAD ((uint64_t)1 << 63)
+
+struct fr_node;
+
+struct fr_row_chunk {
+    int8_t *high;
+    uint8_t *low;
+    struct fr_row *rows;
+    _Atomic(struct fr_node *) *nodes; /* of centroids: their postings. Release and acquire. */
+};
+
+#define FR_ROW_CHUNKS_MAX 65536
+
+struct fr_rows {
+    size_t dims;
+    bool are_centroids;
+    unsigned chunk_bits; /* a chunk has two to that many rows */
+
+    /* Release when a chunk is added, acquire when one is looked at. */
+    _Atomic(struct fr_row_chunk *) *chunks;
+
+    /* Ever used. Release after the row's chunk is there, acquire by who looks at all of them. */
+    _Atomic(fr_slot) slot_count;
+
+    /* The writers'. */
+    fr_slot *free_slots;
+    size_t free_count, free_capacity;
+    size_t live_count;
+};
+
+/* FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids);
+void fr_rows_deinit(struct fr_rows *rows);
+
+/* A slot for a new vector, whose parts the caller fills. FR_ERR_NOMEM, FR_ERR_FULL. */
+FR_NODISCARD fr_status fr_rows_take(struct fr_rows *rows, fr_slot *ret_slot);
+
+/* Give the slot of a dead row back: nobody looks at it any more. */
+void fr_rows_give(struct fr_rows *rows, fr_slot slot);
+
+/* Memory in use. */
+size_t fr_rows_bytes(const struct fr_rows *rows);
+
+static inline struct fr_row_chunk *fr_rows_chunk(const struct fr_rows *rows, fr_slot slot)
+{
+    return atomic_load_explicit(&rows->chunks[slot >> rows->chunk_bits], memory_order_acquire);
+}
+
+static inline size_t fr_rows_offset(const struct fr_rows *rows, fr_slot slot)
+{
+    return slot & (((size_t)1 << rows->chunk_bits) - 1);
+}
+
+/* Of a slot that was taken once. */
+static inline struct fr_row *fr_rows_row(const struct fr_rows *rows, fr_slot slot)
+{
+    return fr_rows_chunk(rows, slot)->rows + fr_rows_offset(rows, slot);
+}
+
+static inline int8_t *fr_rows_high(const struct fr_rows *rows, fr_slot slot)
+{
+    return fr_rows_chunk(rows, slot)->high + fr_rows_offset(rows, slot) * rows->dims;
+}
+
+static inline uint8_t *fr_rows_low(const struct fr_rows *rows, fr_slot slot)
+{
+    return fr_rows_chunk(rows, slot)->low +
+           fr_rows_offset(rows, slot) * fr_row_low_size(rows->dims);
+}
+
+/* The place of a centroid's posting. */
+static inline _Atomic(struct fr_node *) *fr_rows_node(const struct fr_rows *rows, fr_slot slot)
+{
+    return fr_rows_chunk(rows, slot)->nodes + fr_rows_offset(rows, slot);
+}
+
+static inline void fr_rows_decode(const struct fr_rows *rows, fr_slot slot, float *ret_x)
+{
+    fr_row_decode(fr_rows_high(rows, slot), fr_rows_low(rows, slot), fr_rows_row(rows, slot)->scale,
+            rows->dims, ret_x);
+}
+
+#endif

@@ -1,0 +1,456 @@
+#include "spfresh/tree.h"
+
+#include <math.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/status.h"
+#include "spfresh/probe.h"
+#include "spfresh/reshape.h"
+#include "spfresh/tree_priv.h"
+
+/* See docs/index.md for how these were found. */
+static const struct fr_tree_options defaults = {.split_limit = 96,
+        .merge_limit = 16,
+        .inner_limit = 192,
+        .neighbours = 64,
+        .insert_width = 8};
+
+/* More centroids than this in the last tier get one above. */
+#define LAST_TIER_MAX 256
+
+/* A node is made with room for some more, and grows by some. */
+#define ROOM_MIN FR_BLOCK_VECTORS
+
+static void set_options(struct fr_tree_options *to, const struct fr_tree_options *from)
+{
+    *to = defaults;
+    if (from == NULL) return;
+    if (from->split_limit > 0) to->split_limit = from->split_limit;
+    if (from->merge_limit > 0) to->merge_limit = from->merge_limit;
+    if (from->inner_limit > 0) to->inner_limit = from->inner_limit;
+    if (from->neighbours > 0) to->neighbours = from->neighbours;
+    if (from->insert_width > 0) to->insert_width = from->insert_width;
+}
+
+/* The only centroid of a new last tier, and its empty node. */
+static fr_status plant(struct fr_tree *tree, uint32_t tier, const float *x, fr_slot *ret_slot)
+        FR_REQUIRES(tree->mu)
+{
+    struct fr_node *node = NULL;
+    fr_slot slot;
+    fr_status st;
+
+    FR_TRY(fr_tree_take_row_locked(tree, tier, x, &slot));
+    st = fr_node_new(tree->space->dims, slot, ROOM_MIN, &node);
+    if (st < 0) fr_rows_give(&tree->tiers[tier], slot);
+    FR_TRY(st);
+    tree->node_bytes += fr_node_bytes(node);
+    atomic_store_explicit(fr_rows_node(&tree->tiers[tier], slot), node, memory_order_release);
+    *ret_slot = slot;
+out:
+    return st;
+}
+
+static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    float *origin = fr_alloc_zeroed(tree->space->dims, sizeof(float));
+    fr_slot slot;
+    fr_status st;
+
+    if (origin == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
+    FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false));
+    FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true));
+    FR_TRY(plant(tree, 1, origin, &slot));
+    atomic_store_explicit(&tree->tier_count, 2, memory_order_release);
+out:
+    fr_free(origin);
+    return st;
+}
+
+fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options *options,
+        struct fr_tree **ret_tree)
+{
+    struct fr_tree *tree = fr_alloc_aligned(sizeof(*tree), 64);
+    fr_status st;
+
+    if (tree == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
+    memset(tree, 0, sizeof(*tree));
+    tree->space = space;
+    set_options(&tree->options, options);
+    fr_epoch_init(&tree->epoch);
+    fr_mutex_init(&tree->mu, FR_RANK_SPFRESH_TREE);
+    FR_TRY(fr_probe_new(tree, &tree->probe));
+    FR_TRY(fr_reshape_new(space, &tree->reshape));
+    tree->vector = fr_alloc(space->dims * sizeof(float));
+    tree->centroid = fr_alloc(space->dims * sizeof(float));
+    if (tree->vector == NULL || tree->centroid == NULL) {
+        st = FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
+        goto out;
+    }
+    fr_mutex_lock(&tree->mu);
+    st = init_tiers(tree);
+    fr_mutex_unlock(&tree->mu);
+    FR_TRY(st);
+    *ret_tree = FR_TAKE(tree);
+out:
+    fr_tree_free(tree);
+    return st;
+}
+
+static void free_nodes(const struct fr_rows *rows)
+{
+    fr_slot count = rows->chunks == NULL ? 0 : atomic_load(&rows->slot_count);
+
+    for (fr_slot slot = 0; rows->are_centroids && slot < count; slot++)
+        fr_node_free(atomic_load(fr_rows_node(rows, slot)));
+}
+
+void fr_tree_free(struct fr_tree *tree)
+{
+    if (tree == NULL) return;
+    fr_epoch_deinit(&tree->epoch);
+    for (uint32_t tier = 0; tier < FR_TIERS_MAX; tier++) {
+        free_nodes(&tree->tiers[tier]);
+        fr_rows_deinit(&tree->tiers[tier]);
+    }
+    fr_probe_free(tree->probe);
+    fr_reshape_free(tree->reshape);
+    fr_free(tree->vector);
+    fr_free(tree->centroid);
+    fr_free(tree->tasks);
+    fr_free(tree->corpses);
+    fr_mutex_deinit(&tree->mu);
+    fr_free(tree);
+}
+
+fr_status fr_tree_take_row_locked(struct fr_tree *tree, uint32_t tier, const float *x,
+        fr_slot *ret_slot)
+{
+    struct fr_rows *rows = &tree->tiers[tier];
+    fr_slot slot;
+    fr_status st;
+
+    FR_TRY(fr_rows_take(rows, &slot));
+    struct fr_row *row = fr_rows_row(rows, slot);
+    int8_t *high = fr_rows_high(rows, slot);
+    uint8_t *low = fr_rows_low(rows, slot);
+    row->scale = tier == 0 ? fr_row_encode(x, rows->dims, high, low)
+                           : fr_row_encode_coarse(x, rows->dims, high, low);
+    /* Born with the next step, which is the one that this is part of. Acquire in is_alive. */
+    atomic_store_explicit(&row->stamp, atomic_load_explicit(&tree->clock, memory_order_relaxed) + 1,
+            memory_order_release);
+    *ret_slot = slot;
+out:
+    return st;
+}
+
+static void free_item(struct fr_epoch_item *item)
+{
+    fr_node_free((struct fr_node *)(void *)((char *)item - offsetof(struct fr_node, item)));
+}
+
+/* A copy with more room takes the node's place. */
+static fr_status grow(struct fr_tree *tree, uint32_t tier, struct fr_node **node)
+        FR_REQUIRES(tree->mu)
+{
+    struct fr_node *old = *node, *grown;
+    size_t room = FR_MAX((size_t)old->capacity / 8, (size_t)ROOM_MIN);
+    fr_status st;
+
+    FR_TRY(fr_node_new(tree->space->dims, old->number, old->capacity + room, &grown));
+    fr_node_copy(grown, old);
+    tree->node_bytes += fr_node_bytes(grown) - fr_node_bytes(old);
+    atomic_store_explicit(fr_rows_node(&tree->tiers[tier], old->number), grown,
+            memory_order_release);
+    fr_epoch_retire(&tree->epoch, &old->item, free_item);
+    *node = grown;
+out:
+    return st;
+}
+
+fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot, const float *x,
+        fr_slot number)
+{
+    struct fr_node *node = fr_tree_node(tree, tier + 1, number);
+    struct fr_row *row = fr_rows_row(&tree->tiers[tier], slot);
+    float *centroid = tree->centroid;
+    fr_status st = FR_OK;
+
+    FR_ASSERT(node != NULL);
+    if (fr_node_is_full(node)) FR_TRY(grow(tree, tier + 1, &node));
+    fr_rows_decode(&tree->tiers[tier + 1], number, centroid);
+    struct fr_node_entry entry = {.slot = slot,
+            .scale = row->scale,
+            .version = atomic_load_explicit(&row->version, memory_order_relaxed)};
+    fr_slot before = row->node;
+    if (before != FR_SLOT_NONE) fr_tree_unlist_locked(tree, tier, row);
+    row->place = fr_node_append(node, entry, x, centroid, tree->space->dims);
+    row->node = number;
+    uint32_t limit = fr_node_most(&tree->options, tier + 1);
+    if (atomic_load_explicit(&node->count, memory_order_relaxed) > FR_MAX(limit, node->split_after))
+        fr_tree_queue_locked(tree, tier + 1, node);
+out:
+    return st;
+}
+
+void fr_tree_aim_locked(struct fr_tree *tree, const float *x)
+{
+    fr_probe_aim(tree->probe, x);
+    tree->probe->clock =
+            UINT64_MAX >> 1; /* all that is not dead, though its step is not complete */
+}
+
+fr_status fr_tree_nearest_locked(struct fr_tree *tree, uint32_t tier, const float *x,
+        fr_slot except, fr_slot *ret_number)
+{
+    struct fr_probe *probe = tree->probe;
+    fr_status st;
+
+    fr_tree_aim_locked(tree, x);
+    FR_TRY(fr_probe_descend(probe, tier, 4, tree->options.insert_width));
+    size_t which = 0;
+    while (which < probe->found_count && probe->found[which].slot == except)
+        which++;
+    FR_ASSERT(which < probe->found_count);
+    *ret_number = probe->found[which].slot;
+out:
+    return st;
+}
+
+fr_status fr_tree_place_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot, const float *x)
+{
+    fr_slot number;
+    fr_status st;
+
+    FR_TRY(fr_tree_nearest_locked(tree, tier + 1, x, FR_SLOT_NONE, &number));
+    FR_TRY(fr_tree_list_locked(tree, tier, slot, x, number));
+out:
+    return st;
+}
+
+void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_row *row)
+{
+    struct fr_node *node = fr_tree_node(tree, tier + 1, row->node);
+
+    FR_ASSERT(node != NULL);
+    FR_ASSERT(node->live > 0);
+    node->live--;
+    uint32_t least = fr_node_least(&tree->options, tier + 1);
+    uint32_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
+    if ((node->live < least && node->live < node->dissolve_below) ||
+            count > 2 * node->live + FR_BLOCK_VECTORS)
+        fr_tree_queue_locked(tree, tier + 1, node);
+}
+
+fr_status fr_tree_reserve_locked(struct fr_tree *tree, size_t count)
+{
+    size_t needed = tree->corpse_count + count;
+
+    if (needed <= tree->corpse_capacity) return FR_OK;
+    size_t capacity = FR_MAX(needed, 2 * tree->corpse_capacity);
+    struct fr_corpse *grown = fr_realloc(tree->corpses, capacity * sizeof(*grown));
+    if (grown == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for what dies in an index");
+    tree->corpses = grown;
+    tree->corpse_capacity = capacity;
+    return FR_OK;
+}
+
+void fr_tree_queue_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
+{
+    const struct fr_row *row = fr_rows_row(&tree->tiers[tier], node->number);
+
+    if (node->is_queued) return;
+    if (tree->task_count == tree->task_capacity) {
+        size_t capacity = tree->task_capacity == 0 ? 64 : 2 * tree->task_capacity;
+        struct fr_task *grown = fr_realloc(tree->tasks, capacity * sizeof(*grown));
+
+        if (grown == NULL) return;
+        tree->tasks = grown;
+        tree->task_capacity = capacity;
+    }
+    node->is_queued = true;
+    tree->tasks[tree->task_count++] = (struct fr_task){.tier = tier,
+            .number = node->number,
+            .version = atomic_load_explicit(&row->version, memory_order_relaxed)};
+}
+
+/* Let a row die in the step that is under way. Room for a corpse was reserved. */
+void fr_tree_kill_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot)
+{
+    struct fr_row *row = fr_rows_row(&tree->tiers[tier], slot);
+    uint64_t step = atomic_load_explicit(&tree->clock, memory_order_relaxed) + 1;
+
+    FR_ASSERT(tree->corpse_count < tree->corpse_capacity);
+    tree->corpses[tree->corpse_count++] =
+            (struct fr_corpse){.tier = tier, .slot = slot, .node = row->node, .place = row->place};
+    if (row->node != FR_SLOT_NONE) fr_tree_unlist_locked(tree, tier, row);
+    row->node = FR_SLOT_NONE;
+    /* Acquire in is_alive. */
+    atomic_store_explicit(&row->stamp, FR_ROW_DEAD | step, memory_order_release);
+}
+
+void fr_tree_step_locked(struct fr_tree *tree)
+{
+    /* Acquire in fr_probe_aim: who sees the step sees all that is part of it. */
+    atomic_fetch_add_explicit(&tree->clock, 1, memory_order_release);
+}
+
+/* So that no search wants a dead row's entry any more. The node may have been copied without it. */
+static void hide_entry(struct fr_tree *tree, const struct fr_corpse *corpse) FR_REQUIRES(tree->mu)
+{
+    if (corpse->node == FR_SLOT_NONE) return;
+    struct fr_node *node = fr_tree_node(tree, corpse->tier + 1, corpse->node);
+    const struct fr_row *row = fr_rows_row(&tree->tiers[corpse->tier], corpse->slot);
+    if (node == NULL || corpse->place >= atomic_load_explicit(&node->count, memory_order_relaxed))
+        return;
+    const struct fr_node_entry *entry = &node->entries[corpse->place];
+    if (entry->slot == corpse->slot &&
+            entry->version == atomic_load_explicit(&row->version, memory_order_relaxed))
+        fr_node_hide(node, corpse->place);
+}
+
+static void free_node_of(struct fr_tree *tree, const struct fr_corpse *corpse) FR_REQUIRES(tree->mu)
+{
+    struct fr_rows *rows = &tree->tiers[corpse->tier];
+
+    if (!rows->are_centroids) return;
+    struct fr_node *node = atomic_exchange(fr_rows_node(rows, corpse->slot), NULL);
+    if (node != NULL) tree->node_bytes -= fr_node_bytes(node);
+    fr_node_free(node);
+}
+
+void fr_tree_bury_locked(struct fr_tree *tree)
+{
+    if (tree->corpse_count == 0) return;
+    fr_epoch_wait(&tree->epoch);
+    for (size_t i = 0; i < tree->corpse_count; i++) {
+        const struct fr_corpse *corpse = &tree->corpses[i];
+
+        hide_entry(tree, corpse);
+        free_node_of(tree, corpse);
+        fr_rows_give(&tree->tiers[corpse->tier], corpse->slot);
+    }
+    tree->corpse_count = 0;
+}
+
+/* Corpses keep slots and nodes; so many are worth the wait for searches. */
+#define CORPSES_MAX 256
+
+fr_status fr_tree_add(struct fr_tree *tree, uint64_t id, const float *vector, fr_slot replaces,
+        fr_slot *ret_slot)
+{
+    fr_slot slot;
+    fr_status st;
+
+    fr_mutex_lock(&tree->mu);
+    float *x = tree->vector;
+    fr_space_map_row(tree->space, vector, x);
+    FR_TRY(fr_tree_reserve_locked(tree, 1));
+    FR_TRY(fr_tree_take_row_locked(tree, 0, x, &slot));
+    fr_rows_row(&tree->tiers[0], slot)->id = id;
+    fr_rows_decode(&tree->tiers[0], slot, x); /* all else goes by what is stored */
+    st = fr_tree_place_locked(tree, 0, slot, x);
+    if (st < 0) fr_rows_give(&tree->tiers[0], slot);
+    FR_TRY(st);
+    if (replaces != FR_SLOT_NONE) fr_tree_kill_locked(tree, 0, replaces);
+    fr_tree_step_locked(tree);
+    if (tree->corpse_count >= CORPSES_MAX) fr_tree_bury_locked(tree);
+    *ret_slot = slot;
+out:
+    fr_mutex_unlock(&tree->mu);
+    return st;
+}
+
+fr_status fr_tree_remove(struct fr_tree *tree, fr_slot slot)
+{
+    fr_status st;
+
+    fr_mutex_lock(&tree->mu);
+    FR_TRY(fr_tree_reserve_locked(tree, 1));
+    fr_tree_kill_locked(tree, 0, slot);
+    fr_tree_step_locked(tree);
+    if (tree->corpse_count >= CORPSES_MAX) fr_tree_bury_locked(tree);
+out:
+    fr_mutex_unlock(&tree->mu);
+    return st;
+}
+
+/* One more tier above the last: a single centroid with all of them in its node, to be split. */
+static fr_status add_tier(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    uint32_t last = atomic_load_explicit(&tree->tier_count, memory_order_relaxed) - 1;
+    struct fr_rows *rows = &tree->tiers[last];
+    float *x = tree->vector;
+    fr_slot number;
+    fr_status st;
+
+    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true));
+    memset(x, 0, tree->space->dims * sizeof(float));
+    FR_TRY(plant(tree, last + 1, x, &number));
+    for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
+        const struct fr_row *row = fr_rows_row(rows, slot);
+
+        if (row->version % 2 == 0 || (row->stamp & FR_ROW_DEAD) != 0) continue;
+        fr_rows_decode(rows, slot, x);
+        FR_TRY(fr_tree_list_locked(tree, last, slot, x, number));
+    }
+    fr_tree_step_locked(tree);
+    atomic_store_explicit(&tree->tier_count, last + 2, memory_order_release);
+out:
+    return st;
+}
+
+static bool wants_tier(const struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    uint32_t count = atomic_load_explicit(&tree->tier_count, memory_order_relaxed);
+
+    return count < FR_TIERS_MAX && tree->tiers[count - 1].live_count > LAST_TIER_MAX;
+}
+
+/* One task. What it is about may have changed, or be gone, since it was queued. */
+static fr_status work(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    struct fr_task task = tree->tasks[--tree->task_count];
+    const struct fr_row *row = fr_rows_row(&tree->tiers[task.tier], task.number);
+    struct fr_node *node = fr_tree_node(tree, task.tier, task.number);
+
+    if (row->version != task.version || (row->stamp & FR_ROW_DEAD) != 0 || node == NULL)
+        return FR_OK;
+    node->is_queued = false;
+    fr_status st = fr_reshape_locked(tree, task.tier, node);
+    if (st < 0) return st;
+    fr_tree_bury_locked(tree);
+    return wants_tier(tree) ? add_tier(tree) : FR_OK;
+}
+
+fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, size_t *ret_left)
+{
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < tasks_max; i++) {
+        fr_mutex_lock(&tree->mu);
+        bool any = tree->task_count > 0;
+        if (any) st = work(tree);
+        fr_mutex_unlock(&tree->mu);
+        FR_TRY(st);
+        if (!any) break;
+    }
+    fr_mutex_lock(&tree->mu);
+    *ret_left = tree->task_count;
+    fr_mutex_unlock(&tree->mu);
+out:
+    return st;
+}
+
+size_t fr_tree_bytes(struct fr_tree *tree)
+{
+    size_t bytes;
+
+    fr_mutex_lock(&tree->mu);
+    bytes = sizeof(*tree) + tree->node_bytes;
+    for (uint32_t tier = 0; tier < tree->tier_count; tier++)
+        bytes += fr_rows_bytes(&tree->tiers[tier]);
+    fr_mutex_unlock(&tree->mu);
+    return bytes;
+}

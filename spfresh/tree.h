@@ -1,0 +1,120 @@
+/*
+ * tree.h - vectors, the centroids of their postings, the centroids of those, and so on.
+ *
+ * A tier is a store of rows; the rows of tier 0 are the vectors. Each row of a tier but the last is
+ * listed in a posting of the tier above it: each row there is a centroid, and has a node
+ * (spfresh/node.h) that lists the rows which lie nearest to it. The last tier has so few rows
+ * that all are looked at. So one set of rules keeps all tiers in shape:
+ *
+ *     tier 2    16 centroids of centroids         looked at one by one
+ *     tier 1    2,000 centroids                   in 16 nodes
+ *     tier 0    100,000 vectors                   in 2,000 nodes
+ *
+ * The rules (spfresh/reshape.h) are LIRE's: a node with too many entries is split, one with too
+ * few is dissolved, and rows whose nearest centroid has become another are moved there. (Y. Xu et
+ * al., "SPFresh: incremental in-place update for billion-scale vector search".)
+ *
+ * Writers take turns by the tree's lock. Searches take none. What they can rely on:
+ *
+ *   - A row is entered into its new node before it counts as there. Its old entry stays until that
+ *     node is replaced, which waits until searches that may have missed the new entry have ended.
+ *     So each search finds a row that is not being written at least once, and may find it twice.
+ *   - A centroid that is replaced dies after those that replace it are in place. A search that
+ * began before goes by the old one: node and slot stay until it has ended.
+ *   - A row's vector never changes: a vector that is written anew gets another slot, and the old
+ *     row dies in the same step in which the new one is born, as the clock counts steps. A search
+ *     sees what was alive when it began.
+ */
+#ifndef FR_SPFRESH_TREE_H
+#define FR_SPFRESH_TREE_H
+
+#include "spfresh/node.h"
+#include "spfresh/space.h"
+
+#define FR_TIERS_MAX 8
+
+struct fr_tree_options {
+    uint32_t split_limit;  /* a posting of vectors is split beyond; 0: the default */
+    uint32_t merge_limit;  /* and dissolved below */
+    uint32_t inner_limit;  /* the same of centroids */
+    uint32_t neighbours;   /* postings around a split whose rows are looked at */
+    uint32_t insert_width; /* postings of centroids that are looked at to place a vector */
+};
+
+/* A node that needs a look: by the tier of its centroid, and that one's slot. */
+struct fr_task {
+    uint32_t tier;
+    fr_slot number;
+    uint32_t version;
+};
+
+/* What died: its slot is given back, and its node freed, once nobody can be looking. */
+struct fr_corpse {
+    uint32_t tier;
+    fr_slot slot;
+    fr_slot node; /* where it was listed last, or none */
+    uint32_t place;
+};
+
+struct fr_tree_stats {
+    uint64_t splits, dissolved, refreshed, compacted;
+    uint64_t split_failures;  /* all alike: left as they are */
+    uint64_t examined, moved; /* rows, in reassignments */
+};
+
+struct fr_probe;
+
+struct fr_tree {
+    /* Constant after it is made. */
+    const struct fr_space *space;
+    struct fr_tree_options options;
+
+    struct fr_epoch epoch;
+    _Atomic(uint32_t) tier_count; /* release when a tier is complete, acquire by searches */
+    _Atomic(uint64_t) clock;      /* steps: release when a step is complete, acquire by searches */
+    struct fr_rows tiers[FR_TIERS_MAX];
+
+    struct fr_mutex mu; /* rank FR_RANK_SPFRESH_TREE */
+
+    /* Guarded by mu. */
+    struct fr_task *tasks; /* the last first: what a split leaves is looked at next */
+    size_t task_count, task_capacity;
+    struct fr_corpse *corpses;
+    size_t corpse_count, corpse_capacity;
+    size_t node_bytes;
+    struct fr_probe *probe; /* the writers' own, as what follows */
+    float *vector, *centroid;
+    struct fr_reshape *reshape;
+    struct fr_tree_stats stats;
+};
+
+/* FR_ERR_NOMEM. The space outlives the tree, and is calibrated. Zeros in options are defaults. */
+FR_NODISCARD fr_status fr_tree_new(const struct fr_space *space,
+        const struct fr_tree_options *options, struct fr_tree **ret_tree);
+
+/* Accepts NULL. Nobody searches any more. */
+void fr_tree_free(struct fr_tree *tree);
+
+/*
+ * Add the row of a user's vector. With replaces not FR_SLOT_NONE that row dies in the same step.
+ * Searches that begin after this returns find it. FR_ERR_NOMEM, FR_ERR_FULL: nothing has changed.
+ */
+FR_NODISCARD fr_status fr_tree_add(struct fr_tree *tree, uint64_t id, const float *vector,
+        fr_slot replaces, fr_slot *ret_slot);
+
+/* Let the row of a slot die. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_tree_remove(struct fr_tree *tree, fr_slot slot);
+
+/* Work off what is to be done, so many tasks at the most. The answer is how many are left. */
+FR_NODISCARD fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, size_t *ret_left);
+
+/* Memory in use. */
+size_t fr_tree_bytes(struct fr_tree *tree);
+
+/*
+ * Check all that must hold between two changes: each live row is listed once as its own, counts
+ * agree, nodes and centroids belong together. FR_ERR_CORRUPT says what is wrong first.
+ */
+FR_NODISCARD fr_status fr_tree_check(struct fr_tree *tree);
+
+#endif
