@@ -22,8 +22,6 @@
 #include "base/alloc.h"
 #include "base/status.h"
 #include "spfresh/probe.h"
-#include "spfresh/reshape.h"
-#include "spfresh/tree_priv.h"
 
 #define K         10
 #define SAMPLE    1000
@@ -150,16 +148,10 @@ static void fill(struct fr_tree *tree, const struct set *base, bool slow)
 static void refine(struct fr_tree *tree)
 {
     double start = now_s();
-    fr_slot count = tree->tiers[1].slot_count;
     size_t left;
 
-    for (fr_slot slot = 0; slot < count; slot++) {
-        const struct fr_row *row = fr_rows_row(&tree->tiers[1], slot);
-        struct fr_node *node = fr_tree_node(tree, 1, slot);
-        fr_mutex_lock(&tree->mu);
-        if (row->version % 2 == 1 && (row->stamp & FR_ROW_DEAD) == 0 && node != NULL)
-            must(fr_reshape_refresh_locked(tree, 1, node));
-        fr_mutex_unlock(&tree->mu);
+    for (size_t done = 0; done < tree->tiers[1].live_count; done += 64) {
+        must(fr_tree_refresh(tree, 64));
         must(fr_tree_maintain(tree, SIZE_MAX, &left));
     }
     printf("refined in %.1f s\n", now_s() - start);

@@ -1,6 +1,7 @@
 #include "spfresh/code.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/coding.h"
@@ -81,7 +82,6 @@ struct residual {
     float square;    /* |r|^2 */
     float magnitude; /* sum |r_i| */
     float signed_c;  /* <s,c> */
-    float product;   /* <r,c> */
 };
 
 /* The signs of FR_CODE_DIMS dimensions, a bit each. */
@@ -96,7 +96,6 @@ static uint32_t take_signs(const float *x, const float *c, struct residual *resi
         residual->square += r * r;
         residual->magnitude += fabsf(r);
         residual->signed_c += plus ? c[i] : -c[i];
-        residual->product += r * c[i];
         signs |= (uint32_t)plus << i;
     }
     return signs;
@@ -119,10 +118,9 @@ static void put_factors(uint8_t *tail, size_t lane, float add, float factor)
     fr_put_u16(tail + 2 * (FR_BLOCK_VECTORS + lane), fr_half_from_float(factor));
 }
 
-float fr_block_put(const struct fr_space *space, uint8_t *block, size_t lane, const float *x,
-        const float *centroid)
+float fr_block_put(uint8_t *block, size_t lane, const float *x, const float *centroid, size_t dims)
 {
-    size_t row_count = space->dims / FR_CODE_DIMS;
+    size_t row_count = dims / FR_CODE_DIMS;
     struct residual residual = {0};
 
     for (size_t row = 0; row < row_count; row++) {
@@ -132,13 +130,14 @@ float fr_block_put(const struct fr_space *space, uint8_t *block, size_t lane, co
                 take_signs(x + start, centroid + start, &residual));
     }
     float a = residual.magnitude > 0 ? residual.square / residual.magnitude : 0;
-    float half = a * residual.signed_c;
-    uint8_t *tail = block + row_count * FR_BLOCK_ROW_SIZE;
-    if (fr_space_is_product(space))
-        put_factors(tail, lane, half - residual.product, -a);
-    else
-        put_factors(tail, lane, residual.square + 2 * half, -2 * a);
+    put_factors(block + row_count * FR_BLOCK_ROW_SIZE, lane,
+            residual.square + 2 * a * residual.signed_c, -2 * a);
     return residual.square;
+}
+
+void fr_block_hide(uint8_t *block, size_t block_size, size_t lane)
+{
+    put_factors(block + block_size - FR_BLOCK_TAIL_SIZE, lane, FR_HALF_MAX, 0);
 }
 
 /* The sums of four values with signs, bit i of the index saying plus for value i. */

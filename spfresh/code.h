@@ -21,7 +21,6 @@
  *                 ~ |r|^2 + 2a <s,c>          (add: the vector's)
  *                 + |c - q|^2                 (offset: the posting's and the query's)
  *                 - 2a <s,q>                  (factor -2a, and one table for the query)
- *       -<x,q>    ~ (a <s,c> - <r,c>)  -  <c,q>  -  a <s,q>
  *
  *   What errs is <s,q-c>, with a deviation of about 0.6 |q-c| in units in which signs are one;
  *   so a bound that holds nearly always gives <s,q> that much slack. Factors are halves. One
@@ -34,7 +33,7 @@
 #ifndef FR_SPFRESH_CODE_H
 #define FR_SPFRESH_CODE_H
 
-#include "spfresh/space.h"
+#include "spfresh/kernels.h"
 
 /* The slack for one standard deviation, and a distance of one. */
 #define FR_CODE_DEVIATION 0.6f
@@ -63,8 +62,10 @@ float fr_row_encode_coarse(const float *x, size_t dims, int8_t *ret_high, uint8_
 void fr_row_decode(const int8_t *high, const uint8_t *low, float scale, size_t dims, float *ret_x);
 
 /* Write a vector's signs and factors into a lane of a block, and answer |x - c|^2. */
-float fr_block_put(const struct fr_space *space, uint8_t *block, size_t lane, const float *x,
-        const float *centroid);
+float fr_block_put(uint8_t *block, size_t lane, const float *x, const float *centroid, size_t dims);
+
+/* Make a lane's bound as high as can be, whatever the query. */
+void fr_block_hide(uint8_t *block, size_t block_size, size_t lane);
 
 /* Fill a query's table, of fr_query_table_size, and what turns its sums into <s,q>. */
 void fr_query_table_fill(const float *query, size_t dims, uint8_t *ret_table, float *ret_step,

@@ -66,7 +66,8 @@ struct fr_kernels {
 
     /*
      * The bounds of one block's vectors, and a bit for each that is wanted. Lanes that no vector
-     * has are answered too: it's the caller who knows how many there are.
+     * has are answered too: it's the caller who knows how many there are. A writer may be filling
+     * those meanwhile.
      */
     uint32_t (*scan)(const uint8_t *block, const struct fr_scan *scan,
             float ret_bounds[FR_BLOCK_VECTORS]);

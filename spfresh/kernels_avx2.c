@@ -296,7 +296,7 @@ FR_INLINE struct sums sum_block(const uint8_t *block, const struct fr_scan *scan
     return sums;
 }
 
-static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
         float ret_bounds[FR_BLOCK_VECTORS])
 {
     struct sums sums = sum_block(block, scan);

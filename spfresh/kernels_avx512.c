@@ -264,7 +264,7 @@ FR_INLINE __m512i sum_block(const uint8_t *block, const struct fr_scan *scan)
     return _mm512_add_epi32(even, odd);
 }
 
-static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
         float ret_bounds[FR_BLOCK_VECTORS])
 {
     __m512 sums = _mm512_cvtepi32_ps(sum_block(block, scan));

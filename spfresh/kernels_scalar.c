@@ -102,7 +102,7 @@ static float dot_row8(const float *query, const int8_t *high, float scale, size_
 }
 
 /* What the tables give for one vector's signs; a byte has two groups of four. */
-static uint32_t sum_of_lane(const uint8_t *block, const struct fr_scan *scan, size_t lane)
+FR_INLINE uint32_t sum_of_lane(const uint8_t *block, const struct fr_scan *scan, size_t lane)
 {
     uint32_t sum = 0;
 
@@ -116,7 +116,7 @@ static uint32_t sum_of_lane(const uint8_t *block, const struct fr_scan *scan, si
     return sum;
 }
 
-static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
         float ret_bounds[FR_BLOCK_VECTORS])
 {
     const uint8_t *adds = block + scan->row_count * FR_BLOCK_ROW_SIZE;

@@ -279,16 +279,20 @@ static fr_status keep_in_pool(struct fr_probe *probe, struct fr_found found)
     return st;
 }
 
-/* By its high bytes; those that may be among the k nearest go to the pool. */
+/*
+ * By its high bytes; those that may be among the k nearest go to the pool. An entry may have been
+ * left behind by a row whose slot is being filled anew, so first see whether it is alive: then it
+ * stays.
+ */
 static fr_status measure_row(struct fr_probe *probe, const struct fr_node_entry *entry, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
+    fr_status st = FR_OK;
+
+    if (!is_alive(probe, fr_rows_row(rows, entry->slot), entry->version)) return FR_OK;
     float distance = probe->tree->space->kernels->l2_row8(probe->query,
             fr_rows_high(rows, entry->slot), entry->scale, probe->dims);
-    fr_status st;
-
     if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) return FR_OK;
-    if (!is_alive(probe, fr_rows_row(rows, entry->slot), entry->version)) return FR_OK;
     FR_TRY(keep_in_pool(probe,
             (struct fr_found){
                     .distance = distance, .slot = entry->slot, .version = entry->version}));

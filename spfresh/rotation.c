@@ -46,7 +46,7 @@ static void draw_signs(struct fr_rotation *rotation, uint64_t seed)
 fr_status fr_rotation_new(size_t dimension, uint64_t seed, struct fr_rotation **ret_rotation)
 {
     FR_ASSERT(dimension >= 1);
-    FR_ASSERT(dimension <= FR_DIMENSION_MAX);
+    FR_ASSERT(dimension <= FR_DIMENSION_MAX + 1); /* an inner product adds one */
     size_t dims = (dimension + FR_CODE_DIMS - 1) / FR_CODE_DIMS * FR_CODE_DIMS;
     size_t window = FR_CODE_DIMS;
 
@@ -80,7 +80,7 @@ void fr_rotation_apply(const struct fr_rotation *rotation, const float *from, fl
 {
     size_t dims = rotation->dims;
 
-    memcpy(ret_to, from, rotation->dimension * sizeof(*from));
+    memmove(ret_to, from, rotation->dimension * sizeof(*from));
     memset(ret_to + rotation->dimension, 0, (dims - rotation->dimension) * sizeof(*ret_to));
     for (size_t round = 0; round < rotation->round_count; round++) {
         const float *signs = rotation->signs + round * dims;

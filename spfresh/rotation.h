@@ -30,7 +30,8 @@ void fr_rotation_free(struct fr_rotation *rotation);
 /* The dimensions of what comes out. */
 size_t fr_rotation_dims(const struct fr_rotation *rotation);
 
-/* From so many floats as the dimension says to fr_rotation_dims of them. Any thread. */
+/* From so many floats as the dimension says to fr_rotation_dims of them, in place or not. Any
+ * thread. */
 void fr_rotation_apply(const struct fr_rotation *rotation, const float *from, float *ret_to);
 
 #endif

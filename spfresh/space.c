@@ -9,10 +9,11 @@
 fr_status fr_space_init(struct fr_space *space, enum fr_metric metric, size_t dimension,
         uint64_t seed)
 {
-    struct fr_space made = {.metric = metric, .dimension = dimension, .scale = 1};
+    struct fr_space made = {.metric = metric, .dimension = dimension, .scale = 1, .reach = 1};
     fr_status st;
 
-    FR_TRY(fr_rotation_new(dimension, seed, &made.rotation));
+    made.inner = dimension + (metric == FR_METRIC_INNER_PRODUCT);
+    FR_TRY(fr_rotation_new(made.inner, seed, &made.rotation));
     made.kernels = fr_kernels_get();
     made.dims = fr_rotation_dims(made.rotation);
     made.center = fr_alloc_zeroed(made.dims, sizeof(float));
@@ -32,33 +33,65 @@ void fr_space_deinit(struct fr_space *space)
     *space = (struct fr_space){0};
 }
 
-/* Rotated, and of length one if only angles count. A vector of length zero stays what it is. */
-static void rotate(const struct fr_space *space, const float *from, float *ret_to)
+static float length(const struct fr_space *space, const float *x)
 {
-    fr_rotation_apply(space->rotation, from, ret_to);
-    if (space->metric != FR_METRIC_COSINE) return;
-    float square = space->kernels->dot(ret_to, ret_to, space->dims);
-    float factor = square > 0 ? 1.0f / sqrtf(square) : 0;
+    return sqrtf(space->kernels->dot(x, x, space->dimension));
+}
+
+/* A row before it is rotated; the buffer is not shorter than what it becomes. */
+static void prepare_row(const struct fr_space *space, const float *from, float *to)
+{
+    float long_is = space->metric == FR_METRIC_L2 ? 0 : length(space, from);
+    float factor = 1;
+
+    if (space->metric == FR_METRIC_COSINE && long_is > 0) factor = 1 / long_is;
+    for (size_t i = 0; i < space->dimension; i++)
+        to[i] = factor * from[i];
+    if (space->metric != FR_METRIC_INNER_PRODUCT) return;
+    float rest = (space->reach - long_is) * (space->reach + long_is);
+    to[space->dimension] = rest > 0 ? sqrtf(rest) : 0;
+}
+
+static void prepare_query(const struct fr_space *space, const float *from, float *to)
+{
+    if (space->metric != FR_METRIC_INNER_PRODUCT) {
+        prepare_row(space, from, to);
+        return;
+    }
+    float long_is = length(space, from);
+    float factor = long_is > 0 ? space->reach / long_is : 0;
+    for (size_t i = 0; i < space->dimension; i++)
+        to[i] = factor * from[i];
+    to[space->dimension] = 0;
+}
+
+static void place(const struct fr_space *space, float *x)
+{
+    fr_rotation_apply(space->rotation, x, x);
     for (size_t i = 0; i < space->dims; i++)
-        ret_to[i] *= factor;
+        x[i] = (x[i] - space->center[i]) * space->scale;
 }
 
 void fr_space_map_row(const struct fr_space *space, const float *from, float *ret_to)
 {
-    rotate(space, from, ret_to);
-    for (size_t i = 0; i < space->dims; i++)
-        ret_to[i] = (ret_to[i] - space->center[i]) * space->scale;
+    prepare_row(space, from, ret_to);
+    place(space, ret_to);
 }
 
 void fr_space_map_query(const struct fr_space *space, const float *from, float *ret_to)
 {
-    if (!fr_space_is_product(space)) {
-        fr_space_map_row(space, from, ret_to);
-        return;
-    }
-    rotate(space, from, ret_to);
-    for (size_t i = 0; i < space->dims; i++)
-        ret_to[i] *= space->scale;
+    prepare_query(space, from, ret_to);
+    place(space, ret_to);
+}
+
+/* A tenth more than the longest of the sample; only an inner product asks. */
+static float find_reach(const struct fr_space *space, const float *sample, size_t count)
+{
+    float longest = 0;
+
+    for (size_t n = 0; n < count; n++)
+        longest = fmaxf(longest, length(space, sample + n * space->dimension));
+    return longest > 0 ? 1.1f * longest : 1;
 }
 
 fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t count)
@@ -73,8 +106,10 @@ fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t
         fr_free(sums);
         return FR_FAIL(FR_ERR_NOMEM, "no memory to calibrate a space");
     }
+    space->reach = find_reach(space, sample, count);
     for (size_t n = 0; n < count; n++) {
-        rotate(space, sample + n * space->dimension, rotated);
+        prepare_row(space, sample + n * space->dimension, rotated);
+        fr_rotation_apply(space->rotation, rotated, rotated);
         squares += (double)space->kernels->dot(rotated, rotated, dims);
         for (size_t i = 0; i < dims; i++)
             sums[i] += (double)rotated[i];

@@ -1,16 +1,23 @@
 /*
- * space.h - from a user's vectors to those that are coded, and back from distances.
+ * space.h - from a user's vectors to those that are coded, so that one metric serves all.
  *
  * A vector is normalised if angles are measured, rotated, moved so that the data's centre is the
  * origin, and scaled so that the mean of its square length is FR_SPACE_SQUARE, whatever the
- * data's unit: factors of 16 bits then fit. Where distances come from is settled here, so that all
- * else knows two metrics only: the square distance, and the inner product with its sign changed.
- * For the latter queries are rotated and scaled but not moved, which changes all products alike.
+ * data's unit: factors of 16 bits then fit. Behind this everything is ordered by the square
+ * distance:
+ *
+ *   l2       as it is
+ *   cosine   between vectors of length one the square distance is 2 - 2 cos
+ *   inner    a row x gets one more dimension, sqrt(M^2 - |x|^2), and so the length M; a query q
+ *   product  gets a zero there, and the length M. Then |x - q|^2 = 2 M^2 - 2 <x,q> M / |q|.
+ *            M is the longest of the sample and some more. Longer ones have zero in that dimension:
+ * they are found by their direction, and too far away.
+ *
+ * (S. Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation
+ * for inner-product spaces".) What a user is told comes from the vectors themselves.
  */
 #ifndef FR_SPFRESH_SPACE_H
 #define FR_SPFRESH_SPACE_H
-
-#include <stdbool.h>
 
 #include "freshet/status.h"
 #include "spfresh/kernels.h"
@@ -28,10 +35,12 @@ enum fr_metric {
 struct fr_space {
     enum fr_metric metric;
     size_t dimension; /* of the user's vectors */
+    size_t inner;     /* with the one more that an inner product takes */
     size_t dims;      /* of what they become */
     const struct fr_kernels *kernels;
     struct fr_rotation *rotation;
     float scale;
+    float reach;   /* M above */
     float *center; /* rotated, not scaled; dims of them */
 };
 
@@ -49,21 +58,17 @@ void fr_space_deinit(struct fr_space *space);
 FR_NODISCARD fr_status fr_space_calibrate(struct fr_space *space, const float *sample,
         size_t count);
 
-/* A row's vector, or a query, into dims floats. Any thread, but not beside a calibration. */
+/*
+ * A row's vector, or a query, into dims floats. Any thread, but not beside a calibration; the
+ * buffer takes part in between.
+ */
 void fr_space_map_row(const struct fr_space *space, const float *from, float *ret_to);
 void fr_space_map_query(const struct fr_space *space, const float *from, float *ret_to);
-
-/* Whether the distance is the inner product with its sign changed. */
-static inline bool fr_space_is_product(const struct fr_space *space)
-{
-    return space->metric == FR_METRIC_INNER_PRODUCT;
-}
 
 /* Between two mapped vectors. */
 static inline float fr_space_distance(const struct fr_space *space, const float *a, const float *b)
 {
-    return fr_space_is_product(space) ? -space->kernels->dot(a, b, space->dims)
-                                      : space->kernels->l2(a, b, space->dims);
+    return space->kernels->l2(a, b, space->dims);
 }
 
 #endif

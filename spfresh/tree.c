@@ -376,28 +376,60 @@ out:
     return st;
 }
 
+static bool is_live(const struct fr_row *row)
+{
+    return row->version % 2 == 1 && (row->stamp & FR_ROW_DEAD) == 0;
+}
+
+/* All rows of the last tier into the node of the only centroid above it. */
+static fr_status list_all(struct fr_tree *tree, uint32_t last, fr_slot number) FR_REQUIRES(tree->mu)
+{
+    struct fr_rows *rows = &tree->tiers[last];
+    fr_status st = FR_OK;
+
+    for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
+        if (!is_live(fr_rows_row(rows, slot))) continue;
+        fr_rows_decode(rows, slot, tree->vector);
+        FR_TRY(fr_tree_list_locked(tree, last, slot, tree->vector, number));
+    }
+out:
+    return st;
+}
+
+/* As if it had never been. No search has seen it. */
+static void drop_tier(struct fr_tree *tree, uint32_t tier) FR_REQUIRES(tree->mu)
+{
+    struct fr_rows *rows = &tree->tiers[tier - 1];
+
+    for (fr_slot slot = 0; slot < rows->slot_count; slot++)
+        fr_rows_row(rows, slot)->node = FR_SLOT_NONE;
+    for (fr_slot slot = 0; slot < tree->tiers[tier].slot_count; slot++) {
+        const struct fr_node *node = fr_tree_node(tree, tier, slot);
+
+        if (node != NULL) tree->node_bytes -= fr_node_bytes(node);
+    }
+    while (tree->task_count > 0 && tree->tasks[tree->task_count - 1].tier == tier)
+        tree->task_count--;
+    free_nodes(&tree->tiers[tier]);
+    fr_rows_deinit(&tree->tiers[tier]);
+}
+
 /* One more tier above the last: a single centroid with all of them in its node, to be split. */
 static fr_status add_tier(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 {
     uint32_t last = atomic_load_explicit(&tree->tier_count, memory_order_relaxed) - 1;
-    struct fr_rows *rows = &tree->tiers[last];
-    float *x = tree->vector;
     fr_slot number;
     fr_status st;
 
     FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true));
-    memset(x, 0, tree->space->dims * sizeof(float));
-    FR_TRY(plant(tree, last + 1, x, &number));
-    for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
-        const struct fr_row *row = fr_rows_row(rows, slot);
-
-        if (row->version % 2 == 0 || (row->stamp & FR_ROW_DEAD) != 0) continue;
-        fr_rows_decode(rows, slot, x);
-        FR_TRY(fr_tree_list_locked(tree, last, slot, x, number));
-    }
+    memset(tree->vector, 0, tree->space->dims * sizeof(float));
+    FR_TRY(plant(tree, last + 1, tree->vector, &number));
+    FR_TRY(list_all(tree, last, number));
     fr_tree_step_locked(tree);
     atomic_store_explicit(&tree->tier_count, last + 2, memory_order_release);
+    return FR_OK;
 out:
+    if (tree->tiers[last + 1].chunks != NULL) drop_tier(tree, last + 1);
     return st;
 }
 
@@ -440,6 +472,36 @@ fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, size_t *ret_l
     *ret_left = tree->task_count;
     fr_mutex_unlock(&tree->mu);
 out:
+    return st;
+}
+
+/* The next posting in the order of slots, round and round; FR_SLOT_NONE if there is none. */
+static fr_slot next_posting(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    const struct fr_rows *rows = &tree->tiers[1];
+    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
+
+    for (fr_slot i = 0; i < count; i++) {
+        fr_slot slot = tree->refreshed >= count ? 0 : tree->refreshed;
+
+        tree->refreshed = slot + 1;
+        if (is_live(fr_rows_row(rows, slot))) return slot;
+    }
+    return FR_SLOT_NONE;
+}
+
+fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings)
+{
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; st == FR_OK && i < postings; i++) {
+        fr_mutex_lock(&tree->mu);
+        fr_slot slot = next_posting(tree);
+        if (slot != FR_SLOT_NONE)
+            st = fr_reshape_refresh_locked(tree, 1, fr_tree_node(tree, 1, slot));
+        fr_tree_bury_locked(tree);
+        fr_mutex_unlock(&tree->mu);
+    }
     return st;
 }
 

@@ -82,6 +82,7 @@ struct fr_tree {
     struct fr_corpse *corpses;
     size_t corpse_count, corpse_capacity;
     size_t node_bytes;
+    fr_slot refreshed;      /* the posting at which the next refresh begins */
     struct fr_probe *probe; /* the writers' own, as what follows */
     float *vector, *centroid;
     struct fr_reshape *reshape;
@@ -107,6 +108,13 @@ FR_NODISCARD fr_status fr_tree_remove(struct fr_tree *tree, fr_slot slot);
 
 /* Work off what is to be done, so many tasks at the most. The answer is how many are left. */
 FR_NODISCARD fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, size_t *ret_left);
+
+/*
+ * Look after so many postings of vectors that need nothing, going on where the last call ended:
+ * rows that lie nearer elsewhere are moved, centroids follow their rows. So quality does not depend
+ * on how fast the vectors came. What it leaves to do is for fr_tree_maintain. FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings);
 
 /* Memory in use. */
 size_t fr_tree_bytes(struct fr_tree *tree);

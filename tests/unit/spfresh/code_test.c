@@ -77,23 +77,16 @@ Test(code, zeros_and_denormals_are_zeros)
         cr_assert_float_eq(back[i], 0, 1e-40f);
 }
 
-static struct fr_space space_of(enum fr_metric metric, size_t dimension)
-{
-    struct fr_space space;
-
-    cr_assert_eq(fr_space_init(&space, metric, dimension, 1), FR_OK);
-    return space;
-}
-
 /* Bounds without slack are estimates: right on average, with the deviation that the slack is for.
  */
-static void check_estimates(enum fr_metric metric)
+Test(code, signs_estimate_square_distances)
 {
-    struct fr_space space = space_of(metric, 128);
+    const struct fr_kernels *kernels = fr_kernels_get();
     uint8_t *block = fr_alloc_zeroed(1, fr_block_size(128));
     uint8_t *table = fr_alloc(fr_query_table_size(128));
     float x[FR_BLOCK_VECTORS][128], c[128], q[128], bounds[FR_BLOCK_VECTORS];
     double bias = 0, square = 0, expected = 0;
+    fr_rng_init(&rng, 3);
     size_t rounds = 300, count = rounds * FR_BLOCK_VECTORS;
 
     for (size_t round = 0; round < rounds; round++) {
@@ -106,21 +99,20 @@ static void check_estimates(enum fr_metric metric)
             fill(x[lane], 128, 0.4f);
             for (size_t i = 0; i < 128; i++)
                 x[lane][i] += c[i];
-            float r2 = fr_block_put(&space, block, lane, x[lane], c);
-            cr_assert_float_eq(r2, space.kernels->l2(x[lane], c, 128), 1e-3f * r2);
+            float r2 = fr_block_put(block, lane, x[lane], c, 128);
+            cr_assert_float_eq(r2, kernels->l2(x[lane], c, 128), 1e-3f * r2);
         }
         fr_query_table_fill(q, 128, table, &scan.step, &scan.base);
-        scan.offset = fr_space_distance(&space, c, q);
-        cr_assert_eq(space.kernels->scan(block, &scan, bounds), 0xffff);
-        float qc = sqrtf(space.kernels->l2(q, c, 128));
+        scan.offset = kernels->l2(c, q, 128);
+        cr_assert_eq(kernels->scan(block, &scan, bounds), 0xffff);
+        float qc = sqrtf(kernels->l2(q, c, 128));
         for (size_t lane = 0; lane < FR_BLOCK_VECTORS; lane++) {
-            double error = (double)(bounds[lane] - fr_space_distance(&space, x[lane], q));
+            double error = (double)(bounds[lane] - kernels->l2(x[lane], q, 128));
             double a = (double)(0.4f * 1.2533f); /* |r|^2 / sum |r_i| of a normal r */
 
             bias += error / (double)count;
             square += error * error / (double)count;
-            expected += a * (metric == FR_METRIC_L2 ? 2 : 1) * (double)FR_CODE_DEVIATION *
-                        (double)qc / (double)count;
+            expected += 2 * a * (double)FR_CODE_DEVIATION * (double)qc / (double)count;
         }
     }
     cr_assert(fabs(bias) < 0.1 * expected, "bias %f, deviation %f", bias, sqrt(square));
@@ -128,37 +120,23 @@ static void check_estimates(enum fr_metric metric)
     cr_assert(sqrt(square) > 0.7 * expected, "%f, expected %f", sqrt(square), expected);
     fr_free(block);
     fr_free(table);
-    fr_space_deinit(&space);
-}
-
-Test(code, signs_estimate_square_distances)
-{
-    fr_rng_init(&rng, 3);
-    check_estimates(FR_METRIC_L2);
-}
-
-Test(code, signs_estimate_inner_products)
-{
-    fr_rng_init(&rng, 4);
-    check_estimates(FR_METRIC_INNER_PRODUCT);
 }
 
 Test(code, a_vector_whose_factors_do_not_fit_is_always_looked_at)
 {
-    struct fr_space space = space_of(FR_METRIC_L2, 32);
+    const struct fr_kernels *kernels = fr_kernels_get();
     uint8_t block[64 + 64] = {0}, table[128];
     float x[32], c[32] = {0}, q[32] = {0}, bounds[FR_BLOCK_VECTORS];
     struct fr_scan scan = {.table = table, .row_count = 1, .limit = 0};
 
     for (size_t i = 0; i < 32; i++)
         x[i] = 1e4f;
-    (void)fr_block_put(&space, block, 5, x, c);
+    (void)fr_block_put(block, 5, x, c, 32);
     fr_query_table_fill(q, 32, table, &scan.step, &scan.base);
-    cr_assert((space.kernels->scan(block, &scan, bounds) & 1u << 5) != 0);
+    cr_assert((kernels->scan(block, &scan, bounds) & 1u << 5) != 0);
     x[0] = INFINITY;
-    (void)fr_block_put(&space, block, 6, x, c);
-    cr_assert((space.kernels->scan(block, &scan, bounds) & 1u << 6) != 0);
-    fr_space_deinit(&space);
+    (void)fr_block_put(block, 6, x, c, 32);
+    cr_assert((kernels->scan(block, &scan, bounds) & 1u << 6) != 0);
 }
 
 /* The table's sums are those of the query, to the precision of a byte. */

@@ -8,7 +8,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "spfresh/probe.h"
-#include "spfresh/reshape.h"
 #include "spfresh/select.h"
 #include "spfresh/tree_priv.h"
 
@@ -310,16 +309,8 @@ Test(tree, refreshing_keeps_all_and_comes_to_rest)
     }
     for (int round = 0; round < 6; round++) {
         uint64_t before = garden.tree->stats.moved;
-        fr_slot count = garden.tree->tiers[1].slot_count;
 
-        for (fr_slot slot = 0; slot < count; slot++) {
-            fr_mutex_lock(&garden.tree->mu);
-            struct fr_node *node = fr_tree_node(garden.tree, 1, slot);
-            const struct fr_row *row = fr_rows_row(&garden.tree->tiers[1], slot);
-            if (node != NULL && (row->stamp & FR_ROW_DEAD) == 0)
-                must(fr_reshape_refresh_locked(garden.tree, 1, node));
-            fr_mutex_unlock(&garden.tree->mu);
-        }
+        must(fr_tree_refresh(garden.tree, garden.tree->tiers[1].live_count));
         maintain(&garden);
         moved = garden.tree->stats.moved - before;
     }
