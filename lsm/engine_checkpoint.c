@@ -238,6 +238,7 @@ static fr_status take_file(struct checkpoint *c, enum fr_file_kind kind, uint64_
     if (!c->copy) {
         fr_status st = fr_dir_link(c->engine->dir, name, c->dir, name);
         if (st == FR_OK || st == FR_ERR_MISSING || st == FR_ERR_EXISTS) return st;
+        (void)!fr_dir_unlink(c->dir, name); /* it may have been made all the same */
     }
     return copy_file(c, name, size, footer, hash);
 }
@@ -301,14 +302,21 @@ out:
     return st;
 }
 
-/* Nothing is left of an attempt that has failed, as far as that goes; the words stay. */
+/*
+ * Nothing is left of an attempt that has failed, as far as that goes; the words stay. A rename that
+ * has failed may have happened all the same: what is known by the target's name is whole, and stays
+ * so.
+ */
 static void undo(struct checkpoint *c)
 {
     struct fr_error error = {.size = sizeof(error)};
+    struct fr_file_info info;
 
     if (c->lock == NULL) return;
     fr_error_save(&error);
-    if (remove_leftovers(c->dir, true) == FR_OK) (void)!fr_dir_remove(c->parent, c->unfinished);
+    if (fr_dir_stat(c->parent, c->name, &info) == FR_NOT_FOUND &&
+            remove_leftovers(c->dir, true) == FR_OK)
+        (void)!fr_dir_remove(c->parent, c->unfinished);
     (void)!fr_error_restore(&error);
 }
 

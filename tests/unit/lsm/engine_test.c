@@ -671,6 +671,52 @@ Test(TEST_SUITE, a_manifest_that_may_not_be_current_takes_no_edits)
     fr_sim_close(sim);
     close_broken_store(&t);
 }
+
+static void checkpoint_with(struct test_store *t, const struct fr_sim_fault *fault, fr_status st)
+{
+    for (int i = 0; i < 40; i++)
+        random_write(t);
+    must(fr_sim_fault_add(t->world.sim, fault));
+    must_be(st, fr_engine_checkpoint(t->engine, "copy", false));
+    fr_sim_fault_clear(t->world.sim);
+}
+
+static void check_checkpoint(struct test_store *t)
+{
+    struct fr_engine *engine = FR_TAKE(t->engine);
+
+    t->options.create = false;
+    must(fr_engine_open(t->world.env, "copy", &t->options, &t->engine));
+    check_all(t);
+    must(fr_engine_close(t->engine));
+    t->engine = engine;
+}
+
+/* The rename has happened, but the answer says that it has not. */
+Test(TEST_SUITE, a_checkpoint_that_may_have_its_name_is_not_taken_apart)
+{
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_RENAME), .name = "copy*", .kind = FR_SIM_FAULT_ERROR_AFTER};
+    static struct test_store t;
+
+    open_store(&t, 32);
+    checkpoint_with(&t, &fault, FR_ERR_IO);
+    check_checkpoint(&t);
+    close_store(&t);
+}
+
+/* The same of a link, in place of which a copy is as good. */
+Test(TEST_SUITE, a_checkpoint_copies_what_cannot_be_linked_also_if_it_was)
+{
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_LINK), .forever = true, .kind = FR_SIM_FAULT_ERROR_AFTER};
+    static struct test_store t;
+
+    open_store(&t, 33);
+    checkpoint_with(&t, &fault, FR_OK);
+    check_checkpoint(&t);
+    close_store(&t);
+}
 #endif
 
 Test(TEST_SUITE, statistics_are_gathered_as_far_as_they_are_asked_for)
