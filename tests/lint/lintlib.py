@@ -10,8 +10,8 @@ import sys
 
 # Text that is not ours to tidy: bytes that tests compare.
 DATA = ('tests/golden/', 'tests/data/', 'tests/seeds/', 'fuzz/corpus/')
-C_FOLDERS = ('include', 'base', 'io', 'wal', 'lsm', 'spfresh', 'recovery', 'db', 'tools', 'server',
-             'tests', 'fuzz', 'bench', 'examples')
+C_FOLDERS = ('include', 'base', 'io', 'wal', 'lsm', 'spfresh', 'recovery', 'db', 'crash', 'tools',
+             'server', 'tests', 'fuzz', 'bench', 'examples')
 
 
 def parser(description):

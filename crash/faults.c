@@ -1,0 +1,245 @@
+#include "crash/faults.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "crash/enumerate.h"
+
+#define STEPS        40
+#define FAILURES_MAX 10
+
+static bool loses_pages(const struct fr_sim_fault *fault)
+{
+    return fault->kind >= FR_SIM_FAULT_SYNC_NOW;
+}
+
+static bool is_lie(const struct fr_sim_fault *fault)
+{
+    return fault->kind == FR_SIM_FAULT_SYNC_LATE || fault->kind == FR_SIM_FAULT_SYNC_LIE;
+}
+
+/* An answer that a fault may have: its own, or that writing has stopped since. */
+static bool explains(const struct fr_crash_run *run, fr_status st)
+{
+    int os_error = run->fault->os_error == 0 ? EIO : run->fault->os_error;
+
+    /* The rest of a short transfer is asked for again: nobody notices. */
+    if (run->fault->kind == FR_SIM_FAULT_SHORT) return false;
+    /* For a lock, "denied" is what systems say of one that is held. */
+    if (st == FR_ERR_BUSY) return run->fault->ops & FR_SIM_MASK(FR_SIM_LOCK) && os_error == EACCES;
+    return st == FR_ERR_POISONED || st == fr_status_of_errno(os_error) || st == FR_ERR_IO;
+}
+
+/* One step; a failure that the fault explains is no finding. */
+static fr_status fault_step(struct fr_crash_run *run)
+{
+    uint64_t dice = fr_rng_below(&run->rng, 32);
+
+    run->step++;
+    fr_crash_count(run->report, FR_CRASH_STEPS, 1);
+    if (dice < 21) return fr_crash_run_write(run, 0, (fr_sync)(dice % 3));
+    if (dice < 23) return fr_crash_run_hold(run, (enum fr_crash_hold)(dice % 2));
+    if (dice < 26)
+        return fr_crash_run_check(run, (enum fr_crash_way)fr_rng_below(&run->rng, FR_CRASH_WAYS));
+    if (dice < 27) return fr_crash_run_act(run, FR_CRASH_COMPACT, 0, 0);
+    if (dice < 29) return fr_crash_run_act(run, FR_CRASH_FLUSH, 0, 0);
+    if (dice < 30) return fr_crash_run_act(run, FR_CRASH_SYNC, 0, 0);
+    if (dice < 31) return fr_crash_run_ingest(run, fr_rng_one_in(&run->rng, 2));
+    return fr_crash_run_checkpoint(run);
+}
+
+/* Steps, with the store closed and opened in the middle; ends early where nothing works any more.
+ */
+static fr_status fault_steps(struct fr_crash_run *run)
+{
+    unsigned failures = 0;
+    fr_status st = FR_OK;
+
+    for (unsigned i = 0; i < STEPS && failures < FAILURES_MAX; i++) {
+        st = fault_step(run);
+        if (st == FR_ERR_CANCELLED) return st;
+        failures += st < 0;
+        if (i != STEPS / 2) continue;
+        run->doing = "reopening";
+        if ((st = fr_crash_run_close(run)) < 0) return st;
+        if ((st = fr_crash_run_open(run)) < 0) return st;
+    }
+    return FR_OK;
+}
+
+/* ---- afterwards */
+
+/* On the machine that goes on. A late sync owes each file an error, which an opening may get. */
+static fr_status open_after(struct fr_crash_run *run)
+{
+    fr_status st = FR_ERR_IO;
+
+    run->explains = NULL;
+    if (!run->lied) return fr_crash_run_open(run);
+    for (unsigned i = 0; st == FR_ERR_IO && i < 8; i++)
+        st = run->subject->open(fr_sim_env(run->sim), run->path, run->config, true, &run->store);
+    if (st < 0) run->store = NULL;
+    if (st != FR_ERR_CORRUPT && st != FR_ERR_MISSING && st != FR_ERR_FOREIGN)
+        return fr_crash_run_settle(run, st);
+    fr_crash_count(run->report, FR_CRASH_LIES_TOLD, 1);
+    return FR_OK;
+}
+
+/* Pages that a failed sync has lost are no matter of the process alone. */
+static fr_status check_heir(struct fr_crash_run *run, bool lost)
+{
+    size_t n, least = run->lied ? 0 : lost ? atomic_load(&run->acked) : run->published;
+    fr_status st;
+
+    FR_TRY(open_after(run));
+    if (run->store == NULL) return FR_OK;
+    st = fr_crash_run_find_prefix(run, least, atomic_load(&run->issued), &n);
+    if (run->lied && st != FR_ERR_CANCELLED) return FR_OK;
+    FR_TRY(st);
+    FR_TRY(fr_crash_run_rewind(run, n));
+    for (unsigned i = 0; i < 6; i++)
+        FR_TRY(fr_crash_run_write(run, 0, FR_SYNC_OS));
+    FR_TRY(fr_crash_run_reopen(run));
+out:
+    return st;
+}
+
+static fr_status aftermath(struct fr_crash_run *run, bool hit)
+{
+    struct fr_sim *heir;
+    fr_status st;
+
+    run->doing = "after the fault";
+    run->lied = hit && is_lie(run->fault);
+    FR_TRY(fr_crash_enumerate_now(run));
+    FR_TRY(fr_crash_enumerate_check(run));
+    fr_crash_run_drop_held(run);
+    FR_TRY(fr_sim_kill(run->sim, &heir));
+    if (run->store != NULL) (void)run->subject->close(FR_TAKE(run->store));
+    fr_sim_close(FR_TAKE(run->sim));
+    fr_crash_enumerate_take(run, heir);
+    st = check_heir(run, hit && loses_pages(run->fault));
+out:
+    return st;
+}
+
+static fr_status run_fault(struct fr_crash_run *run, uint64_t seed, bool *ret_hit)
+{
+    struct fr_sim_options options = {.seed = seed};
+    struct fr_sim *sim;
+    fr_status st;
+
+    FR_TRY(fr_sim_open(&options, &sim));
+    fr_crash_enumerate_take(run, sim);
+    FR_TRY(fr_sim_fault_add(sim, run->fault));
+    st = fr_crash_run_open(run);
+    if (st == FR_OK) st = fault_steps(run);
+    if (st == FR_ERR_CANCELLED) goto out;
+    *ret_hit = fr_sim_fault_hits(sim) > 0;
+    fr_sim_fault_clear(sim);
+    st = aftermath(run, *ret_hit);
+out:
+    return st;
+}
+
+/* Which fault it was, for the words of a finding. */
+static void tell_fault(struct fr_crash_report *report, const struct fr_sim_fault *fault)
+{
+    char words[FR_CRASH_FINDING_MAX];
+
+    fr_mutex_lock(&report->mu);
+    memcpy(words, report->finding, sizeof(words));
+    (void)snprintf(report->finding, sizeof(report->finding),
+            "%s %s %" PRIu64 " (kind %d, error %d, %s): %.800s", fault->forever ? "from" : "at",
+            fr_sim_op_name((enum fr_sim_op)__builtin_ctz(fault->ops)), fault->nth, fault->kind,
+            fault->os_error, fault->name == NULL ? "*" : fault->name, words);
+    fr_mutex_unlock(&report->mu);
+}
+
+fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
+        struct fr_crash_report *report, const struct fr_sim_fault *fault, uint64_t seed,
+        bool *ret_hit)
+{
+    struct fr_crash_run *run = fr_crash_run_new(subject, report, seed);
+
+    *ret_hit = false;
+    if (run == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a run");
+    run->plan = (struct fr_crash_plan){.points_one_in = 1, .images_per_point = 6};
+    run->plan.step = fr_crash_workload_step;
+    run->explains = explains;
+    run->fault = fault;
+    atomic_store(&run->no_images, true);
+    fr_status st = run_fault(run, seed, ret_hit);
+    fr_crash_run_free(run);
+    fr_crash_count(report, FR_CRASH_FAULT_CASES, *ret_hit);
+    if (st == FR_ERR_CANCELLED) tell_fault(report, fault);
+    return st;
+}
+
+/* ---- the sweep */
+
+static fr_status sweep(const struct fr_crash_faults *faults, struct fr_crash_report *report,
+        struct fr_sim_fault *fault)
+{
+    unsigned finer = faults->finer == 0 ? 1 : faults->finer;
+    fr_status st = FR_OK;
+    bool hit = true;
+
+    for (fault->nth = 1; fault->nth < 4000 && hit; fault->nth += 1 + fault->nth / finer) {
+        if (faults->over != NULL && faults->over(faults->over_ctx)) break;
+        uint64_t seed =
+                faults->seed + fault->nth * 8 + fault->forever * 4 + (uint64_t)fault->os_error % 3;
+        FR_TRY(fr_crash_faults_try(faults->subject, report, fault, seed, &hit));
+    }
+out:
+    return st;
+}
+
+/* Which errors an operation is given, for each kind of fault. */
+static const int errors[] = {EIO, ENOSPC, EMFILE, EACCES, EROFS, ENOMEM};
+
+static const uint32_t transfers =
+        FR_SIM_MASK(FR_SIM_READ) | FR_SIM_MASK(FR_SIM_WRITE) | FR_SIM_MASK(FR_SIM_WRITE_DSYNC);
+static const uint32_t syncs =
+        FR_SIM_MASK(FR_SIM_SYNC) | FR_SIM_MASK(FR_SIM_SYNC_DIR) | FR_SIM_MASK(FR_SIM_WRITE_DSYNC);
+
+static bool makes_sense(uint32_t op, const struct fr_sim_fault *fault)
+{
+    uint32_t queue = FR_SIM_MASK(FR_SIM_QUEUE_STAGE) | FR_SIM_MASK(FR_SIM_QUEUE_START);
+
+    /* A queue that never takes anything would be waited for in vain, and no system has one. */
+    if (op & queue && (fault->forever || fault->kind != FR_SIM_FAULT_ERROR)) return false;
+    if (op & queue) return fault->os_error == EIO;
+    if (fault->kind == FR_SIM_FAULT_SHORT)
+        return op & transfers && fault->os_error == EIO && !fault->forever;
+    if (fault->kind >= FR_SIM_FAULT_SYNC_NOW) return op & syncs && fault->os_error == EIO;
+    if (fault->kind == FR_SIM_FAULT_ERROR_AFTER)
+        return fault->os_error == EIO || fault->os_error == ENOSPC;
+    return true;
+}
+
+/* By names of files, so that rare ones come up, too. */
+static const char *const names[] = {NULL, "*.table", "*.manifest", "*.wal", "*.values", "SUPER*"};
+
+fr_status fr_crash_faults_run(const struct fr_crash_faults *faults, struct fr_crash_report *report)
+{
+    fr_status st = FR_OK;
+
+    for (unsigned op = 0; op < FR_SIM_OP_COUNT; op++)
+        for (unsigned kind = FR_SIM_FAULT_ERROR; kind <= FR_SIM_FAULT_SYNC_LIE; kind++)
+            for (unsigned i = 0; i < 2 * FR_ARRAY_COUNT(errors); i++) {
+                struct fr_sim_fault fault = {.ops = FR_SIM_MASK(op),
+                        .kind = (enum fr_sim_fault_kind)kind,
+                        .forever = i % 2,
+                        .short_by = 1 + i,
+                        .os_error = errors[i / 2]};
+                if (!makes_sense(fault.ops, &fault)) continue;
+                FR_TRY(sweep(faults, report, &fault));
+                fault.name = names[(op + kind * 2 + i) % FR_ARRAY_COUNT(names)];
+                if (fault.name != NULL && op != FR_SIM_SYNC_DIR)
+                    FR_TRY(sweep(faults, report, &fault));
+            }
+out:
+    return st;
+}
