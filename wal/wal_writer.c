@@ -59,7 +59,10 @@ static fr_status check_locked(const struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     return FR_OK;
 }
 
-/* The bytes of the log, or their durability, are unknown from here on. Yields the status. */
+/*
+ * The bytes of the log, or their durability, are unknown from here on. Yields the status: never one
+ * that says that nothing was changed and that it may be tried again.
+ */
 static fr_status poison_locked(struct fr_wal_writer *w, fr_status st) FR_REQUIRES(w->mu)
 {
     if (st >= 0 || w->failed) return st;
@@ -67,6 +70,10 @@ static fr_status poison_locked(struct fr_wal_writer *w, fr_status st) FR_REQUIRE
     w->failed = true;
     w->failure.size = sizeof(w->failure);
     fr_error_save(&w->failure);
+    if (st == FR_ERR_NOSPACE || st == FR_ERR_NOMEM) {
+        w->failure.status = FR_ERR_IO;
+        st = fr_error_restore(&w->failure);
+    }
     return st;
 }
 

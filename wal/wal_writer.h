@@ -17,11 +17,11 @@
  * next life of the file. Blank successors are made by prepare, in time if a background thread calls
  * it now and then, else in the append that needs one.
  *
- * The first failure of a write or a sync ends it all: there is no second try, and all that comes
- * later answers FR_ERR_POISONED with the words of the first. A successor that cannot be made
- * (FR_ERR_NOSPACE above all) does no harm yet: the append has failed, nothing of it is in the log,
- * and it may be tried again. A batch that goes over several segments has them all made before its
- * first byte is written.
+ * The first failure of a write or a sync ends it all: it answers FR_ERR_IO, also for want of space
+ * or memory, there is no second try, and all that comes later answers FR_ERR_POISONED with the
+ * words of the first. A successor that cannot be made (FR_ERR_NOSPACE above all) does no harm yet:
+ * the append has failed, nothing of it is in the log, and it may be tried again. A batch that goes
+ * over several segments has them all made before its first byte is written.
  */
 #ifndef FR_WAL_WAL_WRITER_H
 #define FR_WAL_WAL_WRITER_H

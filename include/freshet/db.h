@@ -211,8 +211,8 @@ FR_API fr_status fr_db_close(struct fr_db *db);
  * FR_ERR_IO, FR_ERR_READONLY, FR_ERR_NOMEM: nothing was changed. FR_ERR_NOSPACE and FR_ERR_NOMEM
  * end by themselves when there is space or memory again; deletes are taken on a disk that is full
  * but for the reserve. FR_ERR_POISONED: an earlier failure of the disk has stopped all writing; the
- * words say which. After FR_ERR_IO of a sync it is unknown whether the write survives; reopening
- * tells.
+ * words say which. After FR_ERR_IO of the log or of its sync it is unknown whether the write
+ * survives; reopening tells.
  */
 FR_API FR_NODISCARD fr_status fr_db_put(struct fr_db *db, const struct fr_write_options *how,
         const void *key, size_t key_size, const void *value, size_t value_size);

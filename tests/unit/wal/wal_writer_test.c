@@ -216,6 +216,25 @@ Test(wal_writer, a_failed_sync_ends_it_with_the_first_words)
     cr_assert_eq(fr_sim_op_count(log_.world.sim, FR_SIM_SYNC), 2); /* prewrite, and the one */
 }
 
+/* "No space" would say that nothing was changed, and that it may be tried again. */
+Test(wal_writer, what_ends_it_is_never_told_as_want_of_space)
+{
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_WRITE) | FR_SIM_MASK(FR_SIM_SYNC), .os_error = ENOSPC};
+    fr_slice part = fr_slice_of_text("x");
+    fr_lsn end = 0, durable;
+    fr_status st;
+
+    test_log_open(&log_);
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    st = fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &end);
+    if (st == FR_OK) st = fr_wal_writer_sync(log_.writer, &durable);
+    cr_assert_eq(st, FR_ERR_IO, "%s", fr_status_name(st));
+    must_say("No space left on device");
+    must_be(FR_ERR_POISONED, fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &end));
+    must_say("No space left on device");
+}
+
 Test(wal_writer, a_mark_is_made_once)
 {
     test_log_open(&log_);
