@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/hash.h"
 
 static bool is_shared(_Atomic(uint32_t) *refs)
 {
@@ -29,18 +30,7 @@ static bool drop_ref(_Atomic(uint32_t) *refs)
 
 uint64_t fr_sim_hash(uint64_t hash, const void *data, size_t size)
 {
-    const uint8_t *at = data;
-    uint64_t word;
-
-    for (; size >= sizeof(word); size -= sizeof(word), at += sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
-        hash = (hash ^ fr_mix64(word)) * 0x9ddfea08eb382d69u;
-        hash ^= hash >> 29;
-    }
-    word = size;
-    for (size_t i = 0; i < size; i++)
-        word = word << 8 | at[i];
-    return fr_mix64(hash ^ fr_mix64(word));
+    return fr_mix64(fr_mix64(hash) ^ fr_hash64(fr_slice_of(data, size)));
 }
 
 struct fr_sim_blob *fr_sim_blob_new(const void *data, size_t size)
