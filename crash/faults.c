@@ -4,7 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/alloc.h"
 #include "crash/enumerate.h"
+#include "crash/memory.h"
 
 #define STEPS        40
 #define FAILURES_MAX 10
@@ -24,6 +26,7 @@ static bool explains(const struct fr_crash_run *run, fr_status st)
 {
     int os_error = run->fault->os_error == 0 ? EIO : run->fault->os_error;
 
+    if (run->fault->ops == 0) return st == FR_ERR_NOMEM || st == FR_ERR_POISONED || st == FR_ERR_IO;
     /* The rest of a short transfer is asked for again: nobody notices. */
     if (run->fault->kind == FR_SIM_FAULT_SHORT) return false;
     /* For a lock, "denied" is what systems say of one that is held. */
@@ -124,6 +127,22 @@ out:
     return st;
 }
 
+/* An allocation's, if there are no operations. */
+static fr_status arm(struct fr_crash_run *run)
+{
+    if (run->fault->ops != 0) return fr_sim_fault_add(run->sim, run->fault);
+    fr_crash_memory_fail_at(run->fault->nth, run->fault->forever);
+    return FR_OK;
+}
+
+static bool disarm(struct fr_crash_run *run)
+{
+    if (run->fault->ops == 0) return fr_crash_memory_stop();
+    bool hit = fr_sim_fault_hits(run->sim) > 0;
+    fr_sim_fault_clear(run->sim);
+    return hit;
+}
+
 static fr_status run_fault(struct fr_crash_run *run, uint64_t seed, bool *ret_hit)
 {
     struct fr_sim_options options = {.seed = seed};
@@ -132,13 +151,11 @@ static fr_status run_fault(struct fr_crash_run *run, uint64_t seed, bool *ret_hi
 
     FR_TRY(fr_sim_open(&options, &sim));
     fr_crash_enumerate_take(run, sim);
-    FR_TRY(fr_sim_fault_add(sim, run->fault));
+    FR_TRY(arm(run));
     st = fr_crash_run_open(run);
     if (st == FR_OK) st = fault_steps(run);
-    if (st == FR_ERR_CANCELLED) goto out;
-    *ret_hit = fr_sim_fault_hits(sim) > 0;
-    fr_sim_fault_clear(sim);
-    st = aftermath(run, *ret_hit);
+    *ret_hit = disarm(run);
+    if (st != FR_ERR_CANCELLED) st = aftermath(run, *ret_hit);
 out:
     return st;
 }
@@ -146,21 +163,30 @@ out:
 /* Which fault it was, for the words of a finding. */
 static void tell_fault(struct fr_crash_report *report, const struct fr_sim_fault *fault)
 {
-    char words[FR_CRASH_FINDING_MAX];
+    char words[200];
 
-    fr_mutex_lock(&report->mu);
-    memcpy(words, report->finding, sizeof(words));
-    (void)snprintf(report->finding, sizeof(report->finding),
-            "%s %s %" PRIu64 " (kind %d, error %d, %s): %.800s", fault->forever ? "from" : "at",
-            fr_sim_op_name((enum fr_sim_op)__builtin_ctz(fault->ops)), fault->nth, fault->kind,
-            fault->os_error, fault->name == NULL ? "*" : fault->name, words);
-    fr_mutex_unlock(&report->mu);
+    (void)snprintf(words, sizeof(words), "%s %s %" PRIu64 " (kind %d, error %d, %s)",
+            fault->forever ? "from" : "at",
+            fault->ops == 0 ? "allocation"
+                            : fr_sim_op_name((enum fr_sim_op)__builtin_ctz(fault->ops)),
+            fault->nth, fault->kind, fault->os_error, fault->name == NULL ? "*" : fault->name);
+    fr_crash_report_explain(report, words);
+}
+
+static uint64_t live_blocks(void)
+{
+    struct fr_alloc_stats stats;
+
+    fr_alloc_stats_get(&stats);
+    return stats.live_count;
 }
 
 fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
         struct fr_crash_report *report, const struct fr_sim_fault *fault, uint64_t seed,
         bool *ret_hit)
 {
+    (void)fr_crash_report_is_new(report, seed); /* what it remembers is in one block from here on */
+    uint64_t live = live_blocks();
     struct fr_crash_run *run = fr_crash_run_new(subject, report, seed);
 
     *ret_hit = false;
@@ -172,7 +198,11 @@ fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
     atomic_store(&run->no_images, true);
     fr_status st = run_fault(run, seed, ret_hit);
     fr_crash_run_free(run);
+    if (st >= 0 && live_blocks() != live)
+        st = fr_crash_find(report, "seed %" PRIu64 ": %" PRId64 " blocks of memory are left", seed,
+                (int64_t)(live_blocks() - live));
     fr_crash_count(report, FR_CRASH_FAULT_CASES, *ret_hit);
+    if (fault->ops == 0) fr_crash_count(report, FR_CRASH_FAULT_MEMORY, *ret_hit);
     if (st == FR_ERR_CANCELLED) tell_fault(report, fault);
     return st;
 }
@@ -186,7 +216,7 @@ static fr_status sweep(const struct fr_crash_faults *faults, struct fr_crash_rep
     fr_status st = FR_OK;
     bool hit = true;
 
-    for (fault->nth = 1; fault->nth < 4000 && hit; fault->nth += 1 + fault->nth / finer) {
+    for (fault->nth = 1; fault->nth < 100000 && hit; fault->nth += 1 + fault->nth / finer) {
         if (faults->over != NULL && faults->over(faults->over_ctx)) break;
         uint64_t seed =
                 faults->seed + fault->nth * 8 + fault->forever * 4 + (uint64_t)fault->os_error % 3;
@@ -222,8 +252,14 @@ static bool makes_sense(uint32_t op, const struct fr_sim_fault *fault)
 /* By names of files, so that rare ones come up, too. */
 static const char *const names[] = {NULL, "*.table", "*.manifest", "*.wal", "*.values", "SUPER*"};
 
+static bool is_mine(const struct fr_crash_faults *faults, unsigned number)
+{
+    return faults->parts == 0 || number % faults->parts == faults->part;
+}
+
 fr_status fr_crash_faults_run(const struct fr_crash_faults *faults, struct fr_crash_report *report)
 {
+    unsigned number = 0;
     fr_status st = FR_OK;
 
     for (unsigned op = 0; op < FR_SIM_OP_COUNT; op++)
@@ -234,12 +270,27 @@ fr_status fr_crash_faults_run(const struct fr_crash_faults *faults, struct fr_cr
                         .forever = i % 2,
                         .short_by = 1 + i,
                         .os_error = errors[i / 2]};
-                if (!makes_sense(fault.ops, &fault)) continue;
+                if (!makes_sense(fault.ops, &fault) || !is_mine(faults, number++)) continue;
                 FR_TRY(sweep(faults, report, &fault));
                 fault.name = names[(op + kind * 2 + i) % FR_ARRAY_COUNT(names)];
                 if (fault.name != NULL && op != FR_SIM_SYNC_DIR)
                     FR_TRY(sweep(faults, report, &fault));
             }
+out:
+    return st;
+}
+
+fr_status fr_crash_faults_run_memory(const struct fr_crash_faults *faults,
+        struct fr_crash_report *report)
+{
+    struct fr_crash_faults starved = *faults;
+    fr_status st = FR_OK;
+
+    starved.subject = fr_crash_memory_starve(faults->subject);
+    for (unsigned i = 0; i < 2; i++) {
+        struct fr_sim_fault fault = {.forever = i == 1};
+        FR_TRY(sweep(&starved, report, &fault));
+    }
 out:
     return st;
 }

@@ -62,6 +62,9 @@ void fr_crash_history_copy(struct fr_crash_history *to, const struct fr_crash_hi
         size_t most)
 {
     to->count = FR_MIN(from->count, most);
+    to->doubt_count = from->doubt_count;
+    memcpy(to->doubt_ids, from->doubt_ids, sizeof(to->doubt_ids));
+    memcpy(to->doubt_hashes, from->doubt_hashes, sizeof(to->doubt_hashes));
     memcpy(to->ids, from->ids, most * sizeof(to->ids[0]));
     memcpy(to->hashes, from->hashes, (most + 1) * sizeof(to->hashes[0]));
     memcpy(to->progress, from->progress, (most + 1) * sizeof(to->progress[0]));

@@ -36,9 +36,15 @@ uint64_t fr_crash_model_hash(const struct fr_crash_model *model);
 
 #define FR_CRASH_HISTORY_MAX 1024
 
+/* Batches of which nobody knows whether they are behind the last one: their calls have failed. */
+#define FR_CRASH_DOUBTS_MAX 8
+
 /* [n] is after n batches; the batch that leads there has ids[n - 1]. */
 struct fr_crash_history {
     size_t count;
+    size_t doubt_count;
+    uint32_t doubt_ids[FR_CRASH_DOUBTS_MAX]; /* one of them at most is behind count batches */
+    uint64_t doubt_hashes[FR_CRASH_DOUBTS_MAX];
     uint32_t ids[FR_CRASH_HISTORY_MAX];
     uint64_t hashes[FR_CRASH_HISTORY_MAX + 1];
     uint64_t progress[FR_CRASH_HISTORY_MAX + 1];

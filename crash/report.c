@@ -139,3 +139,13 @@ fr_status fr_crash_find(struct fr_crash_report *report, const char *format, ...)
     fr_crash_count(report, FR_CRASH_FINDINGS, 1);
     return FR_FAIL(FR_ERR_CANCELLED, "a finding ends this history");
 }
+
+void fr_crash_report_explain(struct fr_crash_report *report, const char *words)
+{
+    char finding[FR_CRASH_FINDING_MAX];
+
+    fr_mutex_lock(&report->mu);
+    memcpy(finding, report->finding, sizeof(finding));
+    (void)snprintf(report->finding, sizeof(report->finding), "%.200s: %.800s", words, finding);
+    fr_mutex_unlock(&report->mu);
+}

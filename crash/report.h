@@ -86,4 +86,7 @@ void fr_crash_report_forget(struct fr_crash_report *report);
  */
 fr_status fr_crash_find(struct fr_crash_report *report, const char *format, ...) FR_PRINTF(2, 3);
 
+/* Put in front of the finding what it was found by. */
+void fr_crash_report_explain(struct fr_crash_report *report, const char *words);
+
 #endif

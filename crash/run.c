@@ -139,16 +139,17 @@ out:
 fr_status fr_crash_run_rewind(struct fr_crash_run *run, size_t n)
 {
     run->history.count = n;
+    run->history.doubt_count = 0;
     atomic_store(&run->issued, n);
     fr_crash_run_all_acked(run);
     return rebuild(run, n);
 }
 
-/* What an attempt has changed of the history, should it turn out that there was none. */
+/* A batch that is being tried behind n others. */
 struct attempt {
-    size_t n, issued;
+    size_t n;
     uint32_t id;
-    uint64_t hash, progress;
+    uint64_t hash;
 };
 
 static fr_status begin_attempt(struct fr_crash_run *run, const struct fr_crash_changes *changes,
@@ -158,22 +159,32 @@ static fr_status begin_attempt(struct fr_crash_run *run, const struct fr_crash_c
     size_t n = h->count;
     fr_status st;
 
-    *ret_attempt = (struct attempt){.n = n,
-            .issued = atomic_load(&run->issued),
-            .id = h->ids[n],
-            .hash = h->hashes[n + 1],
-            .progress = h->progress[n + 1]};
     FR_TRY(fr_crash_model_apply(&run->model, changes->list, changes->count));
     h->ids[n] = changes->id;
     h->hashes[n + 1] = fr_crash_model_hash(&run->model);
     h->progress[n + 1] = run->subject->progress(run->store) + 1;
+    *ret_attempt = (struct attempt){.n = n, .id = changes->id, .hash = h->hashes[n + 1]};
     atomic_store(&run->issued, n + 1);
 out:
     return st;
 }
 
-/* After a failure the batch may be there or not; if it was refused, the one before it still may. */
-static fr_status end_attempt(struct fr_crash_run *run, const struct attempt *attempt, fr_status st)
+/*
+ * Whether a failure says that nothing was changed: writing has been refused, or there was no memory
+ * or no space, and not for a sync, after which nothing is known.
+ */
+static bool is_refusal(fr_status st)
+{
+    struct fr_error error = {.size = sizeof(error)};
+
+    if (st == FR_ERR_POISONED) return true;
+    return (st == FR_ERR_NOMEM || st == FR_ERR_NOSPACE) && fr_last_error_get(&error) == FR_OK &&
+           !error.of_sync;
+}
+
+/* What comes behind a batch in doubt ends the doubt: it is not there, or this could not be. */
+static fr_status end_attempt(struct fr_crash_run *run, const struct attempt *attempt, fr_status st,
+        bool refused)
 {
     struct fr_crash_history *h = &run->history;
     size_t n = attempt->n;
@@ -181,16 +192,17 @@ static fr_status end_attempt(struct fr_crash_run *run, const struct attempt *att
     if (st == FR_OK) {
         h->progress[n + 1] = run->subject->progress(run->store);
         h->count = n + 1;
+        h->doubt_count = 0;
         return FR_OK;
     }
-    if (st == FR_ERR_POISONED) {
-        h->ids[n] = attempt->id;
-        h->hashes[n + 1] = attempt->hash;
-        h->progress[n + 1] = attempt->progress;
-        atomic_store(&run->issued, attempt->issued);
+    st = fr_crash_run_settle(run, st);
+    if (!refused && h->doubt_count < FR_CRASH_DOUBTS_MAX) {
+        h->doubt_ids[h->doubt_count] = attempt->id;
+        h->doubt_hashes[h->doubt_count++] = attempt->hash;
     }
+    atomic_store(&run->issued, n);
     fr_status rebuilt = rebuild(run, n);
-    return rebuilt < 0 ? rebuilt : fr_crash_run_settle(run, st);
+    return rebuilt < 0 ? rebuilt : st;
 }
 
 fr_status fr_crash_run_write(struct fr_crash_run *run, uint32_t id, fr_sync sync)
@@ -204,7 +216,7 @@ fr_status fr_crash_run_write(struct fr_crash_run *run, uint32_t id, fr_sync sync
     fr_crash_changes_make(run->subject, id == 0 ? run->next_id++ : id, &changes);
     FR_TRY(begin_attempt(run, &changes, &attempt));
     st = run->subject->write(run->store, changes.list, changes.count, sync);
-    FR_TRY(end_attempt(run, &attempt, st));
+    FR_TRY(end_attempt(run, &attempt, st, is_refusal(st)));
     if (sync != FR_SYNC_NONE) run->published = run->history.count;
     if (sync == FR_SYNC_DEVICE) fr_crash_run_all_acked(run);
 out:
@@ -289,7 +301,7 @@ fr_status fr_crash_run_ingest(struct fr_crash_run *run, bool move)
     FR_TRY(begin_attempt(run, &changes, &attempt));
     atomic_store(&run->ingest, attempt.n + 1);
     st = run->subject->ingest(run->store, given, 2, move);
-    FR_TRY(end_attempt(run, &attempt, st));
+    FR_TRY(end_attempt(run, &attempt, st, st == FR_ERR_POISONED));
     fr_crash_run_all_acked(run);
     fr_crash_count(run->report, FR_CRASH_INGESTS, 1);
 out:
@@ -448,41 +460,92 @@ fr_status fr_crash_run_hold(struct fr_crash_run *run, enum fr_crash_hold kind)
 /* ---- prefixes */
 
 /* All ways must say the same. */
-static fr_status read_all(struct fr_crash_run *run, uint64_t *ret_hash)
+static fr_status read_all(struct fr_crash_run *run, struct fr_crash_reading *first)
 {
-    struct fr_crash_reading first = {0}, other = {0};
+    struct fr_crash_reading other = {0};
     fr_status st;
 
-    FR_TRY(read_once(run, FR_CRASH_FORWARDS, NULL, &first));
+    FR_TRY(read_once(run, FR_CRASH_FORWARDS, NULL, first));
     for (int way = 1; way < FR_CRASH_WAYS; way++) {
         FR_TRY(read_once(run, (enum fr_crash_way)way, NULL, &other));
         for (size_t i = 0; i < FR_CRASH_SLOTS; i++)
-            if (first.seen[i] != other.seen[i])
+            if (first->seen[i] != other.seen[i])
                 return fr_crash_run_find(run, "slot %zu reads otherwise in way %d", i, way);
     }
-    *ret_hash = fr_crash_reading_hash(&first);
 out:
     return st;
 }
 
-static fr_status no_such_prefix(struct fr_crash_run *run, uint64_t hash, size_t least, size_t most)
+/* Which slots differ from the state that differs in the fewest, as a help to those who look. */
+static fr_status describe_nearest(struct fr_crash_run *run, const struct fr_crash_reading *reading,
+        size_t most, char *words, size_t room)
 {
+    struct fr_crash_model model = {0};
+    size_t fewest = FR_CRASH_SLOTS + 1, size = 0;
+    fr_status st = FR_OK;
+
+    for (size_t n = 0; n <= most; n++) {
+        struct fr_crash_changes changes = {0};
+        if (n > 0) fr_crash_changes_make(run->subject, run->history.ids[n - 1], &changes);
+        FR_TRY(fr_crash_model_apply(&model, changes.list, changes.count));
+        size_t differ = 0;
+        for (size_t i = 0; i < FR_CRASH_SLOTS; i++)
+            differ += reading->seen[i] != model.hashes[i];
+        if (differ >= fewest) continue;
+        fewest = differ;
+        size = (size_t)snprintf(words, room, "nearest are %zu batches, without slots", n);
+        for (size_t i = 0; i < FR_CRASH_SLOTS && size < room; i++)
+            if (reading->seen[i] != model.hashes[i])
+                size += (size_t)snprintf(words + size, room - size, " %zu%s", i,
+                        reading->seen[i] == 0  ? " (gone)"
+                        : model.hashes[i] == 0 ? " (too many)"
+                                               : "");
+    }
+out:
+    fr_crash_model_deinit(&model);
+    return st;
+}
+
+static fr_status no_such_prefix(struct fr_crash_run *run, const struct fr_crash_reading *reading,
+        size_t least, size_t most)
+{
+    uint64_t hash = fr_crash_reading_hash(reading);
+    char words[400] = "";
+
     for (size_t n = 0; n < least; n++)
         if (run->history.hashes[n] == hash)
             return fr_crash_run_find(run, "only %zu batches of %zu that were acknowledged", n,
                     least);
-    return fr_crash_run_find(run, "no state after %zu to %zu batches is what is there", least,
-            most);
+    (void)!describe_nearest(run, reading, most, words, sizeof(words));
+    return fr_crash_run_find(run, "no state after %zu to %zu batches is what is there; %s", least,
+            most, words);
+}
+
+/* All that is known to have been tried, and one whose call has failed. */
+static bool is_in_doubt(struct fr_crash_run *run, uint64_t hash, size_t most)
+{
+    struct fr_crash_history *h = &run->history;
+
+    for (size_t i = 0; most == h->count && i < h->doubt_count; i++) {
+        if (h->doubt_hashes[i] != hash) continue;
+        h->ids[most] = h->doubt_ids[i];
+        h->hashes[most + 1] = hash;
+        h->progress[most + 1] = 0;
+        return true;
+    }
+    return false;
 }
 
 fr_status fr_crash_run_find_prefix(struct fr_crash_run *run, size_t least, size_t most,
         size_t *ret_n)
 {
     const struct fr_crash_history *h = &run->history;
-    uint64_t progress = run->subject->progress(run->store), hash;
+    uint64_t progress = run->subject->progress(run->store);
+    struct fr_crash_reading reading = {0};
 
-    fr_status st = read_all(run, &hash);
+    fr_status st = read_all(run, &reading);
     if (st < 0) return run->lied ? st : fr_crash_run_settle(run, st);
+    uint64_t hash = fr_crash_reading_hash(&reading);
     for (size_t n = most + 1; n-- > least;) {
         if (h->hashes[n] != hash) continue;
         if (progress < h->progress[n])
@@ -491,5 +554,9 @@ fr_status fr_crash_run_find_prefix(struct fr_crash_run *run, size_t least, size_
         *ret_n = n;
         return FR_OK;
     }
-    return no_such_prefix(run, hash, least, most);
+    if (is_in_doubt(run, hash, most)) {
+        *ret_n = most + 1;
+        return FR_OK;
+    }
+    return no_such_prefix(run, &reading, least, most);
 }

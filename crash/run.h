@@ -143,8 +143,8 @@ FR_NODISCARD fr_status fr_crash_run_reopen(struct fr_crash_run *run);
 /* ---- what the oracle says */
 
 /*
- * Which prefix of the history the store holds: one of [least, most], or it is a finding. Every way
- * of reading must say the same.
+ * Which prefix of the history the store holds: one of [least, most], or with a batch in doubt
+ * behind it, or it is a finding. Every way of reading must say the same.
  */
 FR_NODISCARD fr_status fr_crash_run_find_prefix(struct fr_crash_run *run, size_t least, size_t most,
         size_t *ret_n);

@@ -2,6 +2,7 @@
 #ifndef FR_TOOLS_VERBS_H
 #define FR_TOOLS_VERBS_H
 
+int fr_verb_crash(int argc, char **argv);
 int fr_verb_iotest(int argc, char **argv);
 int fr_verb_version(int argc, char **argv);
 

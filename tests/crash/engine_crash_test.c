@@ -10,12 +10,16 @@
 #include "base/cover.h"
 #include "crash/engine_subject.h"
 #include "crash/faults.h"
+#include "crash/memory.h"
+#include "crash/sequences.h"
 #include "crash/workload.h"
 
 #ifdef FR_SANITIZED
 #define SEEDS_USUAL 2
+#define PARTS_USUAL 101
 #else
 #define SEEDS_USUAL 5
+#define PARTS_USUAL 17
 #endif
 
 static unsigned long from_environment(const char *name, unsigned long usual)
@@ -75,5 +79,42 @@ Test(engine_crash, after_any_fault_the_store_is_a_prefix_with_all_that_was_ackno
     cr_assert_eq(st, FR_OK, "%s", fr_last_error());
     cr_assert_gt(fr_crash_counted(&report, FR_CRASH_FAILURES), 50);
     cr_assert_gt(fr_crash_counted(&report, FR_CRASH_POISONED), 50);
+    fr_crash_report_deinit(&report);
+}
+
+Test(engine_crash, without_memory_the_store_is_a_prefix_with_all_that_was_acknowledged,
+        .timeout = 600)
+{
+    struct fr_crash_faults faults = {.subject = &fr_crash_engine,
+            .seed = from_environment("FR_TEST_SEED", 1),
+            .finer = (unsigned)from_environment("FR_TEST_FAULTS", 1) * 8};
+    struct fr_crash_report report;
+
+    cr_assert_eq(fr_crash_memory_install(), FR_OK, "%s", fr_last_error());
+    fr_crash_report_init(&report);
+    fr_status st = fr_crash_faults_run_memory(&faults, &report);
+    tell(&report);
+    cr_assert_eq(st, FR_OK, "%s", fr_last_error());
+    cr_assert_gt(fr_crash_counted(&report, FR_CRASH_FAULT_MEMORY), 50);
+    fr_crash_report_deinit(&report);
+}
+
+/* All of them take minutes: the default is a part, FR_TEST_SEQUENCE_PARTS=1 is all. */
+Test(engine_crash, three_operations_in_any_order_survive_a_crash_anywhere, .timeout = 3600)
+{
+    unsigned long parts = from_environment("FR_TEST_SEQUENCE_PARTS", PARTS_USUAL);
+    unsigned long seed = from_environment("FR_TEST_SEED", 1);
+    struct fr_crash_sequences sequences = {.subject = &fr_crash_engine,
+            .seed = seed,
+            .length = 3,
+            .parts = (unsigned)parts,
+            .part = (unsigned)(seed % parts)};
+    struct fr_crash_report report;
+
+    fr_crash_report_init(&report);
+    fr_status st = fr_crash_sequences_run(&sequences, &report);
+    tell(&report);
+    cr_assert_eq(st, FR_OK, "%s", fr_last_error());
+    cr_assert_geq(fr_crash_counted(&report, FR_CRASH_SEQUENCES), 1728 / parts);
     fr_crash_report_deinit(&report);
 }

@@ -1,0 +1,156 @@
+/*
+ * verb_crash.c - how often a store was broken on purpose, and what came of it.
+ *
+ * Rounds of all harnesses of crash/, seed after seed, until the time is over or all seeds are done.
+ * The first finding ends it: its words name what it takes to see it again.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/human.h"
+#include "crash/engine_subject.h"
+#include "crash/memory.h"
+#include "crash/torture.h"
+#include "io/env.h"
+#include "tools/args.h"
+#include "tools/json.h"
+#include "tools/verbs.h"
+
+struct crash {
+    struct fr_env *env;
+    struct fr_crash_report report;
+    uint64_t seed, seeds, steps, points, one_in, duration_ns;
+    uint64_t begin_ns;
+    uint64_t rounds;
+    bool as_json;
+    const char *only;
+};
+
+static uint64_t spent_ns(const struct crash *c)
+{
+    return fr_env_now_ns(c->env) - c->begin_ns;
+}
+
+static bool is_over(void *ctx)
+{
+    const struct crash *c = ctx;
+
+    if (c->points > 0 && fr_crash_counted(&c->report, FR_CRASH_POINTS) >= c->points) return true;
+    return c->duration_ns > 0 && spent_ns(c) >= c->duration_ns;
+}
+
+/* Without seeds and without a time there would be no end. */
+static fr_status run_rounds(struct crash *c)
+{
+    struct fr_crash_torture torture = {.subject = &fr_crash_engine,
+            .steps = (unsigned)FR_MIN(c->steps, (uint64_t)1000000),
+            .points_one_in = (unsigned)FR_MIN(c->one_in, (uint64_t)1000000),
+            .only = c->only,
+            .over = is_over,
+            .over_ctx = c};
+    fr_status st = FR_OK;
+
+    if (c->seeds == 0 && c->duration_ns == 0 && c->points == 0) c->seeds = 1;
+    for (uint64_t i = 0; (c->seeds == 0 || i < c->seeds) && !is_over(c); i++) {
+        c->rounds++;
+        FR_TRY(fr_crash_torture_round(&torture, &c->report, c->seed + i));
+    }
+out:
+    return st;
+}
+
+static bool is_part(const char *name)
+{
+    const char *help, *part;
+
+    for (unsigned i = 0; (part = fr_crash_torture_part(i, &help)) != NULL; i++)
+        if (strcmp(part, name) == 0) return true;
+    return false;
+}
+
+/* ---- telling */
+
+static fr_status tell_json(const struct crash *c)
+{
+    struct fr_json json = FR_JSON_EMPTY;
+
+    fr_json_begin_object(&json, NULL);
+    fr_json_text(&json, "subject", fr_crash_engine.name);
+    fr_json_text(&json, "machine", "simulated");
+    fr_json_u64(&json, "first_seed", c->seed);
+    fr_json_u64(&json, "rounds", c->rounds);
+    fr_json_double(&json, "seconds", (double)spent_ns(c) / 1e9);
+    for (int i = 0; i < FR_CRASH_COUNTERS; i++)
+        fr_json_u64(&json, fr_crash_counter_key((enum fr_crash_counter)i),
+                fr_crash_counted(&c->report, (enum fr_crash_counter)i));
+    fr_json_text(&json, "finding", c->report.finding);
+    fr_json_end_object(&json);
+    return fr_json_print(&json);
+}
+
+static void tell_words(const struct crash *c)
+{
+    printf("subject      %s, on simulated machines\n", fr_crash_engine.name);
+    printf("seeds        from %llu, %llu rounds in %s\n\n", (unsigned long long)c->seed,
+            (unsigned long long)c->rounds, fr_human_duration(spent_ns(c)).text);
+    for (int i = 0; i < FR_CRASH_COUNTERS; i++) {
+        uint64_t count = fr_crash_counted(&c->report, (enum fr_crash_counter)i);
+        if (count == 0 && i != FR_CRASH_FINDINGS) continue;
+        printf("%14s  %s\n", fr_human_count(count).text,
+                fr_crash_counter_text((enum fr_crash_counter)i));
+    }
+    if (c->report.finding[0] != '\0') printf("\n%s\n", c->report.finding);
+}
+
+int fr_verb_crash(int argc, char **argv)
+{
+    static struct crash c = {.seed = 1, .steps = 150, .one_in = 1, .duration_ns = 60000000000};
+    const struct fr_option options[] = {
+            {"time", 't', FR_OPTION_DURATION, "TIME", "budget, 0 s for none (60 s)",
+                    &c.duration_ns},
+            {"seed", 0, FR_OPTION_COUNT, "N", "of the first round (1)", &c.seed},
+            {"seeds", 0, FR_OPTION_COUNT, "N", "rounds, each with a seed of its own (all that fit)",
+                    &c.seeds},
+            {"points", 0, FR_OPTION_COUNT, "N", "end after so many crash points (no limit)",
+                    &c.points},
+            {"one-in", 0, FR_OPTION_COUNT, "N", "crash at every N-th change of the disk (1)",
+                    &c.one_in},
+            {"steps", 0, FR_OPTION_COUNT, "N", "of each history (150)", &c.steps},
+            {"only", 0, FR_OPTION_TEXT, "PART", "histories, faults, memory or sequences (all)",
+                    &c.only},
+            {"json", 0, FR_OPTION_FLAG, NULL, "the figures as one JSON object", &c.as_json},
+    };
+    struct fr_args args = {.verb = "crash",
+            .summary =
+                    "Try to break a store on simulated machines: lose power around every change\n"
+                    "of the disk, kill the process, let every operation and every allocation\n"
+                    "fail. What is found afterwards is compared with what was acknowledged.\n"
+                    "Exits with 1 if anything was lost, wrong or left behind.",
+            .operand_names = "",
+            .options = options,
+            .option_count = FR_ARRAY_COUNT(options)};
+    int code = FR_EXIT_FINE;
+
+    fr_status st = fr_crash_memory_install();
+    if (!fr_args_parse(&args, argc, argv, &code)) return code;
+    if (c.one_in == 0 || (c.only != NULL && !is_part(c.only))) {
+        fprintf(stderr, "freshet crash: %s (try --help)\n",
+                c.one_in == 0 ? "--one-in is 1 at least" : "--only: there is no such part");
+        return FR_EXIT_USAGE;
+    }
+    if (st == FR_OK) st = fr_env_open(NULL, &c.env);
+    if (st < 0) return fr_exit_failed("crash");
+    fr_crash_report_init(&c.report);
+    c.begin_ns = fr_env_now_ns(c.env);
+    st = run_rounds(&c);
+    if (st < 0 && st != FR_ERR_CANCELLED) code = fr_exit_failed("crash");
+    if (c.as_json && tell_json(&c) < 0)
+        code = fr_exit_failed("crash");
+    else if (!c.as_json)
+        tell_words(&c);
+    if (code == FR_EXIT_FINE && fr_crash_counted(&c.report, FR_CRASH_FINDINGS) > 0)
+        code = FR_EXIT_FINDINGS;
+    fr_crash_report_deinit(&c.report);
+    fr_env_close(c.env);
+    return code;
+}
