@@ -199,9 +199,9 @@ static fr_status check_empty(struct fr_engine *engine, const struct census *cens
 {
     const char *path = fr_dir_path(engine->dir);
 
-    if (!engine->options.create) return FR_FAIL(FR_ERR_MISSING, "%s: there is no store", path);
     if (census->ours[FR_FILE_TABLE] + census->ours[FR_FILE_VALUES] + census->ours[FR_FILE_WAL] > 0)
         return FR_FAIL(FR_ERR_MISSING, "%s: a store without its SUPER", path);
+    if (!engine->options.create) return FR_FAIL(FR_ERR_MISSING, "%s: there is no store", path);
     if (census->foreign > 0)
         return FR_FAIL(FR_ERR_FOREIGN, "%s: holds files that are not of a store", path);
     /* A manifest alone is what a crash leaves while a store is made. */

@@ -447,6 +447,22 @@ static bool place_fits(const struct fr_wal_reader *r, uint64_t offset, fr_lsn ls
     return lsn % FR_WAL_BLOCK_SIZE == offset % FR_WAL_BLOCK_SIZE && lsn < reach;
 }
 
+/*
+ * Whether no header begins in the block at an offset, because there are zeros as far as one could
+ * reach: most of a preallocated file, which would be looked through in steps of eight bytes.
+ */
+static fr_status is_blank(struct fr_wal_reader *r, uint64_t offset, bool *ret_blank)
+{
+    size_t size = FR_WAL_BLOCK_SIZE + FR_WAL_GROUP_HEADER_SIZE;
+    const uint8_t *bytes;
+
+    *ret_blank = false;
+    if (offset % FR_WAL_BLOCK_SIZE != 0 || size > r->at->file_size - offset) return FR_OK;
+    fr_status st = fetch(r, offset, size, &bytes);
+    if (st == FR_OK) *ret_blank = bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+    return st;
+}
+
 /* Look for group headers from an offset of r->at's file to its end. */
 static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn reach,
         struct traces *traces)
@@ -454,9 +470,16 @@ static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn reac
     uint64_t limit = r->at->file_size;
     struct fr_wal_group g;
     const uint8_t *bytes;
+    bool blank;
 
     for (uint64_t offset = from; offset + FR_WAL_GROUP_HEADER_SIZE <= limit; offset += 8) {
-        fr_status st = fetch(r, offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
+        fr_status st = is_blank(r, offset, &blank);
+        if (st < 0) return st;
+        if (blank) {
+            offset += FR_WAL_BLOCK_SIZE - 8;
+            continue;
+        }
+        st = fetch(r, offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
         if (st < 0) return st;
         if (!place_fits(r, offset, fr_get_u64(bytes + 8), reach)) continue;
         if (!fr_wal_group_decode(bytes, r->check_seed, &g)) continue;
