@@ -90,13 +90,14 @@ static struct fr_engine_options options_of(unsigned config)
     return options;
 }
 
-static fr_status engine_open(struct fr_env *env, const char *path, unsigned config, bool create,
-        void **ret_store)
+static fr_status engine_open(struct fr_env *env, const char *path, unsigned config,
+        enum fr_crash_mode mode, void **ret_store)
 {
     struct fr_engine_options options = options_of(config % CONFIGS);
     struct fr_engine *engine;
 
-    options.create = create;
+    options.create = mode == FR_CRASH_MAKE;
+    options.read_only = mode == FR_CRASH_READ_ONLY;
     fr_status st = fr_engine_open(env, path, &options, &engine);
     if (st == FR_OK) *ret_store = engine;
     return st;

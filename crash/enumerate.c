@@ -144,8 +144,8 @@ static bool is_told(fr_status st)
 /* Open it and find the prefix; FR_END: there was a lie, and the opening or the reading tells it. */
 static fr_status recover(struct fr_crash_run *run, const struct fr_crash_pending *p, size_t *ret_n)
 {
-    fr_status st =
-            run->subject->open(fr_sim_env(run->sim), run->path, run->config, true, &run->store);
+    fr_status st = run->subject->open(fr_sim_env(run->sim), run->path, run->config, FR_CRASH_MAKE,
+            &run->store);
 
     fr_crash_count(run->report, FR_CRASH_RECOVERIES, 1);
     if (st < 0) run->store = NULL;

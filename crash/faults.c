@@ -81,7 +81,8 @@ static fr_status open_after(struct fr_crash_run *run)
     run->explains = NULL;
     if (!run->lied) return fr_crash_run_open(run);
     for (unsigned i = 0; st == FR_ERR_IO && i < 8; i++)
-        st = run->subject->open(fr_sim_env(run->sim), run->path, run->config, true, &run->store);
+        st = run->subject->open(fr_sim_env(run->sim), run->path, run->config, FR_CRASH_MAKE,
+                &run->store);
     if (st < 0) run->store = NULL;
     if (st != FR_ERR_CORRUPT && st != FR_ERR_MISSING && st != FR_ERR_FOREIGN)
         return fr_crash_run_settle(run, st);

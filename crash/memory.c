@@ -65,11 +65,11 @@ static fr_status done(fr_status st)
     return st;
 }
 
-static fr_status starved_open(struct fr_env *env, const char *path, unsigned config, bool create,
-        void **ret_store)
+static fr_status starved_open(struct fr_env *env, const char *path, unsigned config,
+        enum fr_crash_mode mode, void **ret_store)
 {
     let_off = false;
-    return done(inner->open(env, path, config, create, ret_store));
+    return done(inner->open(env, path, config, mode, ret_store));
 }
 
 static fr_status starved_close(void *store)

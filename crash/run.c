@@ -85,8 +85,8 @@ void fr_crash_run_all_acked(struct fr_crash_run *run)
 
 fr_status fr_crash_run_open(struct fr_crash_run *run)
 {
-    fr_status st =
-            run->subject->open(fr_sim_env(run->sim), run->path, run->config, true, &run->store);
+    fr_status st = run->subject->open(fr_sim_env(run->sim), run->path, run->config, FR_CRASH_MAKE,
+            &run->store);
 
     if (st < 0) {
         run->store = NULL;
@@ -344,7 +344,7 @@ static fr_status read_checkpoint(struct fr_crash_run *run, const struct fr_crash
     void *store;
     fr_status st;
 
-    st = run->subject->open(fr_sim_env(run->sim), path, run->config, false, &store);
+    st = run->subject->open(fr_sim_env(run->sim), path, run->config, FR_CRASH_EXISTING, &store);
     if (st < 0) return fr_crash_run_find(run, "%s: %s", path, fr_last_error());
     st = run->subject->read(store, FR_CRASH_FORWARDS, &reading);
     uint64_t wanted = run->history.hashes[c->n], found = fr_crash_reading_hash(&reading);

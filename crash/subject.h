@@ -42,6 +42,13 @@ struct fr_crash_change {
     fr_slice bytes;
 };
 
+/* How a store is opened. */
+enum fr_crash_mode {
+    FR_CRASH_MAKE = 0,  /* for writing; it is made if it is not there */
+    FR_CRASH_EXISTING,  /* for writing; it must be there */
+    FR_CRASH_READ_ONLY, /* nothing on the disk changes */
+};
+
 /* What a subject does besides writing. */
 enum fr_crash_act {
     FR_CRASH_FLUSH = 0, /* durable: all that was written */
@@ -67,9 +74,9 @@ struct fr_crash_subject {
     uint32_t change_kinds; /* mask of 1 << enum fr_crash_change_kind */
     unsigned configs;      /* numbered from 0; the lower half does much with few bytes */
 
-    /* Open, and make it if it is not there and create says so. Closing ends it in any case. */
-    fr_status (*open)(struct fr_env *env, const char *path, unsigned config, bool create,
-            void **ret_store);
+    /* Closing ends it in any case. */
+    fr_status (*open)(struct fr_env *env, const char *path, unsigned config,
+            enum fr_crash_mode mode, void **ret_store);
     fr_status (*close)(void *store);
 
     /* All changes or none. */

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "crash/damage.h"
 #include "crash/faults.h"
+#include "crash/metamorphic.h"
 #include "crash/sequences.h"
 #include "crash/workload.h"
 
@@ -11,6 +13,12 @@
 
 /* And so many all sequences: a prime, so that each part has all operations at all places. */
 #define SEQUENCE_PARTS 17
+
+/* And so many the damages of one store; but each round has another store. */
+#define DAMAGE_PARTS 17
+
+/* Histories of a round, each of which is run under all configurations. */
+#define CONFIG_HISTORIES 10
 
 static fr_status run_histories(const struct fr_crash_torture *torture,
         struct fr_crash_report *report, uint64_t seed)
@@ -65,6 +73,36 @@ static fr_status run_sequences(const struct fr_crash_torture *torture,
     return fr_crash_sequences_run(&sequences, report);
 }
 
+static fr_status run_damage(const struct fr_crash_torture *torture, struct fr_crash_report *report,
+        uint64_t seed)
+{
+    struct fr_crash_damage damage = {.subject = torture->subject,
+            .seed = seed,
+            .closed = seed % 2,
+            .bits = 1,
+            .cut_step = 512,
+            .parts = DAMAGE_PARTS,
+            .part = (unsigned)(seed % DAMAGE_PARTS),
+            .over = torture->over,
+            .over_ctx = torture->over_ctx};
+
+    return fr_crash_damage_run(&damage, report, NULL);
+}
+
+static fr_status run_configs(const struct fr_crash_torture *torture, struct fr_crash_report *report,
+        uint64_t seed)
+{
+    struct fr_crash_metamorphic metamorphic = {.subject = torture->subject,
+            .seed = seed * CONFIG_HISTORIES,
+            .histories = CONFIG_HISTORIES,
+            .configs = torture->subject->configs,
+            .steps = 60,
+            .over = torture->over,
+            .over_ctx = torture->over_ctx};
+
+    return fr_crash_metamorphic_run(&metamorphic, report);
+}
+
 static const struct part {
     const char *name;
     const char *help;
@@ -75,6 +113,8 @@ static const struct part {
         {"faults", "every operation of the disk fails", run_faults},
         {"memory", "every allocation fails", run_memory},
         {"sequences", "all sequences of three operations, crashed everywhere", run_sequences},
+        {"damage", "every byte of a store flipped, files cut, mixed up and gone", run_damage},
+        {"configs", "the same history under many configurations", run_configs},
 };
 
 const char *fr_crash_torture_part(unsigned index, const char **ret_help)

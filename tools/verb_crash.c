@@ -116,8 +116,8 @@ int fr_verb_crash(int argc, char **argv)
             {"one-in", 0, FR_OPTION_COUNT, "N", "crash at every N-th change of the disk (1)",
                     &c.one_in},
             {"steps", 0, FR_OPTION_COUNT, "N", "of each history (150)", &c.steps},
-            {"only", 0, FR_OPTION_TEXT, "PART", "histories, faults, memory or sequences (all)",
-                    &c.only},
+            {"only", 0, FR_OPTION_TEXT, "PART",
+                    "histories, faults, memory, sequences, damage or configs", &c.only},
             {"json", 0, FR_OPTION_FLAG, NULL, "the figures as one JSON object", &c.as_json},
     };
     struct fr_args args = {.verb = "crash",
