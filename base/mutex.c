@@ -4,6 +4,10 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/schedule.h"
+
+/* The code that has called this function. */
+#define CALLER __builtin_return_address(0)
 
 /* Locks held at once by one thread. More than this would be a design to reconsider. */
 #define HELD_MAX 16
@@ -71,13 +75,19 @@ void fr_mutex_deinit(struct fr_mutex *mutex)
 
 void fr_mutex_lock(struct fr_mutex *mutex) FR_NO_LOCK_ANALYSIS
 {
+    const struct fr_schedule *schedule = fr_schedule();
+
     note_lock(mutex);
+    if (FR_UNLIKELY(schedule != NULL) && schedule->lock(mutex, CALLER)) return;
     FR_ASSERT(pthread_mutex_lock(&mutex->os) == 0);
 }
 
 void fr_mutex_unlock(struct fr_mutex *mutex) FR_NO_LOCK_ANALYSIS
 {
+    const struct fr_schedule *schedule = fr_schedule();
+
     note_unlock(mutex);
+    if (FR_UNLIKELY(schedule != NULL) && schedule->unlock(mutex)) return;
     FR_ASSERT(pthread_mutex_unlock(&mutex->os) == 0);
 }
 
@@ -96,14 +106,12 @@ void fr_cond_deinit(struct fr_cond *cond)
     FR_ASSERT(pthread_cond_destroy(&cond->os) == 0);
 }
 
-void fr_cond_wait(struct fr_cond *cond, struct fr_mutex *mutex)
+static void wait_system(struct fr_cond *cond, struct fr_mutex *mutex)
 {
-    note_unlock(mutex);
     FR_ASSERT(pthread_cond_wait(&cond->os, &mutex->os) == 0);
-    note_lock(mutex);
 }
 
-bool fr_cond_wait_for(struct fr_cond *cond, struct fr_mutex *mutex, uint64_t timeout_us)
+static bool wait_system_for(struct fr_cond *cond, struct fr_mutex *mutex, uint64_t timeout_us)
 {
     struct timespec until;
 
@@ -111,20 +119,46 @@ bool fr_cond_wait_for(struct fr_cond *cond, struct fr_mutex *mutex, uint64_t tim
     uint64_t ns = (uint64_t)until.tv_nsec + timeout_us % 1000000 * 1000;
     until.tv_sec += (time_t)(timeout_us / 1000000 + ns / 1000000000);
     until.tv_nsec = (long)(ns % 1000000000);
-
-    note_unlock(mutex);
     int rc = pthread_cond_timedwait(&cond->os, &mutex->os, &until);
-    note_lock(mutex);
     FR_ASSERT(rc == 0 || rc == ETIMEDOUT);
     return rc == 0;
 }
 
+void fr_cond_wait(struct fr_cond *cond, struct fr_mutex *mutex)
+{
+    const struct fr_schedule *schedule = fr_schedule();
+    bool woken;
+
+    note_unlock(mutex);
+    if (schedule == NULL || !schedule->wait(cond, mutex, FR_SCHEDULE_FOREVER, CALLER, &woken))
+        wait_system(cond, mutex);
+    note_lock(mutex);
+}
+
+bool fr_cond_wait_for(struct fr_cond *cond, struct fr_mutex *mutex, uint64_t timeout_us)
+{
+    const struct fr_schedule *schedule = fr_schedule();
+    bool woken;
+
+    note_unlock(mutex);
+    if (schedule == NULL || !schedule->wait(cond, mutex, timeout_us, CALLER, &woken))
+        woken = wait_system_for(cond, mutex, timeout_us);
+    note_lock(mutex);
+    return woken;
+}
+
 void fr_cond_signal(struct fr_cond *cond)
 {
+    const struct fr_schedule *schedule = fr_schedule();
+
+    if (FR_UNLIKELY(schedule != NULL) && schedule->wake(cond, false)) return;
     FR_ASSERT(pthread_cond_signal(&cond->os) == 0);
 }
 
 void fr_cond_broadcast(struct fr_cond *cond)
 {
+    const struct fr_schedule *schedule = fr_schedule();
+
+    if (FR_UNLIKELY(schedule != NULL) && schedule->wake(cond, true)) return;
     FR_ASSERT(pthread_cond_broadcast(&cond->os) == 0);
 }

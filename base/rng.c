@@ -5,6 +5,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/schedule.h"
+
 void fr_rng_fill(struct fr_rng *rng, void *to, size_t size)
 {
     uint8_t *at = to;
@@ -25,6 +27,7 @@ uint64_t fr_rng_entropy(void)
     struct timespec wall, up;
     uint64_t random = 0;
 
+    if (fr_schedule() != NULL && fr_schedule()->entropy(&random)) return random;
     /* Without entropy (early at boot) the rest must do: this is for uniqueness, not for secrets. */
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random)) random = 0;
     clock_gettime(CLOCK_REALTIME, &wall);

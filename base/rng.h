@@ -80,7 +80,8 @@ void fr_rng_fill(struct fr_rng *rng, void *to, size_t size);
 
 /*
  * A seed that no other process is likely to have, from the system's entropy mixed with clocks, the
- * process id and an address, so that a broken source of entropy alone does not repeat it.
+ * process id and an address, so that a broken source of entropy alone does not repeat it. Under a
+ * schedule (base/schedule.h) it comes from the schedule's seed, so that a run can be repeated.
  */
 uint64_t fr_rng_entropy(void);
 

@@ -13,6 +13,7 @@ struct fr_thread {
     void *arg;
     char name[16];
     bool started;
+    void *scheduled; /* what a schedule knows it by, or NULL (base/schedule.h) */
 };
 
 /*
@@ -29,6 +30,9 @@ void fr_thread_join(struct fr_thread *thread);
 
 /* One turn of a loop that waits for a moment: the processor may rest a little. */
 void fr_thread_pause(void);
+
+/* A small number of this thread's, to spread threads over stripes; others may have the same. */
+unsigned fr_thread_number(void);
 
 /* How many processors this process may use; at least 1. */
 unsigned fr_thread_cpu_count(void);

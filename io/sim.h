@@ -32,7 +32,8 @@
  * where a file grew, and the garbage above.
  *
  * Everything is decided by the seed and by the calls made, not by addresses, time or threads: a
- * history repeats bit for bit, as long as one thread at a time uses the machine.
+ * history repeats bit for bit, as long as one thread at a time uses the machine, or the threads
+ * that use it take part in a schedule (io/sim_schedule.h).
  *
  *     fr_sim_open(&options, &sim)          a new machine with an empty disk
  *     fr_sim_env(sim)                      what the code under test gets

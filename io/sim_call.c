@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "io/sim_priv.h"
+#include "io/sim_schedule.h"
 
 /* A device is busy for about this long; what matters is only that the clock moves. */
 #define LATENCY_MAX_US 200
@@ -202,13 +203,15 @@ static void call_hook(const struct fr_sim_call *call, bool after, int64_t result
 
 static void pass_time(struct fr_sim *sim)
 {
-    sim->now_us += sim->options.latency ? fr_rng_between(&sim->latency, 1, LATENCY_MAX_US) : 1;
+    fr_sim_pass_locked(sim,
+            sim->options.latency ? fr_rng_between(&sim->latency, 1, LATENCY_MAX_US) : 1);
 }
 
 int fr_sim_call_begin(struct fr_sim_call *call) FR_NO_LOCK_ANALYSIS
 {
     struct fr_sim *sim = call->sim;
 
+    fr_sim_schedule_call(op_names[call->op], call->name);
     fr_mutex_lock(&sim->mu);
     call->number = ++sim->op_number;
     sim->op_counts[call->op]++;
@@ -219,6 +222,7 @@ int fr_sim_call_begin(struct fr_sim_call *call) FR_NO_LOCK_ANALYSIS
     pass_time(sim);
     fr_sim_ghosts_step(sim);
     fr_sim_trace(sim, (uint64_t)call->op);
+    fr_sim_trace(sim, fr_sim_schedule_caller());
     fr_sim_trace_bytes(sim, call->name, strlen(call->name));
     call->fault = find_fault(sim, call);
     if (call->fault == NULL) return 0;
@@ -237,6 +241,7 @@ int64_t fr_sim_call_end(struct fr_sim_call *call, int64_t result) FR_NO_LOCK_ANA
     call->fault = NULL;
     fr_mutex_unlock(&sim->mu);
     call_hook(call, true, result);
+    fr_sim_schedule_point();
     return result;
 }
 
@@ -347,7 +352,7 @@ int64_t fr_sim_transfer_write(struct fr_sim_call *call, struct fr_sim_handle *ha
     if (result > 0) result = fr_sim_inode_write(&sim->disk, inode, offset, data, (size_t)result);
     if (result <= 0) return result;
 
-    inode->modified_us = sim->now_us + (uint64_t)sim->wall_offset_us;
+    inode->modified_us = fr_sim_now_locked(sim) + (uint64_t)sim->wall_offset_us;
     if (call->op != FR_SIM_WRITE_DSYNC) return result;
     if (is_sync_fault(call)) {
         int rc = misbehave(call, handle);

@@ -621,7 +621,7 @@ static int copy_machine_locked(struct fr_sim *sim, struct fr_sim_crash *crash)
     if (rc == 0) fr_sim_disk_sweep(&crash->disk);
     crash->seed = fr_mix64(sim->options.seed ^ fr_mix64(sim->op_number + 1));
     crash->model.options = sim->options;
-    crash->model.now_us = sim->now_us;
+    crash->model.now_us = fr_sim_now_locked(sim);
     crash->model.wall_offset_us = sim->wall_offset_us;
     return rc;
 }

@@ -21,9 +21,23 @@
 
 #define DEVICE_ID 1
 
-static uint64_t wall_us_locked(const struct fr_sim *sim)
+uint64_t fr_sim_now_locked(struct fr_sim *sim)
 {
-    return sim->now_us + (uint64_t)sim->wall_offset_us;
+    uint64_t schedule_us = fr_sim_schedule_now_us();
+
+    sim->now_us += schedule_us - sim->schedule_us;
+    sim->schedule_us = schedule_us;
+    return sim->now_us;
+}
+
+void fr_sim_pass_locked(struct fr_sim *sim, uint64_t duration_us)
+{
+    if (!fr_sim_schedule_pass_us(duration_us)) sim->now_us += duration_us;
+}
+
+static uint64_t wall_us_locked(struct fr_sim *sim)
+{
+    return fr_sim_now_locked(sim) + (uint64_t)sim->wall_offset_us;
 }
 
 /* --- Clocks ---------------------------------------------------------------------------------- */
@@ -34,7 +48,8 @@ static uint64_t sim_now_us(void *ctx)
     struct fr_sim *sim = ctx;
 
     fr_mutex_lock(&sim->mu);
-    uint64_t now_us = ++sim->now_us;
+    fr_sim_pass_locked(sim, 1);
+    uint64_t now_us = fr_sim_now_locked(sim);
     fr_mutex_unlock(&sim->mu);
     return now_us;
 }
@@ -44,7 +59,7 @@ static uint64_t sim_wall_us(void *ctx)
     struct fr_sim *sim = ctx;
 
     fr_mutex_lock(&sim->mu);
-    sim->now_us++;
+    fr_sim_pass_locked(sim, 1);
     uint64_t wall_us = wall_us_locked(sim);
     fr_mutex_unlock(&sim->mu);
     return wall_us;
@@ -55,8 +70,11 @@ static void sim_sleep_us(void *ctx, uint64_t duration_us)
     struct fr_sim *sim = ctx;
 
     fr_mutex_lock(&sim->mu);
-    sim->now_us += duration_us;
-    if (sim->options.latency) sim->now_us += fr_rng_below(&sim->latency, duration_us / 8 + 1);
+    if (sim->options.latency) duration_us += fr_rng_below(&sim->latency, duration_us / 8 + 1);
+    fr_mutex_unlock(&sim->mu);
+    if (fr_sim_schedule_sleep_us(duration_us)) return;
+    fr_mutex_lock(&sim->mu);
+    fr_sim_pass_locked(sim, duration_us);
     fr_mutex_unlock(&sim->mu);
 }
 
@@ -545,6 +563,7 @@ fr_status fr_sim_new(const struct fr_sim_options *options, struct fr_sim_disk *d
     sim->disk = *disk;
     *disk = (struct fr_sim_disk){0};
     sim->now_us = NOW_START_US;
+    sim->schedule_us = fr_sim_schedule_now_us();
     sim->wall_offset_us = WALL_START_US;
     sim->next_serial = 1;
     seed_machine(sim);
@@ -616,7 +635,8 @@ static int inherit_locked(struct fr_sim *sim, struct fr_sim *heir)
     if (rc != 0) return rc;
     fr_sim_disk_deinit(&heir->disk);
     heir->disk = disk;
-    heir->now_us = sim->now_us;
+    heir->now_us = fr_sim_now_locked(sim);
+    heir->schedule_us = sim->schedule_us;
     heir->wall_offset_us = sim->wall_offset_us;
     heir->options.seed = fr_mix64(sim->options.seed ^ fr_mix64(sim->op_number));
     seed_machine(heir);

@@ -13,13 +13,13 @@
 /* What a boot takes. */
 #define BOOT_US 1000000
 
-struct fr_sim_image *fr_sim_image_new(const struct fr_sim *sim)
+struct fr_sim_image *fr_sim_image_new(struct fr_sim *sim)
 {
     struct fr_sim_image *image = FR_NEW(struct fr_sim_image);
 
     if (image == NULL) return NULL;
     image->options = sim->options;
-    image->now_us = sim->now_us;
+    image->now_us = fr_sim_now_locked(sim);
     image->wall_offset_us = sim->wall_offset_us;
     return image;
 }

@@ -319,7 +319,8 @@ struct fr_sim {
     struct fr_sim_ghost *ghosts;
     struct fr_rng chaos;
     struct fr_rng latency;
-    uint64_t now_us;
+    uint64_t now_us;      /* as of schedule_us */
+    uint64_t schedule_us; /* how far the schedules' clock has been followed */
     int64_t wall_offset_us;
     uint64_t next_serial;
     uint64_t op_counts[FR_SIM_OP_COUNT];
@@ -337,6 +338,25 @@ FR_NODISCARD fr_status fr_sim_new(const struct fr_sim_options *options, struct f
         struct fr_sim **ret_sim);
 
 struct fr_sim_handle *fr_sim_handle_of(fr_handle handle);
+
+/* --- sim_schedule: for threads that take part in a schedule; the others get false, or nothing - */
+
+/* A clock that only schedules move. */
+uint64_t fr_sim_schedule_now_us(void);
+bool fr_sim_schedule_pass_us(uint64_t duration_us);
+bool fr_sim_schedule_sleep_us(uint64_t duration_us);
+
+/* A call is about to be made. */
+void fr_sim_schedule_call(const char *op, const char *name);
+
+/* Who calls, for the trace; 0 if nobody that is known. */
+uint64_t fr_sim_schedule_caller(void);
+
+/* --- sim_env: the machine's clock ------------------------------------------------------------ */
+
+/* Locked. Under a schedule the clock is moved by all machines, and by whoever waits. */
+uint64_t fr_sim_now_locked(struct fr_sim *sim);
+void fr_sim_pass_locked(struct fr_sim *sim, uint64_t duration_us);
 
 /* --- sim_call: the way of each operation ----------------------------------------------------- */
 
@@ -399,7 +419,7 @@ struct fr_sim_image {
 };
 
 /* An image without a disk, which knows its machine; locked. NULL: no memory. */
-struct fr_sim_image *fr_sim_image_new(const struct fr_sim *sim);
+struct fr_sim_image *fr_sim_image_new(struct fr_sim *sim);
 
 /* Settle the disk and hash it. 0 or -ENOMEM. */
 int fr_sim_image_seal(struct fr_sim_image *image);

@@ -22,16 +22,14 @@
  */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/thread.h"
 #include "lsm/engine_priv.h"
 
-static _Atomic(unsigned) next_stripe; /* relaxed: any spread is good */
 static _Thread_local unsigned my_stripe;
 
 static inline struct fr_view_stripe *stripe_of(struct fr_engine *engine)
 {
-    if (FR_UNLIKELY(my_stripe == 0))
-        my_stripe = 1 + atomic_fetch_add_explicit(&next_stripe, 1, memory_order_relaxed) %
-                                FR_VIEW_STRIPES;
+    if (FR_UNLIKELY(my_stripe == 0)) my_stripe = 1 + fr_thread_number() % FR_VIEW_STRIPES;
     return &engine->stripes[my_stripe - 1];
 }
 
