@@ -76,6 +76,9 @@ static inline void *fr_unconst(const void *p)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define FR_SANITIZED 1
 #endif
+#if __has_feature(thread_sanitizer)
+#define FR_SANITIZED_THREAD 1
+#endif
 #endif
 
 #endif
