@@ -49,7 +49,7 @@ fr_status fr_thread_start(struct fr_thread *thread, const char *name, void (*run
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 
     thread->started = rc == 0;
-    if (thread->scheduled != NULL) schedule->started(thread, rc == 0);
+    if (schedule != NULL && thread->scheduled != NULL) schedule->started(thread, rc == 0);
     if (rc == 0) return FR_OK;
     return fr_error_set(FR_ERR_NOMEM, rc, __FILE__, __LINE__, "cannot start the thread %s", name);
 }
