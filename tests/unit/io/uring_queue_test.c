@@ -1,6 +1,7 @@
 /* uring_queue_test.c - what only a ring can meet: a kernel that takes nothing, and a denied set-up.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -8,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "io/env_priv.h"
@@ -226,5 +228,31 @@ Test(uring_queue, a_lock_outlives_the_writes_of_a_killed_process, .timeout = 100
     struct test_world world = test_world_open();
 
     test_killed_writers(&world, 10);
+    test_world_close(&world);
+}
+
+/* A process that dies loses its descriptors; its ring may end later. */
+Test(uring_queue, the_ring_holds_the_lock_without_its_descriptor)
+{
+    struct test_world world = test_world_open();
+    struct fr_io_queue_options options = {.depth = 8};
+    struct fr_dir_lock *lock, *second;
+    struct fr_io_queue *queue;
+    fr_status st;
+
+    must(fr_dir_lock(world.dir, "LOCK", &lock));
+    options.lock = lock;
+    must(fr_io_queue_open(world.env, &options, &queue));
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    cr_assert_geq(dup2(nothing, (int)lock->file->handle), 0);
+    close(nothing);
+    cr_assert_eq(fr_dir_lock(world.dir, "LOCK", &second), FR_ERR_BUSY,
+            "free while there may be writes in flight");
+    fr_io_queue_close(queue);
+    for (int i = 0; (st = fr_dir_lock(world.dir, "LOCK", &second)) == FR_ERR_BUSY && i < 10000; i++)
+        fr_env_sleep_us(world.env, 1000);
+    cr_assert_eq(st, FR_OK, "the lock outlives the ring");
+    fr_dir_unlock(second);
+    fr_dir_unlock(lock);
     test_world_close(&world);
 }
