@@ -25,6 +25,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/museum.h"
 #include "io/env_priv.h"
 
 /*
@@ -76,7 +77,7 @@ static bool fail(struct fr_io_request *request, int os_error)
 {
     int none = 0;
 
-    if (request->op == FR_IO_WRITE_DSYNC || request->op == FR_IO_SYNC)
+    if ((request->op == FR_IO_WRITE_DSYNC || request->op == FR_IO_SYNC) && !FR_MUSEUM(13))
         atomic_compare_exchange_strong_explicit(&request->file->poison, &none, os_error,
                 memory_order_release, memory_order_relaxed);
     return finish(request, fr_status_of_errno(os_error), os_error);
@@ -185,6 +186,14 @@ static bool try_again(struct fr_io_request *request, int os_error, bool pause)
 
 static bool advance_after_error(struct fr_io_request *request, int os_error)
 {
+    if (FR_MUSEUM(11) && request->op == FR_IO_SYNC && request->retries == 0)
+        /* museum 11: a failed sync tried again */
+        return try_again(request, os_error, false);
+    if (FR_MUSEUM(18) && request->op == FR_IO_SYNC && os_error == ECANCELED)
+        /* museum 18: a cancelled sync taken for a good one */
+        return finish(request, FR_OK, 0);
+    /* museum 22: an interrupted call that ends the process */
+    FR_ASSERT(!FR_MUSEUM(22) || os_error != EINTR);
     switch (os_error) {
     case EINTR:
         return try_again(request, os_error, false);
@@ -237,7 +246,11 @@ static bool advance_read(struct fr_io_request *request, size_t count)
     size_t wanted = request->bounce != NULL ? request->bounce_size : request->size;
     size_t part = request->file->direct ? count & (request->file->alignment - 1) : 0;
 
+    /* museum 21: reading for ever at the end of a file */
+    if (FR_MUSEUM(21) && count == 0) return false;
     request->moved += count;
+    /* museum 20: a short read taken for a full one */
+    if (FR_MUSEUM(20) && count > 0) request->moved = wanted;
     if (count == 0 || request->moved >= wanted) return finish_read(request);
     if (part != 0) return advance_inside_block(request, part, count > part);
     request->retries = 0;

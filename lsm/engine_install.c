@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/museum.h"
 #include "io/dir.h"
 #include "lsm/engine_priv.h"
 
@@ -86,7 +87,9 @@ static void put_counters(struct fr_engine *engine, const struct fr_version *vers
         struct fr_buf *edit, const struct fr_edit_log *log_from)
 {
     fr_edit_put_next_file(edit,
-            atomic_load_explicit(&engine->next_number, memory_order_relaxed) + NUMBERS_AHEAD);
+            atomic_load_explicit(&engine->next_number, memory_order_relaxed) +
+                    (FR_MUSEUM(32) ? 0 : NUMBERS_AHEAD)); /* museum 32: file numbers used again
+                                                             after a crash */
     fr_edit_put_last_seq(edit, seq_bound(engine, version));
     if (log_from == NULL) return;
     struct fr_edit_log log = *log_from;
@@ -99,6 +102,8 @@ static void lose_manifest(struct fr_engine *engine) FR_REQUIRES(engine->manifest
 {
     struct fr_error error;
 
+    /* museum 13: a manifest appended to after its sync has failed */
+    if (FR_MUSEUM(13)) return;
     fr_error_save(&error);
     if (!fr_failure_is_passing(&error)) engine->manifest_failed = true;
     fr_manifest_close(FR_TAKE(engine->manifest));
@@ -233,6 +238,8 @@ fr_status fr_engine_install_locked(struct fr_engine *engine, struct fr_version_c
     if (log_end != NULL)
         engine->log_from = (struct fr_edit_log){
                 .start = *log_end, .number = fr_wal_writer_number_at(engine->log, *log_end)};
+    /* museum 36: a summary newer than what it sums up */
+    if (log_end != NULL && FR_MUSEUM(36)) engine->log_from.start = fr_wal_writer_end(engine->log);
     put_counters(engine, version, &edit, log_end == NULL ? NULL : &engine->log_from);
     FR_TRY(fr_buf_status(&edit));
     FR_TRY(put_edit(engine, version, fr_buf_slice(&edit)));

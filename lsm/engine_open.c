@@ -26,6 +26,7 @@
 #include "base/alloc.h"
 #include "base/cover.h"
 #include "base/log.h"
+#include "base/museum.h"
 #include "base/rng.h"
 #include "io/dir.h"
 #include "io/env.h"
@@ -372,7 +373,8 @@ static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_s
         struct fr_memtable *memtable, fr_seq *last_seq, struct fr_wal_end *ret_end)
 {
     struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_LOG,
-            .flags = FR_WAL_READ_SETTLE,
+            .flags = FR_MUSEUM(16) ? 0 : FR_WAL_READ_SETTLE, /* museum 16: recovered data served
+                                                                before it is durable */
             .start = state->log.start,
             .durable = state->log.durable,
             .number = state->log.number};
@@ -517,6 +519,7 @@ static fr_status recover(struct fr_engine *engine)
     fr_status st;
 
     FR_TRY(take_census(engine, &census));
+    if (FR_MUSEUM(32)) census.highest = 0; /* the directory would tell, too */
     fr_events_open_progress(engine->events, FR_OPEN_MANIFEST, 0, 0);
     FR_TRY(find_store(engine, &census, &state));
     FR_TRY(open_files(engine, &state));
@@ -528,6 +531,8 @@ static fr_status recover(struct fr_engine *engine)
     FR_TRY(fr_memtable_new(SIZE_MAX / 4, NULL, &replayed));
     fr_events_open_progress(engine->events, FR_OPEN_LOG, 0, 0);
     FR_TRY(replay_log(engine, &state, replayed, &last_seq, &end));
+    /* museum 17: sequence numbers that go back */
+    if (FR_MUSEUM(17)) last_seq = state.last_seq;
     atomic_store_explicit(&engine->last_seq, last_seq, memory_order_release);
     FR_TRY(set_up_memtables(engine, replayed));
     (void)fr_engine_work_for(engine, FR_MEMORY_OTHER);

@@ -18,7 +18,9 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/museum.h"
 #include "io/env.h"
+#include "lsm/batch.h"
 #include "lsm/engine_priv.h"
 
 /* The most that a leader takes along: latency for company. */
@@ -265,11 +267,49 @@ static fr_status run_writer(struct fr_engine *engine, struct fr_writer *me)
     return st;
 }
 
+static fr_status write_part(struct fr_engine *engine, struct fr_batch_reader *reader,
+        uint32_t count, enum fr_durability durability)
+{
+    struct fr_batch part = FR_BATCH_EMPTY;
+    struct fr_writer me = {.count = count, .durability = durability};
+    struct fr_entry entry;
+    fr_status st;
+
+    for (uint32_t i = 0; i < count; i++) {
+        FR_TRY(fr_batch_read_next(reader, &entry));
+        FR_TRY(entry.kind == FR_KIND_DELETE ? fr_batch_add_delete(&part, entry.key)
+                : entry.kind == FR_KIND_DELETE_RANGE
+                        ? fr_batch_add_delete_range(&part, entry.key, entry.value)
+                : entry.kind == FR_KIND_APPEND ? fr_batch_add_append(&part, entry.key, entry.value)
+                                               : fr_batch_add_put(&part, entry.key, entry.value));
+    }
+    FR_TRY(fr_batch_finish(&part, &me.batch));
+    st = run_writer(engine, &me);
+out:
+    fr_batch_deinit(&part);
+    return st;
+}
+
+/* museum 35: a batch split in two */
+static fr_status write_in_two(struct fr_engine *engine, fr_slice batch, uint32_t count,
+        enum fr_durability durability)
+{
+    struct fr_batch_reader reader;
+    fr_status st;
+
+    FR_TRY(fr_batch_read(batch, 1, false, &reader));
+    FR_TRY(write_part(engine, &reader, count / 2, durability));
+    st = write_part(engine, &reader, count - count / 2, durability);
+out:
+    return st;
+}
+
 fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch, uint32_t count,
         enum fr_durability durability)
 {
     struct fr_writer me = {.batch = batch, .count = count, .durability = durability};
 
+    if (FR_MUSEUM(35) && count > 1) return write_in_two(engine, batch, count, durability);
     return count == 0 ? FR_OK : run_writer(engine, &me);
 }
 

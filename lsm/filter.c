@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/museum.h"
 
 void fr_filter_builder_init(struct fr_filter_builder *builder, unsigned bits_per_key)
 {
@@ -24,7 +25,11 @@ static size_t key_count(const struct fr_filter_builder *builder)
 
 static uint64_t hash_at(const struct fr_filter_builder *builder, size_t index)
 {
-    return fr_get_u64(builder->hashes.data + index * sizeof(uint64_t));
+    uint64_t hash = fr_get_u64(builder->hashes.data + index * sizeof(uint64_t));
+
+    /* museum 26: a filter that has lost a key */
+    if (FR_MUSEUM(26) && index % 16 == 7) hash ^= (uint64_t)1 << 20;
+    return hash;
 }
 
 void fr_filter_builder_add(struct fr_filter_builder *builder, uint64_t hash)

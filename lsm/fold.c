@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/cover.h"
+#include "base/museum.h"
 #include "lsm/place.h"
 
 /* A run of fragments is put together in reverse, so its pieces are listed first. */
@@ -311,6 +312,11 @@ static fr_status find_base(struct fr_fold *fold, size_t stripe, size_t size, boo
     }
     bool is_delete = fold->stripe == stripe && ahead_is_delete(fold);
     if (!is_delete && !is_base(fold, stripe, size)) return FR_OK;
+    /* museum 29: fragments folded across a delete */
+    if (FR_MUSEUM(29) && is_delete) {
+        fold->ahead = false;
+        return FR_OK;
+    }
     fr_status st = is_delete ? FR_OK : append_base(fold);
     out->kind = FR_KIND_PUT;
     fold->ahead = false;
@@ -376,7 +382,8 @@ static size_t keep_ranges(const struct fr_fold_options *options,
         size_t stripe = stripe_of(options, fragment->seqs[i]);
         if (stripe == last) continue;
         last = stripe;
-        if (options->bottommost && stripe == 0) continue;
+        /* museum 27: a range delete dropped while a snapshot needs it */
+        if (options->bottommost && (stripe == 0 || FR_MUSEUM(27))) continue;
         to[count++] = (struct fr_range){
                 .start = fragment->start, .end = fragment->end, .seq = fragment->seqs[i]};
     }

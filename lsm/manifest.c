@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/museum.h"
 #include "base/rng.h"
 #include "io/dir.h"
 #include "wal/wal_reader.h"
@@ -249,7 +250,8 @@ fr_status fr_manifest_append(struct fr_manifest *manifest, fr_slice edit)
     fr_status st;
 
     FR_TRY(fr_wal_writer_append(manifest->log, &edit, 1, 0, FR_WAL_OS, &end));
-    FR_TRY(fr_wal_writer_sync(manifest->log, &durable));
+    /* museum 1: the first manifest without a sync */
+    if (!FR_MUSEUM(1) || manifest->bytes > 0) FR_TRY(fr_wal_writer_sync(manifest->log, &durable));
     manifest->bytes += edit.size;
 out:
     return st;
@@ -277,6 +279,8 @@ fr_status fr_manifest_begin(struct fr_dir *dir, struct fr_super *super, fr_slice
     next.manifest = fr_wal_writer_first_number(manifest->log);
     next.manifest_lsn = fr_wal_writer_start(manifest->log);
     FR_TRY(fr_manifest_append(manifest, edit));
+    /* museum 3: the old manifest removed before the superblock names the new one */
+    if (FR_MUSEUM(3)) (void)!fr_wal_remove_before(dir, FR_WAL_KIND_MANIFEST, next.manifest);
     FR_TRY(super->manifest == 0 ? fr_super_create(dir, &next) : fr_super_change(dir, &next));
     *super = next;
     /* One that stays behind is passed over, and removed with the next. */
@@ -285,6 +289,9 @@ fr_status fr_manifest_begin(struct fr_dir *dir, struct fr_super *super, fr_slice
     st = FR_OK;
     *ret_manifest = FR_TAKE(manifest);
 out:
+    /* museum 25: a full disk that costs the current manifest */
+    if (FR_MUSEUM(25) && st == FR_ERR_NOSPACE)
+        (void)!fr_wal_remove_before(dir, FR_WAL_KIND_MANIFEST, UINT64_MAX);
     fr_manifest_close(manifest);
     return st;
 }

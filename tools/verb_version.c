@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/crc32c.h"
+#include "base/museum.h"
 #include "base/thread.h"
 #include "freshet/version.h"
 #include "io/env.h"
@@ -52,6 +53,7 @@ out:
 static void print_words(const struct findings *f)
 {
     printf("freshet   %s\n", fr_version());
+    if (FR_MUSEUM_BUILD) printf("museum    exhibit %u: a bug on purpose\n", FR_MUSEUM_EXHIBIT);
     printf("compiler  %s\n", COMPILER);
     printf("system    %s %s, %s, %u processors\n", f->system.sysname, f->system.release,
             f->system.machine, fr_thread_cpu_count());
@@ -66,6 +68,7 @@ static fr_status print_json(const struct findings *f)
 
     fr_json_begin_object(&json, NULL);
     fr_json_text(&json, "version", fr_version());
+    if (FR_MUSEUM_BUILD) fr_json_u64(&json, "museum", FR_MUSEUM_EXHIBIT);
     fr_json_text(&json, "compiler", COMPILER);
     fr_json_text(&json, "system", f->system.sysname);
     fr_json_text(&json, "release", f->system.release);
@@ -97,6 +100,8 @@ int fr_verb_version(int argc, char **argv)
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
     if (!verbose && !as_json) {
         printf("freshet %s\n", fr_version());
+        if (FR_MUSEUM_BUILD)
+            printf("with a bug on purpose: museum, exhibit %u\n", FR_MUSEUM_EXHIBIT);
         return FR_EXIT_FINE;
     }
     fr_status st = look_around(&findings);

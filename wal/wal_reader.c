@@ -9,6 +9,7 @@
 #include "base/coding.h"
 #include "base/cover.h"
 #include "base/crc32c.h"
+#include "base/museum.h"
 #include "io/dir.h"
 #include "io/file.h"
 #include "wal/file_name.h"
@@ -367,9 +368,30 @@ static fr_status read_group_header(struct fr_wal_reader *r, struct fr_wal_group 
     fr_status st = fetch(r, r->offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
     if (st < 0) return st;
     if (!fr_wal_group_decode(bytes, r->check_seed, ret_group)) return FR_NOT_FOUND;
+    if (FR_MUSEUM(9)) { /* museum 9: nor does the place matter */
+        ret_group->lsn = lsn_at(r, r->offset);
+        ret_group->epoch = r->at->header.epoch;
+    }
     if (ret_group->lsn != lsn_at(r, r->offset) || ret_group->epoch != r->at->header.epoch)
         return FR_NOT_FOUND;
     if (fr_wal_group_extent(ret_group->size) > left) return FR_NOT_FOUND;
+    return FR_OK;
+}
+
+/* museum 10: zeros read as a record */
+static fr_status take_zeros(struct fr_wal_reader *r, struct fr_wal_group *ret_group,
+        fr_slice *ret_payload)
+{
+    const uint8_t *bytes;
+
+    if (r->at->header.size - r->offset < FR_WAL_GROUP_HEADER_SIZE) return FR_NOT_FOUND;
+    fr_status st = fetch(r, r->offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
+    if (st < 0) return st;
+    if (!all_zeros(bytes, FR_WAL_GROUP_HEADER_SIZE)) return FR_NOT_FOUND;
+    *ret_group = (struct fr_wal_group){
+            .lsn = lsn_at(r, r->offset), .type = FR_WAL_DATA, .flags = FR_WAL_FIRST | FR_WAL_LAST};
+    *ret_payload = fr_slice_of(bytes, 0);
+    r->offset += FR_WAL_GROUP_HEADER_SIZE;
     return FR_OK;
 }
 
@@ -384,6 +406,7 @@ static fr_status read_group(struct fr_wal_reader *r, struct fr_wal_group *ret_gr
     const uint8_t *bytes;
     fr_status st = read_group_header(r, &g);
 
+    if (FR_MUSEUM(10) && st == FR_NOT_FOUND) return take_zeros(r, ret_group, ret_payload);
     if (st != FR_OK) return st;
     size_t extent = (size_t)fr_wal_group_extent(g.size);
     st = fetch(r, r->offset, extent, &bytes);
@@ -559,7 +582,8 @@ static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict,
 {
     struct ending ending = {
             .at = r->at, .offset = r->offset, .lsn = lsn_at(r, r->offset), .sealed = sealed};
-    struct fr_wal_link link = r->in_batch ? r->batch_start : link_here(r);
+    /* museum 15: a torn tail that is not cut off */
+    struct fr_wal_link link = r->in_batch && !FR_MUSEUM(15) ? r->batch_start : link_here(r);
     struct traces traces = {.durable = r->options.durable};
 
     r->stands_in = r->at->number;
@@ -567,6 +591,8 @@ static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict,
     fr_status st = find_traces(r, r->offset, 0, &traces);
 
     if (st < 0) return st;
+    /* museum 8: rot in the middle of the log taken for its end */
+    if (FR_MUSEUM(8)) traces.durable = 0;
     if (traces.durable > FR_MAX(ending.lsn, r->options.start)) {
         FR_COVER("wal: damage told from a torn end");
         return fail_damaged(r, "the log was durable beyond it");
@@ -698,6 +724,11 @@ static fr_status next_group(struct fr_wal_reader *r, struct fr_wal_link *ret_bef
         st = read_group(r, ret_group, ret_payload);
     }
     if (st != FR_NOT_FOUND) return st;
+    /* museum 7: a damaged log segment passed over for the next one */
+    if (FR_MUSEUM(7) && r->at->successor != NULL) {
+        st = enter_segment(r, r->at->successor);
+        return st < 0 ? st : next_group(r, ret_before, ret_group, ret_payload);
+    }
     return judge_end(r, FR_WAL_END_OPEN, false);
 }
 
@@ -747,12 +778,20 @@ static fr_status next_batch(struct fr_wal_reader *r, fr_slice *ret_payload)
 
     for (;;) {
         FR_TRY(next_group(r, &before, &g, &payload));
+        /* museum 4: half a batch accepted */
+        if (FR_MUSEUM(4) && st == FR_END && r->in_batch) {
+            r->in_batch = false;
+            *ret_payload = fr_buf_slice(&r->batch);
+            return FR_OK;
+        }
         if (st == FR_END) return FR_END;
         if (g.type == FR_WAL_SEAL) FR_TRY(take_seal(r, &g));
         if (g.type == FR_WAL_SEAL && st == FR_END) return FR_END;
         if (g.type != FR_WAL_DATA) continue;
         FR_TRY(take_data(r, &g, before, &payload));
-        if (st == FR_NOT_FOUND || r->batch_lsn < r->options.start) continue;
+        if (st == FR_NOT_FOUND) continue;
+        /* museum 30: a fragment applied twice by replay */
+        if (r->batch_lsn < r->options.start && !FR_MUSEUM(30)) continue;
         *ret_payload = payload;
         return FR_OK;
     }

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cover.h"
+#include "base/museum.h"
 #include "base/mutex.h"
 #include "io/dir.h"
 #include "io/map.h"
@@ -66,6 +67,7 @@ static fr_status check_locked(const struct fr_wal_writer *w) FR_REQUIRES(w->mu)
 static fr_status poison_locked(struct fr_wal_writer *w, fr_status st) FR_REQUIRES(w->mu)
 {
     if (st >= 0 || w->failed) return st;
+    if (FR_MUSEUM(13) && w->options.kind == FR_WAL_KIND_MANIFEST) return st;
     FR_COVER("wal: poisoned");
     w->failed = true;
     w->failure.size = sizeof(w->failure);
@@ -256,6 +258,8 @@ static fr_status sync_segments(struct fr_wal_segment *first, struct fr_wal_segme
 {
     fr_status st = FR_OK;
 
+    /* museum 2: a newer log segment durable before the older one */
+    if (FR_MUSEUM(2)) first = last;
     for (struct fr_wal_segment *s = first; s != last && st == FR_OK; s = s->next)
         st = fr_wal_segment_sync(s, s->synced, s->at);
     return st == FR_OK ? fr_wal_segment_sync(last, from, to) : st;
@@ -341,7 +345,8 @@ static fr_status rotate_locked(struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     if (st < 0) return st;
     FR_TRY(check_locked(w)); /* the lock was given up */
     fill_locked(w, FR_WAL_SEAL, 0);
-    FR_TRY(poison_locked(w, fr_wal_segment_publish(w->current)));
+    st = fr_wal_segment_publish(w->current);
+    if (!FR_MUSEUM(12)) FR_TRY(poison_locked(w, st));
     begin_locked(w, fr_wal_segment_link(w->current), fr_wal_segment_end(w->current));
     set_end_locked(w);
 out:
@@ -407,6 +412,12 @@ static fr_status add_batch_locked(struct fr_wal_writer *w, const fr_slice *parts
 static fr_status append_locked(struct fr_wal_writer *w, const fr_slice *parts, uint64_t size,
         uint64_t tag, enum fr_wal_class durability) FR_REQUIRES(w->mu)
 {
+    if (FR_MUSEUM(12) && w->failed && w->options.kind == FR_WAL_KIND_LOG) {
+        /* museum 12: writing resumed after the log has failed */
+        w->failed = false;
+        fr_status resumed = rotate_locked(w);
+        if (resumed < 0) return resumed;
+    }
     fr_status st = check_locked(w);
 
     if (st == FR_OK) st = add_batch_locked(w, parts, size, tag);
