@@ -1,6 +1,7 @@
 #include "crash/workload.h"
 
 #include "crash/enumerate.h"
+#include "io/sim_schedule.h"
 
 struct fr_crash_plan fr_crash_plan_usual(unsigned points_one_in)
 {
@@ -77,7 +78,7 @@ static bool is_over(const struct fr_crash_workload *workload)
     return workload->over != NULL && workload->over(workload->over_ctx);
 }
 
-fr_status fr_crash_workload_run(const struct fr_crash_workload *workload,
+static fr_status run_history(const struct fr_crash_workload *workload,
         struct fr_crash_report *report, uint64_t seed)
 {
     struct fr_crash_run *run = fr_crash_run_new(workload->subject, report, seed);
@@ -99,5 +100,20 @@ fr_status fr_crash_workload_run(const struct fr_crash_workload *workload,
     fr_crash_count(report, FR_CRASH_HISTORIES, 1);
 out:
     fr_crash_run_free(run);
+    return st;
+}
+
+/* All threads take turns, in an order that the seed decides: what fails once fails again. */
+fr_status fr_crash_workload_run(const struct fr_crash_workload *workload,
+        struct fr_crash_report *report, uint64_t seed)
+{
+    struct fr_sim_schedule_options options = {
+            .seed = seed, .kind = seed % 2 ? FR_SIM_SCHEDULE_UNIFORM : FR_SIM_SCHEDULE_PRIORITIES};
+    fr_status st;
+
+    FR_TRY(fr_sim_schedule_begin(&options));
+    st = run_history(workload, report, seed);
+    fr_sim_schedule_end();
+out:
     return st;
 }
