@@ -131,7 +131,7 @@ static void report(struct job job, const char *suffix, bool json)
 {
     static bool any;
     const struct fr_kernels *kernels;
-    double ns[VARIANTS_MAX];
+    double ns[VARIANTS_MAX] = {0};
     size_t count = 0;
 
     for (; count < VARIANTS_MAX && (kernels = fr_kernels_variants(count)) != NULL; count++) {
@@ -142,7 +142,7 @@ static void report(struct job job, const char *suffix, bool json)
                     kernels->name, ns[count]);
         any = true;
     }
-    if (json) return;
+    if (json || count == 0) return;
     printf("%-10s %5zu ", job.name, job.dims);
     for (size_t i = 0; i < count; i++)
         printf("%10.1f", ns[i]);

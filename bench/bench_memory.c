@@ -16,6 +16,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@ static void must(fr_status st)
 /* A field of /proc/self/status in bytes. */
 static double status_bytes(const char *field)
 {
-    unsigned long long kib = 0;
+    uint64_t kib = 0;
     size_t size = strlen(field);
     char line[256];
 
@@ -48,7 +49,7 @@ static double status_bytes(const char *field)
     if (file == NULL) return 0;
     while (fgets(line, sizeof(line), file) != NULL)
         if (strncmp(line, field, size) == 0 && line[size] == ':')
-            (void)!sscanf(line + size + 1, "%llu", &kib);
+            kib = strtoull(line + size + 1, NULL, 10);
     fclose(file);
     return (double)kib * 1024;
 }

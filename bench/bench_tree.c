@@ -244,9 +244,9 @@ static struct run parse(int argc, char **argv)
         else if (i + 1 < argc && strcmp(argv[i], "--limit") == 0)
             run.limit = strtoul(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "--repeats") == 0)
-            run.repeats = atoi(argv[++i]);
+            run.repeats = (int)strtol(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "--refine") == 0)
-            run.refine = atoi(argv[++i]);
+            run.refine = (int)strtol(argv[++i], NULL, 10);
         else if (count < 3)
             *paths[count++] = argv[i];
     }

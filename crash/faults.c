@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "crash/enumerate.h"
 #include "crash/memory.h"
+#include "io/sim_schedule.h"
 
 #define STEPS        40
 #define FAILURES_MAX 10
@@ -182,15 +183,13 @@ static uint64_t live_blocks(void)
     return stats.live_count;
 }
 
-fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
-        struct fr_crash_report *report, const struct fr_sim_fault *fault, uint64_t seed,
-        bool *ret_hit)
+/* One store from the first call to the last, and whether all its memory was given back. */
+static fr_status try_fault(const struct fr_crash_subject *subject, struct fr_crash_report *report,
+        const struct fr_sim_fault *fault, uint64_t seed, bool *ret_hit)
 {
-    (void)fr_crash_report_is_new(report, seed); /* what it remembers is in one block from here on */
     uint64_t live = live_blocks();
     struct fr_crash_run *run = fr_crash_run_new(subject, report, seed);
 
-    *ret_hit = false;
     if (run == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a run");
     run->plan = (struct fr_crash_plan){.points_one_in = 1, .images_per_point = 6};
     run->plan.step = fr_crash_workload_step;
@@ -202,9 +201,27 @@ fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
     if (st >= 0 && live_blocks() != live)
         st = fr_crash_find(report, "seed %" PRIu64 ": %" PRId64 " blocks of memory are left", seed,
                 (int64_t)(live_blocks() - live));
+    return st;
+}
+
+/* All threads take turns, in an order that the seed decides: a fault hits the same call again. */
+fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
+        struct fr_crash_report *report, const struct fr_sim_fault *fault, uint64_t seed,
+        bool *ret_hit)
+{
+    struct fr_sim_schedule_options options = {
+            .seed = seed, .kind = seed % 2 ? FR_SIM_SCHEDULE_UNIFORM : FR_SIM_SCHEDULE_PRIORITIES};
+    fr_status st;
+
+    *ret_hit = false;
+    (void)fr_crash_report_is_new(report, seed); /* what it remembers is in one block from here on */
+    FR_TRY(fr_sim_schedule_begin(&options));
+    st = try_fault(subject, report, fault, seed, ret_hit);
+    fr_sim_schedule_end();
     fr_crash_count(report, FR_CRASH_FAULT_CASES, *ret_hit);
     if (fault->ops == 0) fr_crash_count(report, FR_CRASH_FAULT_MEMORY, *ret_hit);
     if (st == FR_ERR_CANCELLED) tell_fault(report, fault);
+out:
     return st;
 }
 

@@ -123,7 +123,8 @@ struct fr_engine {
     struct fr_env *env;
     struct fr_engine_options options; /* as it was opened; see live */
     unsigned account;
-    struct fr_events *events; /* NULL without hooks */
+    _Atomic(bool) direct_refused; /* set once, relaxed: by the file system, of direct reads */
+    struct fr_events *events;     /* NULL without hooks */
     struct fr_dir *dir;
     struct fr_dir_lock *lock; /* NULL if read-only */
     uint8_t store[FR_STORE_ID_SIZE];
@@ -131,7 +132,6 @@ struct fr_engine {
     struct fr_memtable_pool *pool; /* NULL: memtables are small, or there are none */
     struct fr_multi_pool *multis;  /* what reads of many keys work with */
     struct fr_wal_writer *log;     /* NULL if read-only */
-    _Atomic(bool) direct_refused;  /* set once, relaxed: by the file system, of direct reads */
     uint64_t spin_us_max;          /* shorter waits are spun; 0: there is one processor only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */
@@ -160,16 +160,16 @@ struct fr_engine {
     struct fr_writer **writers_end;
     struct fr_snapshot_entry *snapshots; /* ascending */
     size_t snapshot_count;
-    bool snapshots_keep; /* tables that are covered by range deletes; see lsm/covered.h */
-    bool closing;
-    bool flushing;
-    unsigned compacting;   /* jobs */
-    unsigned idle_waiters; /* who wait for an end of all work: deferred work is due */
     uint64_t turns_asked;  /* by callers of compact_range who want to run a job, each in turn */
     uint64_t turns_given;  /* while these are fewer, the compaction thread begins no job */
     uint64_t flushes_done; /* or failed */
     uint64_t arrivals;     /* memtables that were sealed, and ingests: new work */
     uint64_t sealed_us;    /* when a memtable was last full */
+    unsigned compacting;   /* jobs */
+    unsigned idle_waiters; /* who wait for an end of all work: deferred work is due */
+    bool closing;
+    bool flushing;
+    bool snapshots_keep;  /* tables that are covered by range deletes; see lsm/covered.h */
     bool levels_had_turn; /* the last job was of the levels: garbage goes first if it is too much */
     bool compaction_rests; /* the compaction thread has looked since, and found nothing to do */
     bool ingesting;        /* one at a time: from its first look at the files to its end */

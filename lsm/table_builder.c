@@ -410,7 +410,7 @@ static fr_status end_sampling(struct fr_table_builder *b)
 {
     const struct sample *list = (const struct sample *)(const void *)b->sample_list.data;
     size_t count = b->sample_list.size / sizeof(*list);
-    fr_status st;
+    fr_status st = FR_OK;
 
     if (!b->sampling) return FR_OK;
     b->sampling = false;

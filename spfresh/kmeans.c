@@ -168,9 +168,11 @@ static size_t drop_empty(struct grouping *g)
     return g->k;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): they are filled by way of the struct */
 size_t fr_kmeans(const struct fr_kernels *kernels, const float *vectors, size_t count, size_t dims,
         size_t k, uint64_t seed, float *scratch, float *ret_centroids, uint32_t *ret_groups)
 {
+    /* NOLINTEND(readability-non-const-parameter) */
     struct grouping g = {.kernels = kernels,
             .vectors = vectors,
             .count = count,

@@ -65,11 +65,12 @@ struct fr_tree_stats {
 struct fr_probe;
 
 struct fr_tree {
+    struct fr_epoch epoch; /* of searches */
+
     /* Constant after it is made. */
     const struct fr_space *space;
     struct fr_tree_options options;
 
-    struct fr_epoch epoch;
     _Atomic(uint32_t) tier_count; /* release when a tier is complete, acquire by searches */
     _Atomic(uint64_t) clock;      /* steps: release when a step is complete, acquire by searches */
     struct fr_rows tiers[FR_TIERS_MAX];

@@ -84,7 +84,8 @@ static void tear_down(void)
 {
     fr_status st = fr_engine_close(engine);
 
-    cr_assert(st == FR_OK || st == FR_ERR_NOMEM, "%s", fr_last_error()); /* what has ended it */
+    /* What has ended it: a write to the manifest that found no memory may have been done. */
+    cr_assert(st == FR_OK || st == FR_ERR_NOMEM || st == FR_ERR_IO, "%s", fr_last_error());
     fr_buf_deinit(&whole);
     fr_dir_close(dir);
     fr_sim_close(sim);
@@ -436,8 +437,8 @@ Test(prebuilt, without_memory_at_any_moment_is_all_or_nothing)
         fr_status st = fr_engine_ingest(engine, &path, 1, false);
         hit = fr_alloc_fault_hit();
         fr_alloc_fail_at(0, false);
-        cr_assert(st == FR_OK || st == FR_ERR_NOMEM, "%s", fr_last_error());
-        failed += st == FR_ERR_NOMEM;
+        cr_assert(st == FR_OK || st == FR_ERR_NOMEM || st == FR_ERR_IO, "%s", fr_last_error());
+        failed += st < 0;
         size_t count = count_keys();
         cr_assert_eq(count, st == FR_OK ? KEYS - KEYS / 10 : 1, "%zu after %s", count,
                 fr_status_name(st));
