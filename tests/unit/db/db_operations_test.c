@@ -730,7 +730,7 @@ Test(maintenance, of_all_kinds_ends_beside_writers_that_do_not)
 Test(maintenance, empties_value_files_beside_writers)
 {
     struct filler fillers[3];
-    uint64_t garbage, random = 88172645463325252;
+    uint64_t merges, garbage, random = 88172645463325252;
     char key[16], value[4096];
 
     for (unsigned i = 0; i < 6000; i++) {
@@ -747,9 +747,13 @@ Test(maintenance, empties_value_files_beside_writers)
     }
     start_fillers(fillers);
     must(fr_db_compact_range(db, NULL, 0, NULL, 0));
-    must(fr_db_property_u64(db, "compaction.garbage_count", &garbage));
+    must(fr_db_property_u64(db, "compaction.garbage_count", &merges));
+    must(fr_db_property_u64(db, "values.garbage_bytes", &garbage));
     stop_fillers(fillers);
-    cr_assert_gt(garbage, 0);
+    /* Or the merges of the levels have met all of these values, and there was nothing left to do.
+     */
+    cr_assert(merges > 0 || garbage < 3000 * sizeof(value) / 2, "%llu bytes of garbage",
+            (unsigned long long)garbage);
 }
 
 TestSuite(table_writer, .init = set_up, .fini = tear_down, .timeout = 60);
