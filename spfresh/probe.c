@@ -217,10 +217,25 @@ static void drop_double(struct fr_probe *probe)
     probe->found_count = kept;
 }
 
-/* From the centroids found in a tier to those listed in their nodes, one tier below. */
+/* Drop all but the best so many of what is wanted, and answer the bound of the worst of these. */
+static float keep_best(struct fr_probe *probe, size_t count)
+{
+    float worst = -INFINITY;
+
+    probe->wanted_count = fr_select_wanted(probe->wanted, probe->wanted_count, count);
+    for (size_t i = 0; i < probe->wanted_count; i++)
+        worst = fmaxf(worst, probe->wanted[i].bound);
+    return worst;
+}
+
+/*
+ * From the centroids found in a tier to those listed in their nodes, one tier below. The nearest
+ * nodes come first, so after a few of them there is a limit that most of the rest do not keep.
+ */
 static fr_status step_down(struct fr_probe *probe, uint32_t tier, size_t count)
 {
     const struct fr_rows *below = &probe->tree->tiers[tier - 1];
+    size_t needed = OVERSAMPLING * count + FR_BLOCK_VECTORS;
     struct fr_scan scan = make_scan(probe);
     fr_status st;
 
@@ -230,9 +245,9 @@ static fr_status step_down(struct fr_probe *probe, uint32_t tier, size_t count)
 
         scan.offset = probe->found[i].distance;
         if (node != NULL) FR_TRY(scan_node(probe, node, &scan));
+        if (probe->wanted_count >= 2 * needed) scan.limit = keep_best(probe, needed);
     }
-    probe->wanted_count = fr_select_wanted(probe->wanted, probe->wanted_count,
-            OVERSAMPLING * count + FR_BLOCK_VECTORS);
+    (void)keep_best(probe, needed);
     FR_TRY(measure_centroids(probe, below));
     probe->found_count = fr_select_found(probe->found, probe->found_count, count);
     drop_double(probe);
