@@ -158,67 +158,12 @@ FR_INLINE void add_values_dot(struct lanes *lanes, size_t first, const float *qu
                 _mm256_fmadd_ps(_mm256_loadu_ps(query + 8 * i), values.v[i], lanes->v[first + i]);
 }
 
-static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
+FR_INLINE __m256 broadcast(float value)
 {
-    struct lanes lanes = {0};
-    size_t i = 0;
-
-    for (; i + FR_LANES <= dims; i += FR_LANES) {
-        add_values_l2(&lanes, 0, query + i, load_row8(high + i), _mm256_set1_ps(scale));
-        add_values_l2(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
-                load_row8(high + i + FR_CODE_DIMS), _mm256_set1_ps(scale));
-    }
-    if (i < dims) add_values_l2(&lanes, 0, query + i, load_row8(high + i), _mm256_set1_ps(scale));
-    return fold(&lanes);
+    return _mm256_set1_ps(value);
 }
 
-static float dot_row8(const float *query, const int8_t *high, float scale, size_t dims)
-{
-    struct lanes lanes = {0};
-    size_t i = 0;
-
-    for (; i + FR_LANES <= dims; i += FR_LANES) {
-        add_values_dot(&lanes, 0, query + i, load_row8(high + i));
-        add_values_dot(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
-                load_row8(high + i + FR_CODE_DIMS));
-    }
-    if (i < dims) add_values_dot(&lanes, 0, query + i, load_row8(high + i));
-    return scale * fold(&lanes);
-}
-
-static float l2_row12(const float *query, const int8_t *high, const uint8_t *low, float scale,
-        size_t dims)
-{
-    struct lanes lanes = {0};
-    size_t i = 0;
-
-    for (; i + FR_LANES <= dims; i += FR_LANES) {
-        add_values_l2(&lanes, 0, query + i, load_row12(high + i, low + i / 2),
-                _mm256_set1_ps(scale));
-        add_values_l2(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
-                load_row12(high + i + FR_CODE_DIMS, low + (i + FR_CODE_DIMS) / 2),
-                _mm256_set1_ps(scale));
-    }
-    if (i < dims)
-        add_values_l2(&lanes, 0, query + i, load_row12(high + i, low + i / 2),
-                _mm256_set1_ps(scale));
-    return fold(&lanes);
-}
-
-static float dot_row12(const float *query, const int8_t *high, const uint8_t *low, float scale,
-        size_t dims)
-{
-    struct lanes lanes = {0};
-    size_t i = 0;
-
-    for (; i + FR_LANES <= dims; i += FR_LANES) {
-        add_values_dot(&lanes, 0, query + i, load_row12(high + i, low + i / 2));
-        add_values_dot(&lanes, VALUE_REGISTERS, query + i + FR_CODE_DIMS,
-                load_row12(high + i + FR_CODE_DIMS, low + (i + FR_CODE_DIMS) / 2));
-    }
-    if (i < dims) add_values_dot(&lanes, 0, query + i, load_row12(high + i, low + i / 2));
-    return scale * fold(&lanes);
-}
+#include "spfresh/kernels_rows.h"
 
 /* Byte i of each of sixteen vectors; columns[0] has bytes 0 and 1, columns[1] has 2 and 3. */
 struct columns {
