@@ -145,6 +145,7 @@ static fr_status scan_node(struct fr_probe *probe, const struct fr_node *node, s
     const uint8_t *block = node->blocks;
     fr_status st;
 
+    if (count == 0) return FR_OK;
     FR_TRY(reserve_wanted(probe, count));
     struct fr_wanted *end = probe->wanted + probe->wanted_count;
     for (uint32_t place = 0; place < count; place += FR_BLOCK_VECTORS, block += node->block_size) {
