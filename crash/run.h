@@ -11,7 +11,8 @@
  * explains; or FR_ERR_CANCELLED, once something was wrong, which the report then has in words.
  *
  * A history is the same from the same seed. What background threads of a subject do meanwhile is
- * not, so where they run a seed repeats the operations, not the schedule.
+ * too, where it runs under a schedule, as workloads and faults do; elsewhere a seed repeats the
+ * operations.
  */
 #ifndef FR_CRASH_RUN_H
 #define FR_CRASH_RUN_H

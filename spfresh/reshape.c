@@ -132,31 +132,6 @@ out:
     return st;
 }
 
-/* Put a centroid and its empty node into the tree. Nobody has to be moved there. */
-static fr_status add_centroid(struct fr_tree *tree, uint32_t tier, const float *x, size_t room,
-        fr_slot *ret_number) FR_REQUIRES(tree->mu)
-{
-    struct fr_rows *rows = &tree->tiers[tier];
-    uint32_t last = atomic_load_explicit(&tree->tier_count, memory_order_relaxed) - 1;
-    struct fr_node *node = NULL;
-    fr_slot number;
-    fr_status st;
-
-    FR_TRY(fr_tree_take_row_locked(tree, tier, x, &number));
-    st = fr_node_new(tree->space->dims, number, room, &node);
-    if (st == FR_OK && tier < last) st = fr_tree_place_locked(tree, tier, number, x);
-    if (st < 0) {
-        fr_node_free(node);
-        fr_rows_give(rows, number);
-        return st;
-    }
-    tree->node_bytes += fr_node_bytes(node);
-    atomic_store_explicit(fr_rows_node(rows, number), node, memory_order_release);
-    *ret_number = number;
-out:
-    return st;
-}
-
 /* The successors, all or none. Their centroids are what is stored. */
 static fr_status add_successors(struct fr_tree *tree, uint32_t tier) FR_REQUIRES(tree->mu)
 {
@@ -170,7 +145,7 @@ static fr_status add_successors(struct fr_tree *tree, uint32_t tier) FR_REQUIRES
 
         for (size_t n = 0; n < r->count; n++)
             room += r->groups[n] == made;
-        FR_TRY(add_centroid(tree, tier, centroid(r, made), room, &r->numbers[made]));
+        FR_TRY(fr_tree_add_centroid_locked(tree, tier, centroid(r, made), room, &r->numbers[made]));
         fr_rows_decode(&tree->tiers[tier], r->numbers[made], centroid(r, made));
     }
     return FR_OK;
@@ -443,11 +418,6 @@ out:
     return st;
 }
 
-static void free_item(struct fr_epoch_item *item)
-{
-    fr_node_free((struct fr_node *)(void *)((char *)item - offsetof(struct fr_node, item)));
-}
-
 /* A copy of the node with its own entries only. */
 static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
         FR_REQUIRES(tree->mu)
@@ -466,11 +436,7 @@ static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *no
     }
     copy->split_after = node->split_after;
     copy->dissolve_below = node->dissolve_below;
-    tree->node_bytes += fr_node_bytes(copy);
-    tree->node_bytes -= fr_node_bytes(node);
-    atomic_store_explicit(fr_rows_node(&tree->tiers[tier], node->number), copy,
-            memory_order_release);
-    fr_epoch_retire(&tree->epoch, &node->item, free_item);
+    fr_tree_replace_node_locked(tree, tier, node, copy);
     tree->stats.compacted++;
 out:
     return st;

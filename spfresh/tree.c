@@ -33,25 +33,6 @@ static void set_options(struct fr_tree_options *to, const struct fr_tree_options
     if (from->insert_width > 0) to->insert_width = from->insert_width;
 }
 
-/* The only centroid of a new last tier, and its empty node. */
-static fr_status plant(struct fr_tree *tree, uint32_t tier, const float *x, fr_slot *ret_slot)
-        FR_REQUIRES(tree->mu)
-{
-    struct fr_node *node = NULL;
-    fr_slot slot;
-    fr_status st;
-
-    FR_TRY(fr_tree_take_row_locked(tree, tier, x, &slot));
-    st = fr_node_new(tree->space->dims, slot, ROOM_MIN, &node);
-    if (st < 0) fr_rows_give(&tree->tiers[tier], slot);
-    FR_TRY(st);
-    tree->node_bytes += fr_node_bytes(node);
-    atomic_store_explicit(fr_rows_node(&tree->tiers[tier], slot), node, memory_order_release);
-    *ret_slot = slot;
-out:
-    return st;
-}
-
 static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 {
     float *origin = fr_alloc_zeroed(tree->space->dims, sizeof(float));
@@ -61,7 +42,7 @@ static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     if (origin == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
     FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false));
     FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true));
-    FR_TRY(plant(tree, 1, origin, &slot));
+    FR_TRY(fr_tree_add_centroid_locked(tree, 1, origin, ROOM_MIN, &slot));
     atomic_store_explicit(&tree->tier_count, 2, memory_order_release);
 out:
     fr_free(origin);
@@ -147,7 +128,17 @@ out:
 
 static void free_item(struct fr_epoch_item *item)
 {
-    fr_node_free((struct fr_node *)(void *)((char *)item - offsetof(struct fr_node, item)));
+    fr_node_free(FR_CONTAINER_OF(item, struct fr_node, item));
+}
+
+void fr_tree_replace_node_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *old,
+        struct fr_node *node)
+{
+    tree->node_bytes += fr_node_bytes(node);
+    tree->node_bytes -= fr_node_bytes(old);
+    atomic_store_explicit(fr_rows_node(&tree->tiers[tier], old->number), node,
+            memory_order_release);
+    fr_epoch_retire(&tree->epoch, &old->item, free_item);
 }
 
 /* A copy with more room takes the node's place. */
@@ -160,10 +151,7 @@ static fr_status grow(struct fr_tree *tree, uint32_t tier, struct fr_node **node
 
     FR_TRY(fr_node_new(tree->space->dims, old->number, old->capacity + room, &grown));
     fr_node_copy(grown, old);
-    tree->node_bytes += fr_node_bytes(grown) - fr_node_bytes(old);
-    atomic_store_explicit(fr_rows_node(&tree->tiers[tier], old->number), grown,
-            memory_order_release);
-    fr_epoch_retire(&tree->epoch, &old->item, free_item);
+    fr_tree_replace_node_locked(tree, tier, old, grown);
     *node = grown;
 out:
     return st;
@@ -225,6 +213,30 @@ fr_status fr_tree_place_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot
 
     FR_TRY(fr_tree_nearest_locked(tree, tier + 1, x, FR_SLOT_NONE, &number));
     FR_TRY(fr_tree_list_locked(tree, tier, slot, x, number));
+out:
+    return st;
+}
+
+fr_status fr_tree_add_centroid_locked(struct fr_tree *tree, uint32_t tier, const float *x,
+        size_t room, fr_slot *ret_number)
+{
+    struct fr_rows *rows = &tree->tiers[tier];
+    uint32_t tier_count = atomic_load_explicit(&tree->tier_count, memory_order_relaxed);
+    struct fr_node *node = NULL;
+    fr_slot number;
+    fr_status st;
+
+    FR_TRY(fr_tree_take_row_locked(tree, tier, x, &number));
+    st = fr_node_new(tree->space->dims, number, room, &node);
+    if (st == FR_OK && tier + 1 < tier_count) st = fr_tree_place_locked(tree, tier, number, x);
+    if (st < 0) {
+        fr_node_free(node);
+        fr_rows_give(rows, number);
+        return st;
+    }
+    tree->node_bytes += fr_node_bytes(node);
+    atomic_store_explicit(fr_rows_node(rows, number), node, memory_order_release);
+    *ret_number = number;
 out:
     return st;
 }
@@ -376,11 +388,6 @@ out:
     return st;
 }
 
-static bool is_live(const struct fr_row *row)
-{
-    return row->version % 2 == 1 && (row->stamp & FR_ROW_DEAD) == 0;
-}
-
 /* All rows of the last tier into the node of the only centroid above it. */
 static fr_status list_all(struct fr_tree *tree, uint32_t last, fr_slot number) FR_REQUIRES(tree->mu)
 {
@@ -388,7 +395,7 @@ static fr_status list_all(struct fr_tree *tree, uint32_t last, fr_slot number) F
     fr_status st = FR_OK;
 
     for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
-        if (!is_live(fr_rows_row(rows, slot))) continue;
+        if (!fr_row_is_live(fr_rows_row(rows, slot))) continue;
         fr_rows_decode(rows, slot, tree->vector);
         FR_TRY(fr_tree_list_locked(tree, last, slot, tree->vector, number));
     }
@@ -423,7 +430,7 @@ static fr_status add_tier(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 
     FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true));
     memset(tree->vector, 0, tree->space->dims * sizeof(float));
-    FR_TRY(plant(tree, last + 1, tree->vector, &number));
+    FR_TRY(fr_tree_add_centroid_locked(tree, last + 1, tree->vector, ROOM_MIN, &number));
     FR_TRY(list_all(tree, last, number));
     fr_tree_step_locked(tree);
     atomic_store_explicit(&tree->tier_count, last + 2, memory_order_release);
@@ -447,8 +454,7 @@ static fr_status work(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     const struct fr_row *row = fr_rows_row(&tree->tiers[task.tier], task.number);
     struct fr_node *node = fr_tree_node(tree, task.tier, task.number);
 
-    if (row->version != task.version || (row->stamp & FR_ROW_DEAD) != 0 || node == NULL)
-        return FR_OK;
+    if (row->version != task.version || !fr_row_is_live(row) || node == NULL) return FR_OK;
     node->is_queued = false;
     fr_status st = fr_reshape_locked(tree, task.tier, node);
     if (st < 0) return st;
@@ -485,7 +491,7 @@ static fr_slot next_posting(struct fr_tree *tree) FR_REQUIRES(tree->mu)
         fr_slot slot = tree->refreshed >= count ? 0 : tree->refreshed;
 
         tree->refreshed = slot + 1;
-        if (is_live(fr_rows_row(rows, slot))) return slot;
+        if (fr_row_is_live(fr_rows_row(rows, slot))) return slot;
     }
     return FR_SLOT_NONE;
 }

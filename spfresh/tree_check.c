@@ -24,11 +24,6 @@ static fr_status check_node(const struct fr_tree *tree, uint32_t tier, fr_slot n
     return FR_OK;
 }
 
-static bool is_live(const struct fr_row *row)
-{
-    return row->version % 2 == 1 && (row->stamp & FR_ROW_DEAD) == 0;
-}
-
 static fr_status check_tier(const struct fr_tree *tree, uint32_t tier, bool is_last)
 {
     const struct fr_rows *rows = &tree->tiers[tier];
@@ -38,7 +33,7 @@ static fr_status check_tier(const struct fr_tree *tree, uint32_t tier, bool is_l
     for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
         const struct fr_row *row = fr_rows_row(rows, slot);
 
-        if (!is_live(row)) continue;
+        if (!fr_row_is_live(row)) continue;
         live++;
         if (is_last != (row->node == FR_SLOT_NONE))
             return FR_FAIL(FR_ERR_CORRUPT, "tier %u: row %u is %s", tier, slot,
@@ -48,7 +43,7 @@ static fr_status check_tier(const struct fr_tree *tree, uint32_t tier, bool is_l
     if (tier == 0) return FR_OK;
     size_t below = 0;
     for (fr_slot slot = 0; slot < tree->tiers[tier - 1].slot_count; slot++)
-        below += is_live(fr_rows_row(&tree->tiers[tier - 1], slot));
+        below += fr_row_is_live(fr_rows_row(&tree->tiers[tier - 1], slot));
     if (listed != below)
         return FR_FAIL(FR_ERR_CORRUPT, "tier %u lists %zu rows of %zu", tier, listed, below);
 out:

@@ -16,6 +16,13 @@ static inline uint32_t fr_node_least(const struct fr_tree_options *options, uint
     return tier == 1 ? options->merge_limit : options->inner_limit / 6;
 }
 
+/* For writers: whether a slot's row is in use and has not died. */
+static inline bool fr_row_is_live(const struct fr_row *row)
+{
+    return atomic_load_explicit(&row->version, memory_order_relaxed) % 2 == 1 &&
+           (atomic_load_explicit(&row->stamp, memory_order_relaxed) & FR_ROW_DEAD) == 0;
+}
+
 /* Whether an entry is the one by which its row counts, rather than one that it left behind. */
 static inline bool fr_entry_is_own(const struct fr_rows *rows, const struct fr_node *node,
         uint32_t place)
@@ -24,8 +31,7 @@ static inline bool fr_entry_is_own(const struct fr_rows *rows, const struct fr_n
     const struct fr_row *row = fr_rows_row(rows, entry->slot);
 
     return atomic_load_explicit(&row->version, memory_order_relaxed) == entry->version &&
-           row->node == node->number && row->place == place &&
-           (atomic_load_explicit(&row->stamp, memory_order_relaxed) & FR_ROW_DEAD) == 0;
+           row->node == node->number && row->place == place && fr_row_is_live(row);
 }
 
 /* A row with this vector, not listed anywhere yet; a coarse one if it is a centroid. */
@@ -47,6 +53,17 @@ FR_NODISCARD fr_status fr_tree_nearest_locked(struct fr_tree *tree, uint32_t tie
 /* List a row in the node whose centroid is nearest. */
 FR_NODISCARD fr_status fr_tree_place_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot,
         const float *x) FR_REQUIRES(tree->mu);
+
+/*
+ * A centroid with an empty node that has room for so many, listed in the tier above if there is
+ * one. It is seen once the step under way is complete.
+ */
+FR_NODISCARD fr_status fr_tree_add_centroid_locked(struct fr_tree *tree, uint32_t tier,
+        const float *x, size_t room, fr_slot *ret_number) FR_REQUIRES(tree->mu);
+
+/* Another node takes the place of a centroid's; the old one is freed when nobody looks at it. */
+void fr_tree_replace_node_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *old,
+        struct fr_node *node) FR_REQUIRES(tree->mu);
 
 /* A row's entry is not its own any more; queues its node if little is left there. */
 void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_row *row)
