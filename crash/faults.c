@@ -209,13 +209,11 @@ fr_status fr_crash_faults_try(const struct fr_crash_subject *subject,
         struct fr_crash_report *report, const struct fr_sim_fault *fault, uint64_t seed,
         bool *ret_hit)
 {
-    struct fr_sim_schedule_options options = {
-            .seed = seed, .kind = seed % 2 ? FR_SIM_SCHEDULE_UNIFORM : FR_SIM_SCHEDULE_PRIORITIES};
     fr_status st;
 
     *ret_hit = false;
     (void)fr_crash_report_is_new(report, seed); /* what it remembers is in one block from here on */
-    FR_TRY(fr_sim_schedule_begin(&options));
+    FR_TRY(fr_crash_schedule_begin(seed));
     st = try_fault(subject, report, fault, seed, ret_hit);
     fr_sim_schedule_end();
     fr_crash_count(report, FR_CRASH_FAULT_CASES, *ret_hit);

@@ -7,6 +7,15 @@
 #include "base/alloc.h"
 #include "crash/changes.h"
 #include "io/dir.h"
+#include "io/sim_schedule.h"
+
+fr_status fr_crash_schedule_begin(uint64_t seed)
+{
+    struct fr_sim_schedule_options options = {
+            .seed = seed, .kind = seed % 2 ? FR_SIM_SCHEDULE_UNIFORM : FR_SIM_SCHEDULE_PRIORITIES};
+
+    return fr_sim_schedule_begin(&options);
+}
 
 struct fr_crash_run *fr_crash_run_new(const struct fr_crash_subject *subject,
         struct fr_crash_report *report, uint64_t seed)

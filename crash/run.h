@@ -104,6 +104,9 @@ struct fr_crash_run {
     uint64_t changes;
 };
 
+/* All threads take turns from here to fr_sim_schedule_end, in an order that the seed decides. */
+FR_NODISCARD fr_status fr_crash_schedule_begin(uint64_t seed);
+
 /* NULL: no memory. The config is the seed's. */
 struct fr_crash_run *fr_crash_run_new(const struct fr_crash_subject *subject,
         struct fr_crash_report *report, uint64_t seed);

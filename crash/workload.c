@@ -107,11 +107,9 @@ out:
 fr_status fr_crash_workload_run(const struct fr_crash_workload *workload,
         struct fr_crash_report *report, uint64_t seed)
 {
-    struct fr_sim_schedule_options options = {
-            .seed = seed, .kind = seed % 2 ? FR_SIM_SCHEDULE_UNIFORM : FR_SIM_SCHEDULE_PRIORITIES};
     fr_status st;
 
-    FR_TRY(fr_sim_schedule_begin(&options));
+    FR_TRY(fr_crash_schedule_begin(seed));
     st = run_history(workload, report, seed);
     fr_sim_schedule_end();
 out:
