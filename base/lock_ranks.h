@@ -13,6 +13,7 @@ enum fr_lock_rank {
     /* Room is left between the folders: db and spfresh and lsm and wal come before io. */
     FR_RANK_DB_OPTIONS = 100,   /* db: the options of a store as they are now */
     FR_RANK_SPFRESH_TREE = 300, /* spfresh/tree: one tree, for its writers */
+    FR_RANK_LSM_REMOVAL = 490,  /* lsm/engine: files while they are removed; held across I/O */
     FR_RANK_LSM_MANIFEST = 500, /* lsm/engine: the manifest while it is written; held across I/O */
     FR_RANK_LSM_ENGINE = 510,   /* lsm/engine: view, sealed memtables, writers, jobs, counters */
     FR_RANK_LSM_OBSOLETE = 520, /* lsm/version: the files that nobody needs any more */

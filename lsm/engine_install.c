@@ -318,6 +318,8 @@ void fr_engine_remove_obsolete(struct fr_engine *engine)
     struct fr_obsolete_file file;
     char name[FR_FILE_NAME_SIZE];
 
+    /* Who comes second goes on when they are gone: he may be here to see the space that is free. */
+    fr_mutex_lock(&engine->removal_mu);
     while (fr_obsolete_take(&engine->obsolete, &file)) {
         fr_cache_erase_file(engine->cache, file.number);
         fr_file_name_format(file.kind, file.number, name);
@@ -327,4 +329,5 @@ void fr_engine_remove_obsolete(struct fr_engine *engine)
         else
             fr_engine_file_removed(engine, file.kind, file.number);
     }
+    fr_mutex_unlock(&engine->removal_mu);
 }

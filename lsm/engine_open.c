@@ -369,6 +369,21 @@ out:
     return st;
 }
 
+/*
+ * Numbers leap at an ingest alone, and the manifest is durable before anything is written behind
+ * it. So a leap that the manifest does not know means that it has lost its end.
+ */
+static fr_status check_goes_on(const struct fr_engine *engine, fr_seq first, fr_seq last,
+        fr_lsn lsn)
+{
+    if (first <= last + 1) return FR_OK;
+    FR_COVER("open: a log that is ahead of the manifest");
+    return FR_FAIL(FR_ERR_CORRUPT,
+            "%s: the log goes on with sequence number %" PRIu64 " at lsn %" PRIu64
+            ", all that is known before it ends at %" PRIu64 ": the manifest has lost its end",
+            fr_dir_path(engine->dir), first, lsn, last);
+}
+
 static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_state *state,
         struct fr_memtable *memtable, fr_seq *last_seq, struct fr_wal_end *ret_end)
 {
@@ -387,6 +402,7 @@ static fr_status replay_log(struct fr_engine *engine, const struct fr_manifest_s
     memcpy(options.store, engine->store, FR_STORE_ID_SIZE);
     FR_TRY(fr_wal_reader_open(engine->dir, &options, &reader));
     while ((st = fr_wal_reader_next(reader, &batch, &first, &lsn)) == FR_OK) {
+        FR_TRY(check_goes_on(engine, first, *last_seq, lsn));
         FR_TRY(fr_engine_replay_batch(memtable, batch, first, last_seq));
         done += batch.size;
         if (done < told + PROGRESS_BYTES) continue;
@@ -571,6 +587,7 @@ static struct fr_engine *engine_new(struct fr_env *env, const struct fr_engine_o
     engine->account = fr_account_open();
     engine->spin_us_max = fr_thread_cpu_count() > 1 ? SPIN_US_MAX : 0;
     engine->writers_end = &engine->writers_first;
+    fr_mutex_init(&engine->removal_mu, FR_RANK_LSM_REMOVAL);
     fr_mutex_init(&engine->manifest_mu, FR_RANK_LSM_MANIFEST);
     fr_mutex_init(&engine->mu, FR_RANK_LSM_ENGINE);
     fr_cond_init(&engine->work);
@@ -606,6 +623,7 @@ static void engine_free(struct fr_engine *engine)
     fr_cond_deinit(&engine->progress);
     fr_mutex_deinit(&engine->mu);
     fr_mutex_deinit(&engine->manifest_mu);
+    fr_mutex_deinit(&engine->removal_mu);
     fr_events_close(engine->events);
     if (engine->latencies != NULL) fr_mutex_deinit(&engine->latency_mu);
     fr_free(engine->latencies);

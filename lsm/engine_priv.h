@@ -135,6 +135,7 @@ struct fr_engine {
     uint64_t spin_us_max;          /* shorter waits are spun; 0: there is one processor only */
 
     /* Held while the manifest is written, which is I/O: the one lock that may be. */
+    struct fr_mutex removal_mu;  /* rank FR_RANK_LSM_REMOVAL */
     struct fr_mutex manifest_mu; /* rank FR_RANK_LSM_MANIFEST */
 
     /* Guarded by manifest_mu. */

@@ -38,22 +38,23 @@ static void draw_vector(struct garden *garden, float *x)
         x[i] = (float)(cluster * 7 % (i + 5)) + 2 * (float)fr_rng_double(&garden->rng);
 }
 
-static struct garden garden_of(size_t capacity, const struct fr_tree_options *options)
+/* In place: the tree keeps the address of the space. */
+static void garden_init(struct garden *garden, size_t capacity,
+        const struct fr_tree_options *options)
 {
-    struct garden garden = {.capacity = capacity};
     float sample[100][DIM];
 
-    fr_rng_init(&garden.rng, capacity);
+    *garden = (struct garden){.capacity = capacity};
+    fr_rng_init(&garden->rng, capacity);
     for (size_t i = 0; i < 100; i++)
-        draw_vector(&garden, sample[i]);
-    must(fr_space_init(&garden.space, FR_METRIC_L2, DIM, 1));
-    must(fr_space_calibrate(&garden.space, &sample[0][0], 100));
-    must(fr_tree_new(&garden.space, options, &garden.tree));
-    garden.slots = fr_alloc(capacity * sizeof(fr_slot));
-    garden.vectors = fr_alloc(capacity * DIM * sizeof(float));
+        draw_vector(garden, sample[i]);
+    must(fr_space_init(&garden->space, FR_METRIC_L2, DIM, 1));
+    must(fr_space_calibrate(&garden->space, &sample[0][0], 100));
+    must(fr_tree_new(&garden->space, options, &garden->tree));
+    garden->slots = fr_alloc(capacity * sizeof(fr_slot));
+    garden->vectors = fr_alloc_zeroed(capacity, DIM * sizeof(float));
     for (size_t i = 0; i < capacity; i++)
-        garden.slots[i] = FR_SLOT_NONE;
-    return garden;
+        garden->slots[i] = FR_SLOT_NONE;
 }
 
 static void garden_deinit(struct garden *garden)
@@ -169,8 +170,9 @@ static double recall(struct garden *garden)
 
 Test(tree, an_empty_one_finds_nothing)
 {
-    struct garden garden = garden_of(1, NULL);
+    struct garden garden;
 
+    garden_init(&garden, 1, NULL);
     check_all_found(&garden);
     maintain(&garden);
     garden_deinit(&garden);
@@ -178,8 +180,9 @@ Test(tree, an_empty_one_finds_nothing)
 
 Test(tree, one_and_two_vectors_are_found)
 {
-    struct garden garden = garden_of(2, NULL);
+    struct garden garden;
 
+    garden_init(&garden, 2, NULL);
     for (size_t id = 0; id < 2; id++) {
         draw_vector(&garden, garden.vectors + id * DIM);
         garden_put(&garden, id);
@@ -195,8 +198,9 @@ Test(tree, one_and_two_vectors_are_found)
 
 Test(tree, grows_tiers_and_finds_all_at_each_size)
 {
-    struct garden garden = garden_of(5000, &small);
+    struct garden garden;
 
+    garden_init(&garden, 5000, &small);
     for (size_t id = 0; id < garden.capacity; id++) {
         draw_vector(&garden, garden.vectors + id * DIM);
         garden_put(&garden, id);
@@ -212,8 +216,9 @@ Test(tree, grows_tiers_and_finds_all_at_each_size)
 
 Test(tree, updates_and_removals_leave_no_trace)
 {
-    struct garden garden = garden_of(1500, &small);
+    struct garden garden;
 
+    garden_init(&garden, 1500, &small);
     for (int step = 0; step < 8000; step++) {
         size_t id = fr_rng_below(&garden.rng, garden.capacity);
 
@@ -236,8 +241,9 @@ Test(tree, updates_and_removals_leave_no_trace)
 
 Test(tree, removing_all_and_filling_again_works)
 {
-    struct garden garden = garden_of(2000, &small);
+    struct garden garden;
 
+    garden_init(&garden, 2000, &small);
     for (int round = 0; round < 2; round++) {
         for (size_t id = 0; id < garden.capacity; id++) {
             draw_vector(&garden, garden.vectors + id * DIM);
@@ -259,8 +265,9 @@ Test(tree, removing_all_and_filling_again_works)
 /* A posting that cannot be split is left, and looked at again only when it has doubled. */
 Test(tree, a_thousand_of_the_same_vector_neither_loop_nor_vanish)
 {
-    struct garden garden = garden_of(1000, &small);
+    struct garden garden;
 
+    garden_init(&garden, 1000, &small);
     for (size_t id = 0; id < garden.capacity; id++) {
         for (size_t i = 0; i < DIM; i++)
             garden.vectors[id * DIM + i] = 5;
@@ -280,8 +287,9 @@ Test(tree, a_thousand_of_the_same_vector_neither_loop_nor_vanish)
 
 Test(tree, data_that_comes_cluster_by_cluster_is_found_as_well)
 {
-    struct garden garden = garden_of(3000, &small);
+    struct garden garden;
 
+    garden_init(&garden, 3000, &small);
     for (size_t id = 0; id < garden.capacity; id++) {
         size_t cluster = id / 300;
 
@@ -299,9 +307,10 @@ Test(tree, data_that_comes_cluster_by_cluster_is_found_as_well)
 
 Test(tree, refreshing_keeps_all_and_comes_to_rest)
 {
-    struct garden garden = garden_of(2500, &small);
+    struct garden garden;
     uint64_t moved = 0;
 
+    garden_init(&garden, 2500, &small);
     for (size_t id = 0; id < garden.capacity; id++) {
         draw_vector(&garden, garden.vectors + id * DIM);
         garden_put(&garden, id);
@@ -324,8 +333,9 @@ Test(tree, the_same_history_builds_the_same_tree)
     struct fr_tree_stats stats[2];
 
     for (int i = 0; i < 2; i++) {
-        struct garden garden = garden_of(3000, &small);
+        struct garden garden;
 
+        garden_init(&garden, 3000, &small);
         for (size_t id = 0; id < garden.capacity; id++) {
             draw_vector(&garden, garden.vectors + id * DIM);
             garden_put(&garden, id);
@@ -374,10 +384,11 @@ static void search_on(void *arg)
 
 Test(tree, searches_beside_a_writer_miss_nothing_and_see_nothing_twice)
 {
-    struct garden garden = garden_of(2000, &small);
+    struct garden garden;
     struct fr_thread threads[2];
     size_t left;
 
+    garden_init(&garden, 2000, &small);
     for (size_t id = 0; id < STEADY; id++) {
         draw_vector(&garden, garden.vectors + id * DIM);
         garden_put(&garden, id);
@@ -406,9 +417,10 @@ Test(tree, searches_beside_a_writer_miss_nothing_and_see_nothing_twice)
 /* Whatever allocation fails, what was answered stays true and the next try goes on. */
 Test(tree, failing_allocations_lose_nothing)
 {
-    struct garden garden = garden_of(1500, &small);
+    struct garden garden;
     size_t left;
 
+    garden_init(&garden, 1500, &small);
     for (size_t id = 0; id < garden.capacity; id++) {
         draw_vector(&garden, garden.vectors + id * DIM);
         fr_alloc_fail_at(1 + fr_rng_below(&garden.rng, 6), false);
