@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/mutex.h"
 #include "base/slice.h"
 #include "base/status.h"
 #include "freshet/event.h"
@@ -83,6 +84,34 @@ fr_status fr_engine_close(struct fr_engine *engine);
 /* Apply a batch's bytes (lsm/batch.h). */
 FR_NODISCARD fr_status fr_engine_write(struct fr_engine *engine, fr_slice batch, uint32_t count,
         enum fr_durability durability);
+
+/*
+ * The same in two steps, for those who must know the order of their writes: what lines up first is
+ * first in the log, so if one survives a crash, all that lined up before it do. Whoever has lined
+ * up commits, and soon: those behind wait for him. The batch's bytes stay as they are until then.
+ */
+struct fr_writer {
+    fr_slice batch;
+    uint32_t count;
+    enum fr_durability durability;
+
+    /* The engine's. */
+    fr_status status;
+    struct fr_error error; /* of status */
+    bool seal;             /* no batch: the active memtable is to be sealed, or turn to be run */
+    fr_status (*turn)(void *ctx);
+    void *turn_ctx;
+    bool done;
+    bool waiting; /* on cond */
+    struct fr_cond cond;
+    struct fr_writer *next;
+};
+
+/* The caller sets the first three; the batch has an operation at least. A failure: not in line. */
+FR_NODISCARD fr_status fr_engine_line_up(struct fr_engine *engine, struct fr_writer *writer);
+
+/* As fr_engine_write() then answers. */
+FR_NODISCARD fr_status fr_engine_commit(struct fr_engine *engine, struct fr_writer *writer);
 
 /* Make durable all that was written before. */
 FR_NODISCARD fr_status fr_engine_sync(struct fr_engine *engine);

@@ -57,22 +57,6 @@ struct fr_view_stripe {
 
 #define FR_VIEW_STRIPES 16
 
-/* A write that waits its turn, on its thread's stack. */
-struct fr_writer {
-    fr_slice batch;
-    uint32_t count;
-    enum fr_durability durability;
-    fr_status status;
-    struct fr_error error; /* of status */
-    bool seal;             /* no batch: the active memtable is to be sealed, or turn to be run */
-    fr_status (*turn)(void *ctx);
-    void *turn_ctx;
-    bool done;
-    bool waiting; /* on cond */
-    struct fr_cond cond;
-    struct fr_writer *next;
-};
-
 /* A snapshot, as often as it was taken. */
 struct fr_snapshot_entry {
     fr_seq seq;

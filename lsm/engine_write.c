@@ -187,8 +187,8 @@ static void commit_group(struct fr_engine *engine, struct fr_writer *last, size_
 }
 
 /* Take the group off the line, wake its members and the next leader. */
-static void finish_group_locked(struct fr_engine *engine, struct fr_writer *me,
-        struct fr_writer *last) FR_REQUIRES(engine->mu)
+static void finish_group_locked(struct fr_engine *engine, struct fr_writer *last)
+        FR_REQUIRES(engine->mu)
 {
     struct fr_writer *w = engine->writers_first, *after = last->next;
 
@@ -198,16 +198,15 @@ static void finish_group_locked(struct fr_engine *engine, struct fr_writer *me,
         struct fr_writer *next = w->next;
         if (w->status == FR_OK) engine->stats.batch_bytes += w->batch.size;
         w->done = true;
-        if (w != me) fr_cond_signal(&w->cond);
+        if (w->waiting) fr_cond_signal(&w->cond);
         w = next;
     }
     if (after != NULL && after->waiting) fr_cond_signal(&after->cond);
 }
 
-/* Until this writer is done, or is the first in line. */
+/* Until this writer, who is neither, is done or the first in line. */
 static void wait_turn_locked(struct fr_engine *engine, struct fr_writer *me) FR_REQUIRES(engine->mu)
 {
-    if (engine->writers_first == me) return;
     fr_cond_init(&me->cond);
     me->waiting = true;
     while (!me->done && engine->writers_first != me)
@@ -225,46 +224,74 @@ static fr_status take_turn_locked(struct fr_engine *engine, struct fr_writer *me
     return st;
 }
 
-/* Line up, and do what is to be done when it is this writer's turn. */
-static fr_status wait_and_write(struct fr_engine *engine, struct fr_writer *me)
+static fr_status line_up_locked(struct fr_engine *engine, struct fr_writer *me)
+        FR_REQUIRES(engine->mu)
 {
-    size_t bytes, operations;
-
-    fr_mutex_lock(&engine->mu);
     fr_status st = fr_engine_check_writable_locked(engine);
-    if (st < 0) {
-        fr_mutex_unlock(&engine->mu);
-        return st;
-    }
+
+    if (st < 0) return st;
     *engine->writers_end = me;
     engine->writers_end = &me->next;
-    bool waited = engine->writers_first != me;
-    wait_turn_locked(engine, me);
+    return FR_OK;
+}
+
+/* Do what is to be done when it is this writer's turn, if nobody took it along. */
+static void commit_locked(struct fr_engine *engine, struct fr_writer *me) FR_REQUIRES(engine->mu)
+{
+    bool waited = !me->done && engine->writers_first != me;
+    size_t bytes, operations;
+
+    if (waited) wait_turn_locked(engine, me);
     if (!me->done && me->seal) {
-        st = fr_engine_make_room_locked(engine);
+        fr_status st = fr_engine_make_room_locked(engine);
         if (st == FR_OK) st = take_turn_locked(engine, me);
         set_status(me, st);
-        finish_group_locked(engine, me, me);
+        finish_group_locked(engine, me);
     } else if (!me->done) {
         struct fr_writer *last = gather_locked(engine, &bytes, &operations);
         fr_engine_pace_locked(engine, bytes);
         fr_mutex_unlock(&engine->mu);
         commit_group(engine, last, bytes, operations);
         fr_mutex_lock(&engine->mu);
-        finish_group_locked(engine, me, last);
+        finish_group_locked(engine, last);
     }
-    fr_mutex_unlock(&engine->mu);
     if (waited) fr_cond_deinit(&me->cond);
+}
+
+static fr_status answer(const struct fr_writer *me)
+{
     return me->status < 0 ? fr_error_restore(&me->error) : FR_OK;
+}
+
+fr_status fr_engine_line_up(struct fr_engine *engine, struct fr_writer *writer)
+{
+    fr_mutex_lock(&engine->mu);
+    fr_status st = line_up_locked(engine, writer);
+    fr_mutex_unlock(&engine->mu);
+    return st;
+}
+
+fr_status fr_engine_commit(struct fr_engine *engine, struct fr_writer *writer)
+{
+    fr_charge before = fr_engine_work_for(engine, FR_MEMORY_MEMTABLES);
+
+    fr_mutex_lock(&engine->mu);
+    commit_locked(engine, writer);
+    fr_mutex_unlock(&engine->mu);
+    fr_engine_work_done(before);
+    return answer(writer);
 }
 
 static fr_status run_writer(struct fr_engine *engine, struct fr_writer *me)
 {
     fr_charge before = fr_engine_work_for(engine, FR_MEMORY_MEMTABLES);
-    fr_status st = wait_and_write(engine, me);
 
+    fr_mutex_lock(&engine->mu);
+    fr_status st = line_up_locked(engine, me);
+    if (st == FR_OK) commit_locked(engine, me);
+    fr_mutex_unlock(&engine->mu);
     fr_engine_work_done(before);
-    return st;
+    return st < 0 ? st : answer(me);
 }
 
 static fr_status write_part(struct fr_engine *engine, struct fr_batch_reader *reader,

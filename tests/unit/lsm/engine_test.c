@@ -744,3 +744,59 @@ Test(TEST_SUITE, statistics_are_gathered_as_far_as_they_are_asked_for)
     cr_assert_eq(some.memory_total, 0);
     close_store(&t);
 }
+
+/* ---- Lining up ---- */
+
+#define LINE_WRITERS 4
+#define LINE_WRITES  300
+
+struct line {
+    struct fr_engine *engine;
+    struct fr_mutex mu;
+    uint32_t number; /* guarded by mu */
+};
+
+/* All put the same key; what each lines up with is the number of those before it. */
+static void line_write(void *arg)
+{
+    struct line *line = arg;
+
+    for (int i = 0; i < LINE_WRITES; i++) {
+        struct fr_writer writer = {
+                .count = 1, .durability = i % 7 == 0 ? FR_DURABLE_DEVICE : FR_DURABLE_OS};
+        struct fr_batch batch = FR_BATCH_EMPTY;
+
+        fr_mutex_lock(&line->mu);
+        line->number++;
+        FR_ASSERT(fr_batch_add_put(&batch, fr_slice_of("last", 4),
+                          fr_slice_of(&line->number, sizeof(line->number))) == FR_OK);
+        FR_ASSERT(fr_batch_finish(&batch, &writer.batch) == FR_OK);
+        FR_ASSERT(fr_engine_line_up(line->engine, &writer) == FR_OK);
+        fr_mutex_unlock(&line->mu);
+        FR_ASSERT(fr_engine_commit(line->engine, &writer) == FR_OK);
+        fr_batch_deinit(&batch);
+    }
+}
+
+Test(TEST_SUITE, who_lines_up_last_has_written_last)
+{
+    struct fr_thread threads[LINE_WRITERS];
+    static struct test_store t;
+    struct fr_engine_value value;
+    uint32_t last;
+
+    open_store(&t, 9);
+    struct line line = {.engine = t.engine};
+    fr_mutex_init(&line.mu, FR_RANK_SPFRESH_TREE);
+    for (int i = 0; i < LINE_WRITERS; i++)
+        must(fr_thread_start(&threads[i], "line", line_write, &line));
+    for (int i = 0; i < LINE_WRITERS; i++)
+        fr_thread_join(&threads[i]);
+    must(fr_engine_get(t.engine, fr_slice_of("last", 4), FR_SEQ_MAX, &value));
+    cr_assert_eq(value.bytes.size, sizeof(last));
+    memcpy(&last, value.bytes.data, sizeof(last));
+    cr_assert_eq(last, LINE_WRITERS * LINE_WRITES);
+    fr_engine_value_release(&value);
+    fr_mutex_deinit(&line.mu);
+    close_store(&t);
+}
