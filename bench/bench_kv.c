@@ -3,13 +3,23 @@
  * bench_kv.c - Freshet beside RocksDB, LevelDB, LMDB and WiredTiger: the same work, in turns.
  *
  *   bench_kv DIR                                      1 M keys of 512 B, cache of 256 MiB, 3
- * repeats bench_kv --engines rocksdb,lmdb --workloads readrandom DIR bench_kv --quick DIR seconds;
- * says that it works, not how fast
+ *                                                     repeats
+ *   bench_kv --engines rocksdb,lmdb --workloads readrandom DIR
+ *   bench_kv --zstd -e freshet,freshet+nodict,rocksdb DIR
+ *   bench_kv --quick DIR                              seconds; says that it works, not how fast
  *
  * Keys have 16 bytes and are ordered as their ids, 0 to N-1; values are slices of random floats
  * (kv_data.h). "Random order" is a permutation: every id once. "Random keys" are drawn evenly.
  * Writes are handed to the operating system before the call returns; in sync1 and sync8 they are on
- * the device. Compression is off, unless --compression zstd: then only engines that have it run.
+ * the device.
+ *
+ * Compression is off, unless --zstd: then only engines that have zstd run, all at the same level,
+ * and values are JSON, unless --values says otherwise.
+ *
+ * Variants of an engine take part where --engines names them, each beside the others: freshet+dict
+ * and freshet+nodict (zstd's dictionaries; the library's default is to have them), freshet+direct
+ * (reads past the page cache), freshet+block_size=16KiB (any option of the store), rocksdb+dict.
+ * --dictionary and --direct say it for all that do not say it by a word of their name.
  *
  *   fillseq           every key in order, one put each, into a new store
  *   batch100          every key in random order, 100 to an atomic batch, into a new store
@@ -74,23 +84,26 @@
 #include "tools/args.h"
 #include "tools/disk_probe.h"
 
-#define PATH_ROOM     4096
-#define KEYS_MIN      1000
-#define STORE_KINDS   3
-#define DISK_FILE     ((uint64_t)1 << 30)
-#define DISK_TIME_US  2000000
-#define EXIT_FAILED   1
-#define EXIT_SKIPPED  77
-#define COLD_SHARE    100
-#define COLD_READ_MIN 200
+#define PATH_ROOM      4096
+#define LIST_ROOM      1024
+#define KEYS_MIN       1000
+#define STORE_KINDS    3
+#define DISK_FILE      ((uint64_t)1 << 30)
+#define DISK_TIME_US   2000000
+#define EXIT_FAILED    1
+#define EXIT_SKIPPED   77
+#define DICTIONARY_MIN 1024
+#define DICTIONARY_MAX 65536
+#define COLD_SHARE     100
+#define COLD_READ_MIN  200
 
 struct bench {
     struct kv_settings settings;
     struct kv_report report;
     struct kv_state states[KV_ENGINES_MAX][STORE_KINDS];
-    const char *engines, *workloads, *compression, *json;
+    const char *engines, *workloads, *compression, *values, *json;
     uint64_t repeats;
-    bool quick, keep;
+    bool quick, keep, zstd;
 };
 
 /* Set by a signal: no more runs are begun, and what there is gets told. */
@@ -327,7 +340,7 @@ static void measure_disk(struct bench *b)
 
 static bool is_all_known(const char *list, const char *what, bool (*is_known)(const char *))
 {
-    char copy[1024];
+    char copy[LIST_ROOM];
     char *rest = copy;
 
     snprintf(copy, sizeof(copy), "%s", list);
@@ -348,9 +361,29 @@ static bool is_workload(const char *name)
 
 static bool is_engine(const char *name)
 {
-    for (size_t i = 0; kv_engines[i] != NULL; i++)
-        if (strcmp(kv_engines[i]->name, name) == 0) return true;
-    return false;
+    return kv_engine_find(name) != NULL;
+}
+
+/* --zstd is the compression, and values that it can do something about. */
+static bool choose_values(struct bench *b)
+{
+    struct kv_settings *s = &b->settings;
+
+    if (b->zstd) b->compression = "zstd";
+    if (b->values == NULL) b->values = b->zstd ? "json" : "floats";
+    if (strcmp(b->compression, "zstd") == 0) {
+        s->compression = KV_COMPRESSION_ZSTD;
+    } else if (strcmp(b->compression, "none") != 0) {
+        fprintf(stderr, "bench_kv: compression is none or zstd\n");
+        return false;
+    }
+    if (strcmp(b->values, "json") == 0) {
+        s->values = KV_VALUES_JSON;
+    } else if (strcmp(b->values, "floats") != 0) {
+        fprintf(stderr, "bench_kv: values are floats or json\n");
+        return false;
+    }
+    return true;
 }
 
 /* Say what was asked for and cannot be. */
@@ -360,10 +393,10 @@ static bool is_sane(struct bench *b)
 
     if (b->engines != NULL && !is_all_known(b->engines, "engine", is_engine)) return false;
     if (b->workloads != NULL && !is_all_known(b->workloads, "workload", is_workload)) return false;
-    if (strcmp(b->compression, "zstd") == 0) {
-        s->compression = KV_COMPRESSION_ZSTD;
-    } else if (strcmp(b->compression, "none") != 0) {
-        fprintf(stderr, "bench_kv: compression is none or zstd\n");
+    if (!choose_values(b)) return false;
+    if (s->dictionary_bytes != UINT64_MAX && s->dictionary_bytes != 0 &&
+            (s->dictionary_bytes < DICTIONARY_MIN || s->dictionary_bytes > DICTIONARY_MAX)) {
+        fprintf(stderr, "bench_kv: a dictionary has 1 KiB to 64 KiB, or 0 for none\n");
         return false;
     }
     if (s->keys >= KEYS_MIN && s->value_size >= KV_VALUE_MIN && s->value_size <= KV_VALUE_MAX &&
@@ -374,17 +407,36 @@ static bool is_sane(struct bench *b)
     return false;
 }
 
+static void choose_engine(struct bench *b, const struct kv_engine *engine)
+{
+    struct kv_report *report = &b->report;
+
+    if (b->settings.compression == KV_COMPRESSION_ZSTD && (engine->caps & KV_CAP_ZSTD) == 0) {
+        printf("left out         : %s: no zstd\n", engine->name);
+        return;
+    }
+    for (size_t e = 0; e < report->engine_count; e++)
+        if (report->engines[e] == engine) return;
+    if (report->engine_count == KV_ENGINES_MAX)
+        printf("left out         : %s: too many engines\n", engine->name);
+    else
+        report->engines[report->engine_count++] = engine;
+}
+
+/* All that are built in, or those that are named, variants among them. */
 static void choose_engines(struct bench *b)
 {
-    for (size_t i = 0; kv_engines[i] != NULL; i++) {
-        if (!is_listed(b->engines, kv_engines[i]->name)) continue;
-        if (b->settings.compression == KV_COMPRESSION_ZSTD &&
-                (kv_engines[i]->caps & KV_CAP_ZSTD) == 0) {
-            printf("left out         : %s has no zstd\n", kv_engines[i]->name);
-            continue;
-        }
-        b->report.engines[b->report.engine_count++] = kv_engines[i];
+    char copy[LIST_ROOM];
+    char *rest = copy;
+
+    if (b->engines == NULL) {
+        for (size_t i = 0; kv_engines[i] != NULL; i++)
+            choose_engine(b, kv_engines[i]);
+        return;
     }
+    snprintf(copy, sizeof(copy), "%s", b->engines);
+    for (char *name = strsep(&rest, ","); name != NULL; name = strsep(&rest, ","))
+        choose_engine(b, kv_engine_find(name));
 }
 
 static void make_quick(struct bench *b)
@@ -398,19 +450,40 @@ static void make_quick(struct bench *b)
     b->repeats = 1;
 }
 
+static void print_freshets_options(const struct kv_settings *s)
+{
+    if (s->dictionary_bytes != UINT64_MAX)
+        printf("dictionary       : %s, where no word of an engine's name says otherwise\n",
+                fr_human_size(s->dictionary_bytes).text);
+    if (s->direct) printf("direct           : Freshet reads past the page cache\n");
+}
+
+static void print_versions(const struct bench *b)
+{
+    printf("versions         :");
+    for (size_t e = 0; e < b->report.engine_count; e++)
+        if (b->report.engines[e]->variant == NULL)
+            printf(" %s %s", b->report.engines[e]->name, b->report.engines[e]->version());
+    printf("\n");
+}
+
 static void print_preamble(const struct bench *b)
 {
     const struct kv_settings *s = &b->settings;
 
-    printf("keys             : %s of 16 B, values of %s\n", fr_human_count(s->keys).text,
-            fr_human_size(s->value_size).text);
-    printf("cache            : %s, write buffer %s, compression %s\n",
+    printf("keys             : %s of 16 B, values of %s, %s\n", fr_human_count(s->keys).text,
+            fr_human_size(s->value_size).text, b->values);
+    printf("cache            : %s, write buffer %s, compression %s",
             fr_human_size(s->cache_bytes).text, fr_human_size(s->write_buffer_bytes).text,
             b->compression);
+    if (s->compression == KV_COMPRESSION_ZSTD) printf(", level %d", KV_ZSTD_LEVEL);
+    printf("\n");
+    print_freshets_options(s);
     printf("cold             : %s\n",
             s->drop_machine ? "the machine's page cache is dropped"
                             : "the files' pages are dropped (fsync, POSIX_FADV_DONTNEED)");
     printf("repeats          : %" PRIu64 ", engines in turn\n", b->repeats);
+    print_versions(b);
     for (size_t e = 0; e < b->report.engine_count; e++)
         if ((b->report.engines[e]->caps & KV_CAP_APPEND) == 0)
             printf("append           : %s reads, joins and writes\n", b->report.engines[e]->name);
@@ -446,6 +519,7 @@ static int run(struct bench *b)
         return FR_EXIT_IO;
     }
     b->report.settings = &b->settings;
+    b->report.repeats = b->repeats;
     choose_engines(b);
     print_preamble(b);
     if (b->report.engine_count == 0) {
@@ -471,7 +545,8 @@ int main(int argc, char **argv)
                     .threads = 2,
                     .limit_ns = 60000000000,
                     .timed_ns = 5000000000,
-                    .overload_ns = 30000000000},
+                    .overload_ns = 30000000000,
+                    .dictionary_bytes = UINT64_MAX},
             .compression = "none",
             .repeats = 3,
     };
@@ -486,6 +561,14 @@ int main(int argc, char **argv)
             {"write-buffer", 0, FR_OPTION_SIZE, "SIZE", "one memtable of a peer (64 MiB)",
                     &s->write_buffer_bytes},
             {"compression", 0, FR_OPTION_TEXT, "KIND", "none or zstd (none)", &b.compression},
+            {"zstd", 0, FR_OPTION_FLAG, NULL, "the same as --compression zstd --values json",
+                    &b.zstd},
+            {"values", 0, FR_OPTION_TEXT, "KIND", "floats or json (floats; with --zstd json)",
+                    &b.values},
+            {"dictionary", 0, FR_OPTION_SIZE, "SIZE",
+                    "of zstd's, for Freshet and rocksdb+dict; 0: none (16 KiB)",
+                    &s->dictionary_bytes},
+            {"direct", 0, FR_OPTION_FLAG, NULL, "Freshet reads past the page cache", &s->direct},
             {"repeats", 'r', FR_OPTION_COUNT, "N", "medians are over so many (3)", &b.repeats},
             {"threads", 't', FR_OPTION_COUNT, "N", "readers of readwhilewriting (2)", &s->threads},
             {"limit", 0, FR_OPTION_DURATION, "TIME", "after which a run by count is cut (60 s)",

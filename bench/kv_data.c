@@ -5,24 +5,110 @@
 #include "bench/kv_data.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/rng.h"
 
 #define POOL_SIZE    ((size_t)4 << 20)
+#define POOL_ROOM    (POOL_SIZE + KV_VALUE_MAX) /* the last slice ends in it */
+#define POOL_SEED    20141
 #define ID_BITS      56
 #define ROUNDS       4
-#define FLOATS_COUNT ((POOL_SIZE + KV_VALUE_MAX) / sizeof(float))
+#define WORDS_COUNT  1000
+#define WORD_ROOM    16
+#define OBJECT_ROOM  1024
+#define OBJECT_WORDS 24
 
-void kv_data_init(struct kv_data *data, uint64_t keys, size_t value_size)
+/* --- The pool ----------------------------------------------------------------------------------
+ */
+
+static void fill_with_floats(char *pool, struct fr_rng *rng)
+{
+    for (size_t at = 0; at < POOL_ROOM; at += sizeof(float)) {
+        float x = (float)(fr_rng_double(rng) + fr_rng_double(rng) - 1.0) * 0.1f;
+        memcpy(pool + at, &x, sizeof(x));
+    }
+}
+
+struct vocabulary {
+    char words[WORDS_COUNT][WORD_ROOM];
+};
+
+/* Words of one to four syllables. */
+static void make_words(struct vocabulary *v, struct fr_rng *rng)
+{
+    static const char heads[] = "bdfghklmnprstvwz", vowels[] = "aeiou";
+
+    for (size_t i = 0; i < WORDS_COUNT; i++) {
+        char *at = v->words[i];
+        for (uint64_t left = 1 + fr_rng_below(rng, 4); left > 0; left--) {
+            *at++ = heads[fr_rng_below(rng, sizeof(heads) - 1)];
+            *at++ = vowels[fr_rng_below(rng, sizeof(vowels) - 1)];
+            if (fr_rng_below(rng, 3) == 0) *at++ = heads[fr_rng_below(rng, sizeof(heads) - 1)];
+        }
+        *at = '\0';
+    }
+}
+
+/* Of two draws the lower one: some words are more frequent than others, as in any text. */
+static const char *draw_word(const struct vocabulary *v, struct fr_rng *rng)
+{
+    uint64_t a = fr_rng_below(rng, WORDS_COUNT), b = fr_rng_below(rng, WORDS_COUNT);
+
+    return v->words[FR_MIN(a, b)];
+}
+
+/* One draw to a statement, or the order would be the compiler's. */
+static size_t make_object(const struct vocabulary *v, struct fr_rng *rng, char to[OBJECT_ROOM])
+{
+    const char *words[4];
+    size_t size;
+
+    for (int i = 0; i < 4; i++)
+        words[i] = draw_word(v, rng);
+    uint64_t session = fr_rng_below(rng, (uint64_t)1 << 32), count = fr_rng_below(rng, 1000);
+    double score = fr_rng_double(rng);
+    size = (size_t)snprintf(to, OBJECT_ROOM,
+            "{\"user\":\"%s.%s\",\"session\":\"%08" PRIx64 "\",\"score\":%.4f,\"count\":%" PRIu64
+            ",\"tags\":[\"%s\",\"%s\"],\"active\":%s,\"text\":\"",
+            words[0], words[1], session, score, count, words[2], words[3],
+            session % 2 == 0 ? "true" : "false");
+    for (uint64_t left = OBJECT_WORDS / 2 + fr_rng_below(rng, OBJECT_WORDS); left > 0; left--)
+        size += (size_t)snprintf(to + size, OBJECT_ROOM - size, "%s%s", draw_word(v, rng),
+                left > 1 ? " " : "\"}\n");
+    return size;
+}
+
+/* Every slice of so many bytes begins with an object. */
+static void fill_with_json(char *pool, size_t stride, struct fr_rng *rng)
+{
+    static struct vocabulary vocabulary;
+    char object[OBJECT_ROOM];
+
+    make_words(&vocabulary, rng);
+    for (size_t slice = 0; slice + stride <= POOL_ROOM; slice += stride) {
+        for (size_t at = 0; at < stride;) {
+            size_t size = FR_MIN(make_object(&vocabulary, rng, object), stride - at);
+            memcpy(pool + slice + at, object, size);
+            at += size;
+        }
+    }
+}
+
+void kv_data_init(struct kv_data *data, uint64_t keys, size_t value_size, enum kv_values values)
 {
     struct fr_rng rng;
-    float *floats = kv_alloc(FLOATS_COUNT * sizeof(float));
 
-    fr_rng_init(&rng, 20141);
-    for (size_t i = 0; i < FLOATS_COUNT; i++)
-        floats[i] = (float)(fr_rng_double(&rng) + fr_rng_double(&rng) - 1.0) * 0.1f;
-    *data = (struct kv_data){.keys = keys, .value_size = value_size, .pool = (char *)floats};
+    fr_rng_init(&rng, POOL_SEED);
+    *data = (struct kv_data){.keys = keys,
+            .value_size = value_size,
+            .pool = kv_alloc(POOL_ROOM),
+            .stride = values == KV_VALUES_JSON ? value_size : sizeof(float)};
+    if (values == KV_VALUES_JSON)
+        fill_with_json(data->pool, data->stride, &rng);
+    else
+        fill_with_floats(data->pool, &rng);
     while (((uint64_t)1 << (2 * data->half_bits)) < keys)
         data->half_bits++;
 }
@@ -64,9 +150,12 @@ uint64_t kv_data_permute(const struct kv_data *data, uint64_t index, uint64_t se
     return at;
 }
 
+/* --- Keys and values ---------------------------------------------------------------------------
+ */
+
 static const char *slice_of(const struct kv_data *data, uint64_t id, unsigned version)
 {
-    return data->pool + fr_mix64(id * 256 + version) % (POOL_SIZE / sizeof(float)) * sizeof(float);
+    return data->pool + fr_mix64(id * 256 + version) % (POOL_SIZE / data->stride) * data->stride;
 }
 
 struct kv_bytes kv_data_value(const struct kv_data *data, uint64_t id, unsigned version,

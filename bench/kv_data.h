@@ -3,9 +3,13 @@
  * kv_data.h - the keys and values of bench_kv, made cheaply and recognised when they come back.
  *
  * A key is the id in 16 decimal digits, so that keys are ordered as their ids are. A value is a
- * slice of a pool of 4 MiB of random floats, the first 8 bytes replaced by the id and, in the top
- * byte, the version: that costs a copy, so that making values is not what gets measured. Which
- * slice depends on id and version, and the check compares its last bytes too.
+ * slice of a pool of 4 MiB, the first 8 bytes replaced by the id and, in the top byte, the version:
+ * that costs a copy, so that making values is not what gets measured. Which slice depends on id and
+ * version, and the check compares its last bytes too.
+ *
+ *   floats   random ones, as embeddings have them, which hardly compress; slices begin anywhere
+ *   json     objects, one after the other, of made-up words out of a vocabulary and of numbers,
+ *            cut where the value ends; slices begin with an object. zstd makes 0.3 to 0.5 of them
  *
  * A random order is a permutation: every id comes up once, so that counts can be told in advance.
  */
@@ -21,14 +25,17 @@
 #define KV_VALUE_MAX  ((size_t)1 << 20)
 #define KV_PIECE_SIZE 40 /* of a posting */
 
+enum kv_values { KV_VALUES_FLOATS, KV_VALUES_JSON };
+
 struct kv_data {
     uint64_t keys;
     size_t value_size;
     char *pool;
+    size_t stride;      /* where slices may begin */
     unsigned half_bits; /* of the permutation's domain */
 };
 
-void kv_data_init(struct kv_data *data, uint64_t keys, size_t value_size);
+void kv_data_init(struct kv_data *data, uint64_t keys, size_t value_size, enum kv_values values);
 
 struct kv_bytes kv_data_key(char to[KV_KEY_SIZE], uint64_t id);
 

@@ -33,8 +33,17 @@ struct kv_options {
     uint64_t map_bytes;          /* address space for engines that map their file */
     uint64_t value_bytes;        /* what most values will be, for page sizes */
     enum kv_sync sync;
-    enum kv_compression compression;
+    enum kv_compression compression; /* at KV_ZSTD_LEVEL */
+    uint64_t dictionary_bytes;       /* of zstd's, UINT64_MAX: what the engine does by itself */
+    bool direct;                     /* read past the page cache, if the engine is Freshet */
+    const char *variant;             /* the engine's; NULL: none */
 };
+
+/* Whose level can be chosen is asked for the level that the others have. It is zstd's default. */
+#define KV_ZSTD_LEVEL 3
+
+/* A dictionary where one is asked for without its size. */
+#define KV_DICTIONARY_BYTES ((uint64_t)16 << 10)
 
 struct kv_bytes {
     const void *data; /* NULL: not there */
@@ -59,6 +68,9 @@ enum kv_caps {
 struct kv_engine {
     const char *name;
     unsigned caps;
+    const char *variant; /* words with + between them, in name behind the first +; or NULL */
+    const char *(*version)(void);
+    bool (*takes)(const char *word); /* is it a word of a variant? NULL: it has none */
 
     void *(*open)(const char *dir, const struct kv_options *options);
     void (*close)(void *store);
@@ -103,6 +115,18 @@ void kv_wait_quiet(unsigned quiet_ms);
 
 /* What is compiled in, ending with NULL. */
 extern const struct kv_engine *const kv_engines[];
+
+/*
+ * An engine by its name, or a variant of one: "freshet+direct". NULL: there is none. What is
+ * yielded for the same name is the same object, and lives as long as the process.
+ */
+const struct kv_engine *kv_engine_find(const char *name);
+
+/* Do two names belong to variants of one engine? */
+bool kv_engine_is(const struct kv_engine *engine, const char *name);
+
+/* Call with each word of a variant; stops where that answers false, and yields the answer. */
+bool kv_variant_walk(const char *variant, bool (*each)(const char *word, void *arg), void *arg);
 
 /* The names of what is not compiled in, separated by blanks; "" if all are. */
 extern const char kv_engines_absent[];

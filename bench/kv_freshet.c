@@ -7,13 +7,18 @@
  *   memory_budget   the cache budget: memtables and caches together live in it, while the others'
  *                   write buffers come on top of theirs
  *   sync            FR_SYNC_OS or FR_SYNC_DEVICE
- *   compression     as asked for; the library's default is zstd
+ *   compression     as asked for; the library's default is zstd, at level 3
  *   the rest        the defaults, verification of new tables included
+ *
+ * Words of a variant: `dict`, `nodict` (a dictionary for zstd, or none), `direct` (direct reads),
+ * and any option of the store as `name=value`: freshet+direct+block_size=16KiB.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/kv_engine.h"
 #include "freshet/db.h"
+#include "freshet/version.h"
 
 struct session {
     struct fr_db *db;
@@ -27,6 +32,35 @@ static void check(const char *what, fr_status st)
     if (st < 0) kv_die("freshet: %s: %s: %s", what, fr_status_name(st), fr_last_error());
 }
 
+/* One word of a variant; only words that are known get to a store. */
+static bool set_word(const char *word, void *arg)
+{
+    struct fr_db_options *o = arg;
+    char name[64];
+    const char *value = strchr(word, '=');
+
+    if (strcmp(word, "dict") == 0) {
+        if (o->dictionary_size == 0) o->dictionary_size = (uint32_t)KV_DICTIONARY_BYTES;
+    } else if (strcmp(word, "nodict") == 0) {
+        o->dictionary_size = 0;
+    } else if (strcmp(word, "direct") == 0) {
+        o->direct_reads = true;
+    } else {
+        if (value == NULL || (size_t)(value - word) >= sizeof(name)) return false;
+        snprintf(name, sizeof(name), "%.*s", (int)(value - word), word);
+        return fr_db_options_set(o, name, value + 1) == FR_OK;
+    }
+    return true;
+}
+
+static bool takes(const char *word)
+{
+    struct fr_db_options o;
+
+    fr_db_options_init(&o);
+    return set_word(word, &o);
+}
+
 static void *open_store(const char *dir, const struct kv_options *options)
 {
     struct fr_db_options o;
@@ -34,9 +68,13 @@ static void *open_store(const char *dir, const struct kv_options *options)
 
     fr_db_options_init(&o);
     o.memory_budget = options->cache_bytes;
+    o.direct_reads = options->direct;
+    if (options->dictionary_bytes != UINT64_MAX)
+        o.dictionary_size = (uint32_t)options->dictionary_bytes;
     o.sync = options->sync == KV_SYNC_DEVICE ? FR_SYNC_DEVICE : FR_SYNC_OS;
     o.compression =
             options->compression == KV_COMPRESSION_ZSTD ? FR_COMPRESSION_ZSTD : FR_COMPRESSION_NONE;
+    if (!kv_variant_walk(options->variant, set_word, &o)) kv_die("freshet: %s", fr_last_error());
     check("open", fr_db_open(dir, &o, &db));
     return db;
 }
@@ -208,6 +246,8 @@ static uint64_t bytes_written(void *store)
 const struct kv_engine kv_freshet = {
         .name = "freshet",
         .caps = KV_CAP_LSM | KV_CAP_APPEND | KV_CAP_DELETE_RANGE | KV_CAP_ZSTD | KV_CAP_LOG,
+        .version = fr_version,
+        .takes = takes,
         .open = open_store,
         .close = close_store,
         .session_open = session_open,

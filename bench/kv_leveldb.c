@@ -23,6 +23,7 @@
  */
 #include <leveldb/c.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/kv_engine.h"
@@ -285,8 +286,17 @@ static void wait_idle(void *store, void *session)
     kv_wait_quiet(500);
 }
 
+static const char *version(void)
+{
+    static char text[32];
+
+    snprintf(text, sizeof(text), "%d.%d", leveldb_major_version(), leveldb_minor_version());
+    return text;
+}
+
 const struct kv_engine kv_leveldb = {
         .name = "leveldb",
+        .version = version,
         .caps = KV_CAP_LSM | KV_CAP_LOG | KV_CAP_MMAP,
         .open = open_store,
         .close = close_store,

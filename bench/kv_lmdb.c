@@ -20,6 +20,7 @@
  * by a cursor in one transaction. It has no log.
  */
 #include <lmdb.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/kv_engine.h"
@@ -277,8 +278,19 @@ static void wait_idle(void *store, void *session)
     end_reading(session);
 }
 
+static const char *version(void)
+{
+    static char text[32];
+    int major, minor, patch;
+
+    mdb_version(&major, &minor, &patch);
+    snprintf(text, sizeof(text), "%d.%d.%d", major, minor, patch);
+    return text;
+}
+
 const struct kv_engine kv_lmdb = {
         .name = "lmdb",
+        .version = version,
         .caps = KV_CAP_MMAP,
         .open = open_store,
         .close = close_store,

@@ -19,7 +19,7 @@ typedef double figure(const struct kv_result *result);
 
 enum peers { PEERS_LSM, PEERS_ALL, PEERS_ROCKSDB };
 
-/* What must hold. factor: Freshet's rate over the best peer's, at least. */
+/* What must hold without compression. factor: Freshet's rate over the best peer's, at least. */
 static const struct target {
     const char *workload;
     enum peers peers;
@@ -149,7 +149,7 @@ void kv_report_line(const char *workload, const struct kv_engine *engine,
 {
     double ops = ops_per_second(result);
 
-    printf("%-16s : %-12s %9.3f micros/op %9.0f ops/sec; %7.1f MB/s; p50 %.2f p99 %.2f p99.9 %.2f "
+    printf("%-16s : %-14s %9.3f micros/op %9.0f ops/sec; %7.1f MB/s; p50 %.2f p99 %.2f p99.9 %.2f "
            "max %.0f us",
             workload, engine->name, ops > 0 ? 1e6 / ops : 0, ops,
             result->elapsed_ns == 0 ? 0 : (double)result->bytes * 1e3 / (double)result->elapsed_ns,
@@ -260,7 +260,7 @@ static void print_figure(const struct kv_report *report, unsigned flag, const ch
 
 static bool is_ours(const struct kv_engine *engine)
 {
-    return strcmp(engine->name, "freshet") == 0;
+    return kv_engine_is(engine, "freshet");
 }
 
 static bool is_peer(const struct kv_engine *engine, enum peers peers)
@@ -285,6 +285,7 @@ static size_t best_peer(const struct kv_report *report, size_t work, enum peers 
     return best;
 }
 
+/* Of several variants the first that was named. */
 static const struct kv_cell *our_cell(const struct kv_report *report, size_t work)
 {
     for (size_t e = 0; e < report->engine_count; e++)
@@ -344,7 +345,7 @@ static void print_target(const struct kv_report *report, size_t work)
     const struct target *target = target_of(kv_workloads[work].name);
     char text[64];
 
-    if (target == NULL) return;
+    if (target == NULL || report->settings->compression != KV_COMPRESSION_NONE) return;
     snprintf(text, sizeof(text), "%.3g x %s", target->factor, names[target->peers]);
     size_t best = best_peer(report, work, target->peers);
     printf("   %-16s", text);
@@ -400,8 +401,9 @@ static void print_limits(const struct kv_report *report)
     size_t work = index_of("coldmulti64");
 
     printf("\nFixed limits\n");
-    print_limit(report, "fillrandom", "bytes stored per byte put (at most 2.2)", stored_per_byte,
-            2.2);
+    if (report->settings->compression == KV_COMPRESSION_NONE)
+        print_limit(report, "fillrandom", "bytes stored per byte put (at most 2.2)",
+                stored_per_byte, 2.2);
     print_limit(report, "reopen", "reopen, clean, ms (at most 50)", p50_ms, 50);
     print_limit(report, "reopenlog", "reopen with a full log, ms (at most 400)", p50_ms, 400);
     print_limit(report, "overload", "overload: p99.9 over p50 (at most 10)", stall_ratio, 10);
@@ -429,7 +431,9 @@ void kv_report_tables(const struct kv_report *report)
     print_figure(report, KV_WORK_WRITES,
             "bytes passed to write(2) per byte put (wchar; nothing of io_uring's)", passed_per_byte,
             2);
-    print_figure(report, KV_WORK_WRITES, "bytes on disk per live byte, settled", space_per_byte, 2);
+    print_figure(report, KV_WORK_WRITES,
+            "bytes on disk per live byte, settled (live bytes are counted before compression)",
+            space_per_byte, 2);
     print_figure(report, KV_WORK_WRITES, "seconds to settle", settle_s, 1);
     print_figure(report, KV_WORK_COLD,
             "% of the files in memory after the cold reads: with much there, it is not cold any "
@@ -470,11 +474,20 @@ static void json_result(struct fr_json *json, const struct kv_report *report, si
     fr_json_u64(json, "own_bytes", r->own_bytes);
     fr_json_u64(json, "disk_bytes", r->disk_bytes);
     fr_json_u64(json, "live_bytes", r->live_bytes);
+    fr_json_double(json, "space_amplification", space_per_byte(r));
     fr_json_u64(json, "peak_bytes", r->peak_bytes);
     fr_json_u64(json, "other_ops", r->other_ops);
     fr_json_double(json, "resident", r->resident);
     fr_json_double(json, "resident_after", r->resident_after);
     fr_json_bool(json, "cut", r->cut);
+    fr_json_end_object(json);
+}
+
+static void json_versions(struct fr_json *json, const struct kv_report *report)
+{
+    fr_json_begin_object(json, "versions");
+    for (size_t e = 0; e < report->engine_count; e++)
+        fr_json_text(json, report->engines[e]->name, report->engines[e]->version());
     fr_json_end_object(json);
 }
 
@@ -488,6 +501,12 @@ static void json_settings(struct fr_json *json, const struct kv_report *report)
     fr_json_u64(json, "write_buffer_bytes", s->write_buffer_bytes);
     fr_json_u64(json, "threads", s->threads);
     fr_json_text(json, "compression", s->compression == KV_COMPRESSION_ZSTD ? "zstd" : "none");
+    fr_json_text(json, "values", s->values == KV_VALUES_JSON ? "json" : "floats");
+    if (s->dictionary_bytes != UINT64_MAX)
+        fr_json_u64(json, "dictionary_bytes", s->dictionary_bytes);
+    fr_json_bool(json, "direct", s->direct);
+    fr_json_u64(json, "repeats", report->repeats);
+    json_versions(json, report);
     fr_json_double(json, "disk_reads_per_second", report->disk_reads);
 }
 

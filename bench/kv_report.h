@@ -11,7 +11,7 @@
 #include "bench/kv_work.h"
 
 #define KV_REPEATS_MAX   9
-#define KV_ENGINES_MAX   6
+#define KV_ENGINES_MAX   12
 #define KV_WORKLOADS_MAX 24
 
 /* All results of a run. A cell without results has a count of 0. */
@@ -22,6 +22,7 @@ struct kv_cell {
 
 struct kv_report {
     const struct kv_settings *settings;
+    uint64_t repeats;
     const struct kv_engine *engines[KV_ENGINES_MAX];
     size_t engine_count;
     struct kv_cell cells[KV_WORKLOADS_MAX][KV_ENGINES_MAX];

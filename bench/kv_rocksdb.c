@@ -15,6 +15,9 @@
  *   files kept open     all                                 the default
  *   blob files          from 256 B, collected, in the same  the threshold is Freshet's own
  *                       cache
+ *   compression         none, or zstd at level 3            its default for zstd, said aloud
+ *   dictionary          none                                the default; `dict`, the one word of a
+ *                       variant, trains one from 100 times its size
  *   without sync        WriteOptions.sync = false           every write reaches write(2)
  *   with sync           WriteOptions.sync = true            fdatasync of the log, in groups
  *
@@ -29,6 +32,11 @@
 #include <time.h>
 
 #include "bench/kv_engine.h"
+
+/* What pkg-config said when this was built: the C API does not tell. */
+#ifndef KV_VERSION_ROCKSDB
+#define KV_VERSION_ROCKSDB "of unknown version"
+#endif
 
 struct rocks {
     rocksdb_t *db;
@@ -127,6 +135,30 @@ static void set_blobs(rocksdb_options_t *o, rocksdb_cache_t *cache, int compress
     rocksdb_options_set_blob_compression_type(o, compression);
 }
 
+static bool is_dict(const char *word, void *arg)
+{
+    (void)arg;
+    return strcmp(word, "dict") == 0;
+}
+
+static bool takes(const char *word)
+{
+    return is_dict(word, NULL);
+}
+
+/* Window and strategy are the defaults. */
+static void set_zstd(rocksdb_options_t *o, const struct kv_options *options)
+{
+    int dictionary = 0;
+
+    if (options->variant != NULL && kv_variant_walk(options->variant, is_dict, NULL)) {
+        uint64_t size = options->dictionary_bytes;
+        dictionary = (int)(size == UINT64_MAX || size == 0 ? KV_DICTIONARY_BYTES : size);
+        rocksdb_options_set_compression_options_zstd_max_train_bytes(o, 100 * dictionary);
+    }
+    rocksdb_options_set_compression_options(o, -14, KV_ZSTD_LEVEL, 0, dictionary);
+}
+
 static rocksdb_options_t *new_options(const struct kv_options *options, bool blobs)
 {
     rocksdb_options_t *o = rocksdb_options_create();
@@ -141,6 +173,7 @@ static rocksdb_options_t *new_options(const struct kv_options *options, bool blo
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
     rocksdb_options_set_bytes_per_sync(o, 1 << 20);
     rocksdb_options_set_compression(o, compression);
+    if (options->compression == KV_COMPRESSION_ZSTD) set_zstd(o, options);
     rocksdb_options_set_merge_operator(o, rocksdb_mergeoperator_create(NULL, merge_nothing,
                                                   merge_full, merge_partial, NULL, merge_name));
     set_tables(o, cache);
@@ -392,14 +425,19 @@ static void wait_idle(void *store, void *session)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 }
 
+static const char *version(void)
+{
+    return KV_VERSION_ROCKSDB;
+}
+
 #define ROCKS_ENGINE(engine_name, opener)                                                          \
     {                                                                                              \
         .name = (engine_name),                                                                     \
         .caps = KV_CAP_LSM | KV_CAP_APPEND | KV_CAP_DELETE_RANGE | KV_CAP_ZSTD | KV_CAP_LOG,       \
-        .open = (opener), .close = close_store, .session_open = session_open,                      \
-        .session_close = session_close, .put = put, .write = write_pairs, .append = append,        \
-        .delete_range = delete_range, .get = get, .multi_get = multi_get,                          \
-        .iterator_open = iterator_open, .iterator_close = iterator_close,                          \
+        .version = version, .takes = takes, .open = (opener), .close = close_store,                \
+        .session_open = session_open, .session_close = session_close, .put = put,                  \
+        .write = write_pairs, .append = append, .delete_range = delete_range, .get = get,          \
+        .multi_get = multi_get, .iterator_open = iterator_open, .iterator_close = iterator_close,  \
         .iterator_first = iterator_first, .iterator_last = iterator_last,                          \
         .iterator_seek = iterator_seek, .iterator_next = iterator_next,                            \
         .iterator_prev = iterator_prev, .wait_idle = wait_idle,                                    \

@@ -336,8 +336,19 @@ static void wait_idle(void *store, void *session)
     check("checkpoint", s->wt->checkpoint(s->wt, NULL));
 }
 
+static const char *version(void)
+{
+    static char text[32];
+    int major, minor, patch;
+
+    wiredtiger_version(&major, &minor, &patch);
+    snprintf(text, sizeof(text), "%d.%d.%d", major, minor, patch);
+    return text;
+}
+
 const struct kv_engine kv_wiredtiger = {
         .name = "wiredtiger",
+        .version = version,
         .caps = KV_CAP_DELETE_RANGE | KV_CAP_LOG,
         .open = open_store,
         .close = close_store,

@@ -726,6 +726,9 @@ static void set_options(struct kv_run *r, const struct kv_workload *work)
             .value_bytes = s->value_size,
             .sync = (work->flags & KV_WORK_DEVICE) != 0 ? KV_SYNC_DEVICE : KV_SYNC_OS,
             .compression = s->compression,
+            .dictionary_bytes = s->dictionary_bytes,
+            .direct = s->direct,
+            .variant = r->engine->variant,
     };
     /* Copy-on-write keeps old pages until they are used again, and pages are at most half empty. */
     r->options.map_bytes = ((uint64_t)1 << 30) + 8 * s->keys * (s->value_size + 64);
@@ -733,7 +736,7 @@ static void set_options(struct kv_run *r, const struct kv_workload *work)
 
 static void init_run(struct kv_run *r, const struct kv_workload *work)
 {
-    kv_data_init(&r->data, r->settings->keys, (size_t)r->settings->value_size);
+    kv_data_init(&r->data, r->settings->keys, (size_t)r->settings->value_size, r->settings->values);
     r->scratch = kv_alloc(LOAD_BATCH * r->data.value_size);
     fr_rng_init(&r->rng, 4242);
     fr_histogram_init(&r->latency);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/kv_data.h"
 #include "bench/kv_engine.h"
 
 struct kv_settings {
@@ -22,6 +23,9 @@ struct kv_settings {
     uint64_t overload_ns; /* of overload */
     uint64_t cold_reads;  /* keys that coldread reads; coldmulti64 twice as many */
     enum kv_compression compression;
+    enum kv_values values;
+    uint64_t dictionary_bytes; /* UINT64_MAX: each engine's default */
+    bool direct;
     bool drop_machine; /* cold means the machine's whole page cache */
 };
 
