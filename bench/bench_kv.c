@@ -54,7 +54,10 @@
  * and begin in turn, too, from repeat to repeat. A run by count is cut after --limit; a cut fill is
  * completed, not measured, so that what follows finds its keys.
  *
- * SIGTERM lets the run under way end, and what there is gets told.
+ * SIGTERM and the end of --total let the run under way end, and what there is gets told.
+ *
+ * A virtual machine gets its memory from the host when it first writes to it, which is slow and
+ * would be counted against whoever comes first; --touch does that before anything is measured.
  *
  * Write amplification is write_bytes of /proc/self/io (pages made dirty and direct writes, of all
  * of the child's threads) from before the store is opened until it has settled, over the bytes of
@@ -102,7 +105,8 @@ struct bench {
     struct kv_report report;
     struct kv_state states[KV_ENGINES_MAX][STORE_KINDS];
     const char *engines, *workloads, *compression, *values, *json;
-    uint64_t repeats;
+    uint64_t repeats, touch_bytes;
+    uint64_t total_ns, end_ns; /* after which no run begins; 0: never */
     bool quick, keep, zstd;
 };
 
@@ -113,6 +117,11 @@ static void stop_soon(int number)
 {
     (void)number;
     is_stopped = 1;
+}
+
+static bool is_over(const struct bench *b)
+{
+    return is_stopped || (b->end_ns != 0 && kv_now_ns() >= b->end_ns);
 }
 
 /* Is the name in the list, separated by commas? No list has every name. */
@@ -272,9 +281,11 @@ static bool measure_all(struct bench *b)
     for (uint64_t repeat = 0; repeat < b->repeats; repeat++) {
         for (const struct kv_workload *work = kv_workloads; work->name != NULL; work++) {
             if ((work->flags & KV_WORK_HIDDEN) != 0 || !is_needed(b, work)) continue;
-            for (size_t i = 0; i < b->report.engine_count; i++)
-                if (is_stopped || !measure(b, work, (i + repeat) % b->report.engine_count))
+            for (size_t i = 0; i < b->report.engine_count; i++) {
+                if (is_over(b)) return true;
+                if (!measure(b, work, (i + repeat) % b->report.engine_count))
                     return is_stopped != 0;
+            }
         }
         /* A tenth is gone where deleterange was not followed by scandeleted. */
         for (size_t e = 0; e < b->report.engine_count; e++)
@@ -333,6 +344,31 @@ static void measure_disk(struct bench *b)
     if (b->report.disk_reads > 0)
         printf("disk             : %.0f random reads of 4 KiB per second at depth 64\n",
                 b->report.disk_reads);
+}
+
+/* --- The machine's memory ----------------------------------------------------------------------
+ */
+
+static void do_touch(void *arg, int fd)
+{
+    const struct bench *b = arg;
+    uint64_t before = kv_now_ns();
+
+    kv_memory_touch(b->touch_bytes);
+    uint64_t took = kv_now_ns() - before;
+    if (!write_all(fd, &took, sizeof(took))) kv_die("cannot hand back a result");
+}
+
+/* In a child, whose memory goes back as a whole. An eighth of what there is stays alone. */
+static void touch_memory(struct bench *b)
+{
+    uint64_t most = kv_memory_available() / 8 * 7, took = 0, peak;
+
+    if (b->touch_bytes == 0) return;
+    if (most != 0) b->touch_bytes = FR_MIN(b->touch_bytes, most);
+    if (run_child(do_touch, b, &took, sizeof(took), &peak))
+        printf("touched          : %s of memory in %s\n", fr_human_size(b->touch_bytes).text,
+                fr_human_duration(took).text);
 }
 
 /* --- The command line --------------------------------------------------------------------------
@@ -527,6 +563,8 @@ static int run(struct bench *b)
         return EXIT_SKIPPED;
     }
     signal(SIGTERM, stop_soon);
+    if (b->total_ns != 0) b->end_ns = kv_now_ns() + b->total_ns;
+    touch_memory(b);
     measure_disk(b);
     bool good = measure_all(b);
     if (!b->keep) clean_up(b);
@@ -576,6 +614,10 @@ int main(int argc, char **argv)
             {"time", 0, FR_OPTION_DURATION, "TIME", "of sync1, sync8, readwhilewriting (5 s)",
                     &s->timed_ns},
             {"overload-time", 0, FR_OPTION_DURATION, "TIME", "of overload (30 s)", &s->overload_ns},
+            {"total", 0, FR_OPTION_DURATION, "TIME", "after which no run begins (never)",
+                    &b.total_ns},
+            {"touch", 0, FR_OPTION_SIZE, "SIZE", "write to so much memory before measuring (0 B)",
+                    &b.touch_bytes},
             {"cold-reads", 0, FR_OPTION_COUNT, "N", "keys of coldread (1 % of the keys)",
                     &s->cold_reads},
             {"drop-caches", 0, FR_OPTION_FLAG, NULL,

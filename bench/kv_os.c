@@ -67,6 +67,30 @@ struct kv_io kv_io_get(void)
     return io;
 }
 
+uint64_t kv_memory_available(void)
+{
+    uint64_t kib = 0;
+    char line[128];
+    FILE *file = fopen("/proc/meminfo", "re");
+
+    if (file == NULL) return 0;
+    while (fgets(line, sizeof(line), file) != NULL)
+        if (strncmp(line, "MemAvailable:", 13) == 0) kib = strtoull(line + 13, NULL, 10);
+    fclose(file);
+    return kib * 1024;
+}
+
+void kv_memory_touch(uint64_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (map == MAP_FAILED) kv_die("no memory to touch: %s", strerror(errno));
+    for (size_t at = 0; at < bytes; at += page)
+        *(volatile char *)(map + at) = 1;
+    munmap(map, bytes);
+}
+
 void kv_wait_quiet(unsigned quiet_ms)
 {
     uint64_t last = kv_io_get().passed;

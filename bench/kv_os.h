@@ -35,6 +35,12 @@ struct kv_io {
 /* Zeros where the kernel does not tell. */
 struct kv_io kv_io_get(void);
 
+/* Memory that the system could give without swapping; 0 where it does not tell. */
+uint64_t kv_memory_available(void);
+
+/* Write to each page of so much memory and give it back. */
+void kv_memory_touch(uint64_t bytes);
+
 /* Bytes that the folder's files take up on disk. */
 uint64_t kv_dir_bytes(const char *dir);
 
