@@ -11,9 +11,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Before base/alloc.h, for it has functions that call malloc. */
 #if defined(__x86_64__)
@@ -27,6 +25,7 @@
 #include "base/histogram.h"
 #include "base/mutex.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 
 #define ROUNDS      15
 #define ROUND_NS    4000000.0
@@ -42,26 +41,12 @@ struct job {
 static FR_ALIGNED(64) uint8_t buffer[BUFFER_SIZE];
 static volatile uint64_t sink;
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static double time_ns(const struct job *job, uint64_t times)
 {
-    double before = now_ns();
+    uint64_t before = measure_now_ns();
 
     sink = job->run(job, times);
-    return now_ns() - before;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return (double)(measure_now_ns() - before);
 }
 
 /* Nanoseconds for one time: the median of rounds that are long enough for the clock. */
@@ -74,8 +59,7 @@ static double measure(const struct job *job)
         times *= 2;
     for (int i = 0; i < ROUNDS; i++)
         rounds[i] = time_ns(job, times) / (double)times;
-    qsort(rounds, ROUNDS, sizeof(rounds[0]), by_value);
-    return rounds[ROUNDS / 2];
+    return measure_median(rounds, ROUNDS);
 }
 
 static uint64_t run_crc(const struct job *job, uint64_t times)

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/human.h"
+#include "bench/measure.h"
 #include "io/dir.h"
 #include "io/env.h"
 #include "io/file.h"
@@ -55,21 +56,12 @@ struct series {
     uint64_t count;
 };
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double median(const struct series *series)
 {
     double sorted[ROUNDS_MAX];
 
-    if (series->count == 0) return 0;
     memcpy(sorted, series->figures, series->count * sizeof(double));
-    qsort(sorted, series->count, sizeof(double), compare_doubles);
-    return sorted[series->count / 2];
+    return measure_median(sorted, (size_t)series->count);
 }
 
 static double smallest(const struct series *series)

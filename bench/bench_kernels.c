@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 #include "spfresh/kernels.h"
 #include "spfresh/rotation.h"
 
@@ -84,17 +84,9 @@ static float run_rotate(const struct job *job, size_t at)
     return job->scratch[0];
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static double time_ns(const struct job *job, size_t times)
 {
-    double before = now_ns();
+    uint64_t before = measure_now_ns();
     float sum = 0;
     size_t piece = 0;
 
@@ -103,14 +95,7 @@ static double time_ns(const struct job *job, size_t times)
         if (++piece == job->count) piece = 0;
     }
     sink = sum;
-    return now_ns() - before;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
+    return (double)(measure_now_ns() - before);
 }
 
 static double measure(const struct job *job)
@@ -122,8 +107,7 @@ static double measure(const struct job *job)
         times *= 2;
     for (int i = 0; i < ROUNDS; i++)
         rounds[i] = time_ns(job, times) / (double)times;
-    qsort(rounds, ROUNDS, sizeof(rounds[0]), by_value);
-    return rounds[ROUNDS / 2];
+    return measure_median(rounds, ROUNDS);
 }
 
 /* The same job by each variant, as one line or as one member of the object. */

@@ -81,6 +81,7 @@
 #include "bench/kv_os.h"
 #include "bench/kv_report.h"
 #include "bench/kv_work.h"
+#include "bench/measure.h"
 #include "io/dir.h"
 #include "io/env.h"
 #include "io/file.h"
@@ -121,7 +122,7 @@ static void stop_soon(int number)
 
 static bool is_over(const struct bench *b)
 {
-    return is_stopped || (b->end_ns != 0 && kv_now_ns() >= b->end_ns);
+    return is_stopped || (b->end_ns != 0 && measure_now_ns() >= b->end_ns);
 }
 
 /* Is the name in the list, separated by commas? No list has every name. */
@@ -352,10 +353,10 @@ static void measure_disk(struct bench *b)
 static void do_touch(void *arg, int fd)
 {
     const struct bench *b = arg;
-    uint64_t before = kv_now_ns();
+    uint64_t before = measure_now_ns();
 
     kv_memory_touch(b->touch_bytes);
-    uint64_t took = kv_now_ns() - before;
+    uint64_t took = measure_now_ns() - before;
     if (!write_all(fd, &took, sizeof(took))) kv_die("cannot hand back a result");
 }
 
@@ -563,7 +564,7 @@ static int run(struct bench *b)
         return EXIT_SKIPPED;
     }
     signal(SIGTERM, stop_soon);
-    if (b->total_ns != 0) b->end_ns = kv_now_ns() + b->total_ns;
+    if (b->total_ns != 0) b->end_ns = measure_now_ns() + b->total_ns;
     touch_memory(b);
     measure_disk(b);
     bool good = measure_all(b);

@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 #include "lsm/batch.h"
 #include "lsm/memtable.h"
 
@@ -32,14 +32,6 @@
 static uint8_t (*keys)[KEY_SIZE];
 static uint8_t value[4096];
 static volatile uint64_t sink;
-
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static fr_slice key_at(size_t i)
 {
@@ -158,10 +150,10 @@ static double insert_all(struct fr_memtable *m, size_t value_size)
         for (size_t k = i; k < i + BATCH; k++)
             must(fr_batch_add_put(&batch, key_at(k), fr_slice_of(value, value_size)) == FR_OK);
         must(fr_batch_finish(&batch, &bytes) == FR_OK);
-        double before = now_ns();
+        uint64_t before = measure_now_ns();
         must(fr_memtable_reserve(m, bytes.size, batch.count) == FR_OK);
         must(fr_memtable_insert_batch(m, bytes, i + 1) == FR_OK);
-        spent += now_ns() - before;
+        spent += (double)(measure_now_ns() - before);
     }
     fr_batch_deinit(&batch);
     return spent / KEYS;
@@ -175,7 +167,7 @@ static size_t nth(size_t i)
 static double lookup_all(const struct fr_memtable *m)
 {
     uint64_t sum = 0;
-    double before = now_ns();
+    uint64_t before = measure_now_ns();
 
     for (size_t i = 0; i < KEYS; i++) {
         struct fr_lookup lookup;
@@ -188,7 +180,7 @@ static double lookup_all(const struct fr_memtable *m)
         fr_lookup_deinit(&lookup);
     }
     sink = sum;
-    return (now_ns() - before) / KEYS;
+    return (double)(measure_now_ns() - before) / KEYS;
 }
 
 static void iterate_all(const struct fr_memtable *m, struct figures *f)
@@ -198,18 +190,18 @@ static void iterate_all(const struct fr_memtable *m, struct figures *f)
     size_t count = 0;
 
     must(fr_memtable_iter_new(m, false, &it) == FR_OK);
-    double before = now_ns();
+    uint64_t before = measure_now_ns();
     for (size_t i = 0; i < KEYS; i++) {
         fr_iter_seek(it, key_at(nth(i)), FR_SEQ_MAX);
         must(fr_iter_next(it) == FR_OK);
         sum += it->entry.value.data[0];
     }
-    f->seek = (now_ns() - before) / KEYS;
+    f->seek = (double)(measure_now_ns() - before) / KEYS;
     fr_iter_seek_first(it);
-    before = now_ns();
+    before = measure_now_ns();
     for (; fr_iter_next(it) == FR_OK; count++)
         sum += it->entry.value.data[0];
-    f->iterate = (now_ns() - before) / KEYS;
+    f->iterate = (double)(measure_now_ns() - before) / KEYS;
     must(count == KEYS);
     fr_iter_close(it);
     sink = sum;
@@ -224,10 +216,10 @@ static double append_all(struct fr_memtable *m)
     for (size_t i = 0; i < KEYS; i++)
         must(fr_batch_add_append(&batch, key_at(nth(i)), fr_slice_of(value, 40)) == FR_OK);
     must(fr_batch_finish(&batch, &bytes) == FR_OK);
-    double before = now_ns();
+    uint64_t before = measure_now_ns();
     must(fr_memtable_reserve(m, bytes.size, batch.count) == FR_OK);
     must(fr_memtable_insert_batch(m, bytes, KEYS + 1) == FR_OK);
-    double spent = now_ns() - before;
+    double spent = (double)(measure_now_ns() - before);
     fr_batch_deinit(&batch);
     return spent / KEYS;
 }
@@ -253,26 +245,20 @@ static void run_skiplist(size_t value_size, struct figures *f)
     uint64_t sum = 0;
 
     skiplist_init(&s);
-    double before = now_ns();
+    uint64_t before = measure_now_ns();
     for (size_t i = 0; i < KEYS; i++)
         skiplist_insert(&s, keys[i], value_size);
-    f->list_insert = (now_ns() - before) / KEYS;
-    before = now_ns();
+    f->list_insert = (double)(measure_now_ns() - before) / KEYS;
+    before = measure_now_ns();
     for (size_t i = 0; i < KEYS; i++)
         sum += skiplist_seek(&s, keys[nth(i)], NULL)->value[0];
-    f->list_lookup = (now_ns() - before) / KEYS;
-    before = now_ns();
+    f->list_lookup = (double)(measure_now_ns() - before) / KEYS;
+    before = measure_now_ns();
     for (const struct tower *t = s.head->next[0]; t != NULL; t = t->next[0])
         sum += t->value[0];
-    f->list_iterate = (now_ns() - before) / KEYS;
+    f->list_iterate = (double)(measure_now_ns() - before) / KEYS;
     sink = sum;
     fr_arena_deinit(&s.arena);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static double median_of(const struct figures *rounds, size_t offset)
@@ -281,8 +267,7 @@ static double median_of(const struct figures *rounds, size_t offset)
 
     for (size_t i = 0; i < ROUNDS; i++)
         memcpy(&values[i], (const char *)&rounds[i] + offset, sizeof(double));
-    qsort(values, ROUNDS, sizeof(values[0]), by_value);
-    return values[ROUNDS / 2];
+    return measure_median(values, ROUNDS);
 }
 
 static const struct {

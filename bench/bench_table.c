@@ -12,11 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 #include "io/dir.h"
 #include "io/env.h"
 #include "lsm/table.h"
@@ -50,14 +50,6 @@ static void die(const char *what)
         if ((call) < 0) die(#call);                                                                \
     } while (0)
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void report(struct bench *b, const char *name, const char *unit, double value)
 {
     if (b->json)
@@ -81,7 +73,7 @@ static double build_once(struct bench *b, struct fr_table_options *options)
     struct fr_table_meta meta;
     uint8_t key[16], value[4096];
     struct fr_rng rng;
-    uint64_t start = now_ns();
+    uint64_t start = measure_now_ns();
 
     fr_rng_init(&rng, 1);
     fr_rng_fill(&rng, value, sizeof(value));
@@ -96,7 +88,7 @@ static double build_once(struct bench *b, struct fr_table_options *options)
     }
     must(fr_table_builder_finish(builder, &meta));
     fr_table_builder_close(builder);
-    double seconds = (double)(now_ns() - start) * 1e-9;
+    double seconds = (double)(measure_now_ns() - start) * 1e-9;
     fr_table_meta_deinit(&meta);
     return (double)b->count * (double)(16 + b->value_size) / seconds / 1e6;
 }
@@ -125,10 +117,10 @@ static void bench_build(struct bench *b)
 
 static void bench_open(struct bench *b)
 {
-    uint64_t start = now_ns();
+    uint64_t start = measure_now_ns();
 
     must(fr_table_open(b->dir, &id, b->cache, &b->table));
-    report(b, "open", "ms", (double)(now_ns() - start) * 1e-6);
+    report(b, "open", "ms", (double)(measure_now_ns() - start) * 1e-6);
     report(b, "open_table_memory", "MB", (double)fr_table_memory(b->table) * 1e-6);
 }
 
@@ -168,10 +160,10 @@ static double ask(struct bench *b, uint64_t odd)
 
     fr_block_iter_init(&it);
     fr_rng_init(&rng, 7);
-    start = now_ns();
+    start = measure_now_ns();
     for (unsigned i = 0; i < QUESTIONS; i++)
         found += get(b->table, key_of(2 * fr_rng_below(&rng, b->count) + odd, key), &it);
-    uint64_t taken = now_ns() - start;
+    uint64_t taken = measure_now_ns() - start;
     if (found != (odd ? 0 : QUESTIONS)) die("wrong answers");
     fr_iter_close(&it.iter);
     return (double)taken / QUESTIONS;
@@ -180,7 +172,7 @@ static double ask(struct bench *b, uint64_t odd)
 static double walk(struct bench *b, bool back)
 {
     struct fr_iter *it;
-    uint64_t count = 0, sum = 0, start = now_ns();
+    uint64_t count = 0, sum = 0, start = measure_now_ns();
 
     must(fr_table_iter_new(b->table, NULL, &it));
     if (back) fr_iter_seek_last(it);
@@ -190,30 +182,30 @@ static double walk(struct bench *b, bool back)
     }
     fr_iter_close(it);
     if (count != b->count || sum == 0) die("wrong walk");
-    return (double)count * 1e3 / (double)(now_ns() - start);
+    return (double)count * 1e3 / (double)(measure_now_ns() - start);
 }
 
 static double probe(struct bench *b, uint64_t odd)
 {
-    uint64_t sum = 0, start = now_ns();
+    uint64_t sum = 0, start = measure_now_ns();
 
     for (uint64_t i = 0; i < QUESTIONS; i++)
         sum += fr_table_may_contain(b->table, fr_mix64(i + odd));
     if (sum == QUESTIONS) die("a filter that filters nothing");
-    return (double)(now_ns() - start) / QUESTIONS;
+    return (double)(measure_now_ns() - start) / QUESTIONS;
 }
 
 static double hit(struct bench *b)
 {
     struct fr_block_handle handle = fr_table_spot_at(b->table, 0).handle;
     struct fr_table_block *block;
-    uint64_t start = now_ns();
+    uint64_t start = measure_now_ns();
 
     for (unsigned i = 0; i < QUESTIONS; i++) {
         if (!fr_table_block_cached(b->table, &handle, &block)) die("not cached");
         fr_table_block_release(b->table, block);
     }
-    return (double)(now_ns() - start) / QUESTIONS;
+    return (double)(measure_now_ns() - start) / QUESTIONS;
 }
 
 static double read_all(struct bench *b)
@@ -225,11 +217,11 @@ static double read_all(struct bench *b)
     size_t count = 0;
 
     must(fr_table_open(b->dir, &id, none, &table));
-    start = now_ns();
+    start = measure_now_ns();
     must(fr_table_iter_new(table, NULL, &it));
     while (fr_iter_next(it) == FR_OK)
         count++;
-    double rate = (double)count * 1e3 / (double)(now_ns() - start);
+    double rate = (double)count * 1e3 / (double)(measure_now_ns() - start);
     fr_iter_close(it);
     fr_table_unref(table);
     return rate;

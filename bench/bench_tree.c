@@ -17,10 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/status.h"
+#include "bench/measure.h"
 #include "spfresh/probe.h"
 
 #define K         10
@@ -38,14 +38,6 @@ struct run {
     int repeats, refine;
     bool slow;
 };
-
-static double now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static void die(const char *what)
 {
@@ -127,34 +119,35 @@ static uint32_t *read_truth(const char *path, const struct set *base, const stru
 
 static void fill(struct fr_tree *tree, const struct set *base, bool slow)
 {
-    double start = now_s(), maintaining = 0;
+    uint64_t start = measure_now_ns();
+    double maintaining = 0;
     size_t left;
     fr_slot slot;
 
     for (size_t n = 0; n < base->count; n++) {
         must(fr_tree_add(tree, n, base->vectors + n * base->dimension, FR_SLOT_NONE, &slot));
         if (slow || n % 100 == 99) {
-            double before = now_s();
+            uint64_t before = measure_now_ns();
             must(fr_tree_maintain(tree, SIZE_MAX, &left));
-            maintaining += now_s() - before;
+            maintaining += measure_seconds_since(before);
         }
     }
     must(fr_tree_maintain(tree, SIZE_MAX, &left));
-    double s = now_s() - start;
+    double s = measure_seconds_since(start);
     printf("filled %u in %.1f s: %.0f/s, %.2f us each, of that %.2f us maintenance\n", base->count,
             s, base->count / s, s / base->count * 1e6, maintaining / base->count * 1e6);
 }
 
 static void refine(struct fr_tree *tree)
 {
-    double start = now_s();
+    uint64_t start = measure_now_ns();
     size_t left;
 
     for (size_t done = 0; done < tree->tiers[1].live_count; done += 64) {
         must(fr_tree_refresh(tree, 64));
         must(fr_tree_maintain(tree, SIZE_MAX, &left));
     }
-    printf("refined in %.1f s\n", now_s() - start);
+    printf("refined in %.1f s\n", measure_seconds_since(start));
 }
 
 static void print_tree(struct fr_tree *tree)
@@ -180,7 +173,7 @@ static double pass(struct fr_probe *probe, const struct fr_space *space, const s
     float *query = fr_alloc(space->dims * sizeof(float));
     struct fr_found found[K];
     size_t count, hits = 0;
-    double start = now_s();
+    uint64_t start = measure_now_ns();
 
     for (size_t q = 0; q < queries->count; q++) {
         fr_space_map_query(space, queries->vectors + q * queries->dimension, query);
@@ -192,16 +185,9 @@ static double pass(struct fr_probe *probe, const struct fr_space *space, const s
                 hits += truth[q * K + j] == id;
         }
     }
-    *ret_s = now_s() - start;
+    *ret_s = measure_seconds_since(start);
     fr_free(query);
     return (double)hits / ((double)queries->count * K);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
 }
 
 static void search(struct fr_tree *tree, const struct set *queries, const uint32_t *truth,
@@ -219,13 +205,13 @@ static void search(struct fr_tree *tree, const struct set *queries, const uint32
         memset(&probe->stats, 0, sizeof(probe->stats));
         for (int r = 0; r < repeats; r++)
             recall = pass(probe, tree->space, queries, truth, &ladder[i], &seconds[r]);
-        qsort(seconds, (size_t)repeats, sizeof(seconds[0]), by_value);
+        double median = measure_median(seconds, (size_t)repeats);
         double n = (double)queries->count * repeats;
         printf("%4zu:%2zu:%.1f  recall %.4f  %7.0f/s  %6.1f us  scanned %.0f, measured %.0f, "
                "finished "
                "%.1f\n",
                 ladder[i].postings, ladder[i].width, (double)ladder[i].slack, recall,
-                queries->count / seconds[repeats / 2], seconds[repeats / 2] / queries->count * 1e6,
+                queries->count / median, median / queries->count * 1e6,
                 (double)probe->stats.scanned / n, (double)probe->stats.measured / n,
                 (double)probe->stats.finished / n);
     }

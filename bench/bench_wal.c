@@ -11,11 +11,11 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "bench/measure.h"
 #include "io/dir.h"
 #include "io/env.h"
 #include "io/file.h"
@@ -151,16 +151,9 @@ out:
     return st;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void print_line(struct bench *b, struct line *line, bool commits)
 {
-    qsort(line->figures, (size_t)b->rounds, sizeof(double), compare_doubles);
-    double figure = line->figures[b->rounds / 2];
+    double figure = measure_median(line->figures, (size_t)b->rounds);
     double records = commits ? figure * (double)line->size : 1e9 / figure;
     double mb = records * (double)(commits ? RECORD_SIZE : line->size) / 1e6;
 

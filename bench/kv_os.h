@@ -1,7 +1,7 @@
 /* bench of internals: it shares kv_engine.h.
  *
- * kv_os.h - what bench_kv asks of the operating system: time, bytes written, folders, the page
- * cache.
+ * kv_os.h - what bench_kv asks of the operating system: processor time, bytes written, folders, the
+ * page cache.
  */
 #ifndef FR_BENCH_KV_OS_H
 #define FR_BENCH_KV_OS_H
@@ -9,15 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
-
-static inline uint64_t kv_now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* Processor time of this process so far, all threads together. */
 uint64_t kv_cpu_ns(void);

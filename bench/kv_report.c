@@ -8,11 +8,11 @@
 #include "bench/kv_report.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
 #include "base/human.h"
+#include "bench/measure.h"
 #include "tools/json.h"
 
 typedef double figure(const struct kv_result *result);
@@ -107,27 +107,13 @@ static double stall_ratio(const struct kv_result *r)
     return r->p50_ns == 0 ? 0 : (double)r->p999_ns / (double)r->p50_ns;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median_of(double *figures, uint64_t count)
-{
-    if (count == 0) return 0;
-    qsort(figures, count, sizeof(double), compare_doubles);
-    return count % 2 == 1 ? figures[count / 2] : (figures[count / 2 - 1] + figures[count / 2]) / 2;
-}
-
 static double median(const struct kv_cell *cell, figure *f)
 {
     double figures[KV_REPEATS_MAX];
 
     for (uint64_t i = 0; i < cell->count; i++)
         figures[i] = f(&cell->results[i]);
-    return median_of(figures, cell->count);
+    return measure_median(figures, cell->count);
 }
 
 static double extreme(const struct kv_cell *cell, figure *f, bool greatest)
@@ -310,7 +296,7 @@ static double ratio_to(const struct kv_report *report, size_t work, enum peers p
         }
         if (best > 0) ratios[count++] = ops_per_second(&ours->results[i]) / best;
     }
-    return median_of(ratios, count);
+    return measure_median(ratios, count);
 }
 
 static void print_best(const struct kv_report *report, size_t work, enum peers peers)

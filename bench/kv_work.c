@@ -17,6 +17,7 @@
 #include "base/thread.h"
 #include "bench/kv_data.h"
 #include "bench/kv_os.h"
+#include "bench/measure.h"
 
 #define BATCH          100
 #define LOAD_BATCH     1000
@@ -56,14 +57,14 @@ static void begin(struct kv_run *r, uint64_t limit_ns)
     r->result->ops = 0;
     r->result->bytes = 0;
     r->start_cpu_ns = kv_cpu_ns();
-    r->start_ns = r->last_ns = kv_now_ns();
+    r->start_ns = r->last_ns = measure_now_ns();
     r->limit_ns = r->start_ns + limit_ns;
 }
 
 /* One operation has ended, and the next one begins: the clock is read once for both. */
 static inline void tick(struct kv_run *r, uint64_t ops, uint64_t bytes)
 {
-    uint64_t now = kv_now_ns();
+    uint64_t now = measure_now_ns();
 
     fr_histogram_record(&r->latency, now - r->last_ns);
     r->last_ns = now;
@@ -219,11 +220,11 @@ static void multi_get_random(struct kv_run *r)
 /* As many random reads as there are keys, a quarter of the time at most: caches are full then. */
 static void warm_up(struct kv_run *r)
 {
-    uint64_t stop = kv_now_ns() + r->settings->limit_ns / 4;
+    uint64_t stop = measure_now_ns() + r->settings->limit_ns / 4;
 
     for (uint64_t i = 0; i < r->data.keys; i++) {
         get_one(r, fr_rng_below(&r->rng, r->data.keys));
-        if (i % 256 == 0 && kv_now_ns() > stop) return;
+        if (i % 256 == 0 && measure_now_ns() > stop) return;
     }
 }
 
@@ -603,10 +604,10 @@ static void run_reopen(struct kv_run *r)
     begin(r, UINT64_MAX / 2);
     for (int i = 0; i < REOPENS; i++) {
         if (i > 0) close_store(r);
-        uint64_t before = kv_now_ns();
+        uint64_t before = measure_now_ns();
         open_store(r);
         get_one(r, fr_rng_below(&r->rng, r->data.keys));
-        uint64_t took = kv_now_ns() - before;
+        uint64_t took = measure_now_ns() - before;
         fr_histogram_record(&r->latency, took);
         r->result->ops++;
         r->result->elapsed_ns += took;
@@ -697,10 +698,10 @@ const struct kv_workload *kv_workload_loader(enum kv_store_kind store)
 
 static void settle(struct kv_run *r, const struct kv_io *before)
 {
-    uint64_t start = kv_now_ns();
+    uint64_t start = measure_now_ns();
 
     r->engine->wait_idle(r->store, r->session);
-    r->result->settle_ns = kv_now_ns() - start;
+    r->result->settle_ns = measure_now_ns() - start;
     struct kv_io after = kv_io_get();
     r->result->passed_bytes = after.passed - before->passed;
     r->result->stored_bytes = after.stored - before->stored;
