@@ -108,20 +108,24 @@ void kv_wait_quiet(unsigned quiet_ms)
  */
 
 /* nftw() gives its callback no argument of the caller's; one thread walks at a time. */
-static uint64_t walked_bytes, walked_resident;
+static uint64_t walked_bytes, walked_resident, walked_logs;
 
 static int count_file(const char *path, const struct stat *stat, int type, struct FTW *where)
 {
-    (void)path, (void)where;
-    if (type == FTW_F) walked_bytes += (uint64_t)stat->st_blocks * 512;
+    const char *name = path + where->base;
+    uint64_t bytes = (uint64_t)stat->st_blocks * 512;
+
+    if (type != FTW_F) return 0;
+    walked_bytes += bytes;
+    if (strcasestr(name, "log") != NULL || strcasestr(name, "wal") != NULL) walked_logs += bytes;
     return 0;
 }
 
-uint64_t kv_dir_bytes(const char *dir)
+struct kv_space kv_dir_space(const char *dir)
 {
-    walked_bytes = 0;
+    walked_bytes = walked_logs = 0;
     nftw(dir, count_file, 16, FTW_PHYS);
-    return walked_bytes;
+    return (struct kv_space){.all = walked_bytes, .logs = walked_logs};
 }
 
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *where)

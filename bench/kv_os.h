@@ -32,8 +32,13 @@ uint64_t kv_memory_available(void);
 /* Write to each page of so much memory and give it back. */
 void kv_memory_touch(uint64_t bytes);
 
-/* Bytes that the folder's files take up on disk. */
-uint64_t kv_dir_bytes(const char *dir);
+/* Bytes that a folder's files take up on disk. */
+struct kv_space {
+    uint64_t all;
+    uint64_t logs; /* of files with "log" or "wal" in their name, as all engines have it */
+};
+
+struct kv_space kv_dir_space(const char *dir);
 
 /* Remove what is there, if anything. */
 void kv_dir_remove(const char *dir);

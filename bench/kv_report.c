@@ -92,6 +92,11 @@ static double space_per_byte(const struct kv_result *r)
     return r->live_bytes == 0 ? 0 : (double)r->disk_bytes / (double)r->live_bytes;
 }
 
+static double space_without_logs(const struct kv_result *r)
+{
+    return r->live_bytes == 0 ? 0 : (double)(r->disk_bytes - r->log_bytes) / (double)r->live_bytes;
+}
+
 static double peak_mib(const struct kv_result *r)
 {
     return (double)r->peak_bytes / (1 << 20);
@@ -142,9 +147,9 @@ void kv_report_line(const char *workload, const struct kv_engine *engine,
             p50_us(result), p99_us(result), p999_us(result), max_us(result));
     if (result->cpu_ns != 0) printf("; cpu %.2f us", cpu_us(result));
     if (result->settle_ns != 0 && result->put_bytes != 0)
-        printf("; written %.2f (write %.2f), space %.2f, settled in %.1f s",
+        printf("; written %.2f (write %.2f), space %.2f (%.2f without logs), settled in %.1f s",
                 stored_per_byte(result), passed_per_byte(result), space_per_byte(result),
-                settle_s(result));
+                space_without_logs(result), settle_s(result));
     if (result->own_bytes != 0)
         printf(", own count %.2f", (double)result->own_bytes / (double)result->put_bytes);
     if (result->other_ops != 0)
@@ -420,6 +425,10 @@ void kv_report_tables(const struct kv_report *report)
     print_figure(report, KV_WORK_WRITES,
             "bytes on disk per live byte, settled (live bytes are counted before compression)",
             space_per_byte, 2);
+    print_figure(report, KV_WORK_WRITES,
+            "the same without logs, which engines keep for the next writes and which do not grow "
+            "with the data",
+            space_without_logs, 2);
     print_figure(report, KV_WORK_WRITES, "seconds to settle", settle_s, 1);
     print_figure(report, KV_WORK_COLD,
             "% of the files in memory after the cold reads: with much there, it is not cold any "
@@ -460,7 +469,9 @@ static void json_result(struct fr_json *json, const struct kv_report *report, si
     fr_json_u64(json, "own_bytes", r->own_bytes);
     fr_json_u64(json, "disk_bytes", r->disk_bytes);
     fr_json_u64(json, "live_bytes", r->live_bytes);
+    fr_json_u64(json, "log_bytes", r->log_bytes);
     fr_json_double(json, "space_amplification", space_per_byte(r));
+    fr_json_double(json, "space_amplification_without_logs", space_without_logs(r));
     fr_json_u64(json, "peak_bytes", r->peak_bytes);
     fr_json_u64(json, "other_ops", r->other_ops);
     fr_json_double(json, "resident", r->resident);

@@ -706,7 +706,9 @@ static void settle(struct kv_run *r, const struct kv_io *before)
     r->result->passed_bytes = after.passed - before->passed;
     r->result->stored_bytes = after.stored - before->stored;
     if (r->engine->bytes_written != NULL) r->result->own_bytes = r->engine->bytes_written(r->store);
-    r->result->disk_bytes = kv_dir_bytes(r->dir);
+    struct kv_space space = kv_dir_space(r->dir);
+    r->result->disk_bytes = space.all;
+    r->result->log_bytes = space.logs;
 }
 
 static uint64_t live_bytes(const struct kv_run *r, const struct kv_workload *work)

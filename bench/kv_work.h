@@ -45,6 +45,7 @@ struct kv_result {
     uint64_t put_bytes; /* keys and values handed to the engine */
     uint64_t passed_bytes, stored_bytes, own_bytes; /* until it had settled; see kv_os.h */
     uint64_t disk_bytes;                            /* then */
+    uint64_t log_bytes;                             /* of these, logs: what stays or is used anew */
     uint64_t live_bytes;                            /* keys and values that are in the store then */
     uint64_t peak_bytes;                            /* resident, of the child */
     uint64_t other_ops;                             /* of readwhilewriting's writer */
