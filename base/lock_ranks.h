@@ -11,14 +11,15 @@ enum fr_lock_rank {
     FR_RANK_NONE = 0, /* holds nothing */
 
     /* Room is left between the folders: db and spfresh and lsm and wal come before io. */
-    FR_RANK_DB_OPTIONS = 100,   /* db: the options of a store as they are now */
-    FR_RANK_SPFRESH_TREE = 300, /* spfresh/tree: one tree, for its writers */
-    FR_RANK_LSM_REMOVAL = 490,  /* lsm/engine: files while they are removed; held across I/O */
-    FR_RANK_LSM_MANIFEST = 500, /* lsm/engine: the manifest while it is written; held across I/O */
-    FR_RANK_LSM_ENGINE = 510,   /* lsm/engine: view, sealed memtables, writers, jobs, counters */
-    FR_RANK_LSM_OBSOLETE = 520, /* lsm/version: the files that nobody needs any more */
-    FR_RANK_LSM_EVENTS = 530,   /* lsm/events: what waits to be told to the host's hooks */
-    FR_RANK_WAL = 600,          /* wal/wal_writer: one log that is written */
+    FR_RANK_DB_OPTIONS = 100,    /* db: the options of a store as they are now */
+    FR_RANK_SPFRESH_INDEX = 290, /* spfresh/index: writers and maintenance of one index */
+    FR_RANK_SPFRESH_TREE = 300,  /* spfresh/tree: one tree, for its writers */
+    FR_RANK_LSM_REMOVAL = 490,   /* lsm/engine: files while they are removed; held across I/O */
+    FR_RANK_LSM_MANIFEST = 500,  /* lsm/engine: the manifest while it is written; held across I/O */
+    FR_RANK_LSM_ENGINE = 510,    /* lsm/engine: view, sealed memtables, writers, jobs, counters */
+    FR_RANK_LSM_OBSOLETE = 520,  /* lsm/version: the files that nobody needs any more */
+    FR_RANK_LSM_EVENTS = 530,    /* lsm/events: what waits to be told to the host's hooks */
+    FR_RANK_WAL = 600,           /* wal/wal_writer: one log that is written */
 
     FR_RANK_IO_POOL = 700,  /* io/io_pool: the queue of requests waiting for a worker */
     FR_RANK_IO_QUEUE = 710, /* io/posix_queue: requests that workers have completed */

@@ -100,6 +100,7 @@ static struct fr_db *db_new(const struct fr_db_options *options)
     db->options.hooks = NULL; /* the engine has a copy */
     atomic_init(&db->sync, options->sync);
     fr_mutex_init(&db->options_mu, FR_RANK_DB_OPTIONS);
+    fr_mutex_init(&db->indexes_mu, FR_RANK_LEAF);
     return db;
 }
 
@@ -108,6 +109,7 @@ static void db_free(struct fr_db *db)
     if (db == NULL) return;
     fr_env_close(db->env);
     fr_mutex_deinit(&db->options_mu);
+    fr_mutex_deinit(&db->indexes_mu);
     fr_free(db);
 }
 
@@ -230,7 +232,7 @@ static void end_timed(struct fr_db *db, enum fr_timed kind, uint64_t start_ns)
 
 /* --- Writing --- */
 
-static fr_status write_options(const struct fr_db *db, const struct fr_write_options *how,
+fr_status fr_db_write_options(const struct fr_db *db, const struct fr_write_options *how,
         enum fr_durability *ret_durability, uint64_t *ret_expires_us)
 {
     *ret_durability = FR_DURABLE_DEVICE;
@@ -276,7 +278,7 @@ fr_status fr_db_write(struct fr_db *db, const struct fr_write_options *how,
     uint64_t expires_us;
     fr_status st;
 
-    FR_TRY(write_options(db, how, &durability, &expires_us));
+    FR_TRY(fr_db_write_options(db, how, &durability, &expires_us));
     if (batch == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_db_write: no batch");
     FR_TRY(refuse_expiry(expires_us, "fr_db_write"));
     st = write_batch(db, batch, durability);
@@ -295,7 +297,7 @@ static fr_status begin_single(struct fr_db *db, const struct fr_write_options *h
         struct single *single)
 {
     single->batch = FR_BATCH_EMPTY;
-    return write_options(db, how, &single->durability, &single->expires_us);
+    return fr_db_write_options(db, how, &single->durability, &single->expires_us);
 }
 
 static fr_status end_single(struct fr_db *db, struct single *single, fr_status st)
@@ -378,6 +380,13 @@ static void hand_out(const struct fr_engine_value *value, struct fr_pinned *ret_
     ret_value->owner[1] = value->item;
     ret_value->owner[2] = value->cache;
     ret_value->owner[3] = value->buf.data;
+}
+
+void fr_db_pin_part(const struct fr_engine_value *value, fr_slice part, struct fr_pinned *ret_value)
+{
+    hand_out(value, ret_value);
+    ret_value->data = part.data;
+    ret_value->size = part.size;
 }
 
 fr_status fr_db_get(struct fr_db *db, const struct fr_read_options *how, const void *key,

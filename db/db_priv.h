@@ -24,6 +24,9 @@ struct fr_db {
 
     /* Guarded by options_mu. */
     struct fr_db_options options; /* as they are now */
+
+    struct fr_mutex indexes_mu; /* rank FR_RANK_LEAF */
+    struct fr_index *indexes;   /* those that are open; guarded by indexes_mu */
 };
 
 /* What the engine is to be given; every option lies in its range. */
@@ -31,5 +34,14 @@ struct fr_engine_options fr_db_engine_options(const struct fr_db_options *option
 
 /* A store is asked for something: FR_ERR_MISUSE if there is none. */
 FR_NODISCARD fr_status fr_db_check(const struct fr_db *db);
+
+/* What a write asks for. FR_ERR_MISUSE. */
+FR_NODISCARD fr_status fr_db_write_options(const struct fr_db *db,
+        const struct fr_write_options *how, enum fr_durability *ret_durability,
+        uint64_t *ret_expires_us);
+
+/* A part of a value, which is the caller's to release as if it were all of it. */
+void fr_db_pin_part(const struct fr_engine_value *value, fr_slice part,
+        struct fr_pinned *ret_value);
 
 #endif

@@ -113,6 +113,9 @@ FR_NODISCARD fr_status fr_engine_line_up(struct fr_engine *engine, struct fr_wri
 /* As fr_engine_write() then answers. */
 FR_NODISCARD fr_status fr_engine_commit(struct fr_engine *engine, struct fr_writer *writer);
 
+/* The clock of the engine's environment; it only goes forward. */
+uint64_t fr_engine_now_us(const struct fr_engine *engine);
+
 /* Make durable all that was written before. */
 FR_NODISCARD fr_status fr_engine_sync(struct fr_engine *engine);
 

@@ -437,6 +437,7 @@ static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *no
     copy->split_after = node->split_after;
     copy->dissolve_below = node->dissolve_below;
     fr_tree_replace_node_locked(tree, tier, node, copy);
+    fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, copy->number);
     tree->stats.compacted++;
 out:
     return st;

@@ -99,6 +99,19 @@ out:
     return st;
 }
 
+/* It is in use from now on. */
+static void use(struct fr_rows *rows, fr_slot slot)
+{
+    struct fr_row *row = fr_rows_row(rows, slot);
+    uint32_t version = atomic_load_explicit(&row->version, memory_order_relaxed);
+    FR_ASSERT(version % 2 == 0);
+    row->node = FR_SLOT_NONE;
+    row->place = 0;
+    /* Release: whoever finds an entry of this version finds the row that it is of. */
+    atomic_store_explicit(&row->version, version + 1, memory_order_release);
+    rows->live_count++;
+}
+
 fr_status fr_rows_take(struct fr_rows *rows, fr_slot *ret_slot)
 {
     fr_slot slot = FR_SLOT_NONE;
@@ -108,15 +121,23 @@ fr_status fr_rows_take(struct fr_rows *rows, fr_slot *ret_slot)
         slot = rows->free_slots[--rows->free_count];
     else
         FR_TRY(new_slot(rows, &slot));
-    struct fr_row *row = fr_rows_row(rows, slot);
-    uint32_t version = atomic_load_explicit(&row->version, memory_order_relaxed);
-    FR_ASSERT(version % 2 == 0);
-    row->node = FR_SLOT_NONE;
-    row->place = 0;
-    /* Release: whoever finds an entry of this version finds the row that it is of. */
-    atomic_store_explicit(&row->version, version + 1, memory_order_release);
-    rows->live_count++;
+    use(rows, slot);
     *ret_slot = slot;
+out:
+    return st;
+}
+
+fr_status fr_rows_take_at(struct fr_rows *rows, fr_slot slot)
+{
+    fr_slot made = FR_SLOT_NONE;
+    fr_status st = FR_OK;
+
+    FR_ASSERT(slot >= used_slots(rows));
+    while (made != slot) {
+        FR_TRY(new_slot(rows, &made));
+        if (made != slot) rows->free_slots[rows->free_count++] = made;
+    }
+    use(rows, slot);
 out:
     return st;
 }

@@ -37,6 +37,9 @@ struct fr_row {
 
 #define FR_ROW_DEAD ((uint64_t)1 << 63)
 
+/* The stamp of a row that is listed, and alive to writers, but not born yet. */
+#define FR_ROW_UNBORN ((uint64_t)1 << 62)
+
 struct fr_node;
 
 struct fr_row_chunk {
@@ -71,6 +74,12 @@ void fr_rows_deinit(struct fr_rows *rows);
 
 /* A slot for a new vector, whose parts the caller fills. FR_ERR_NOMEM, FR_ERR_FULL. */
 FR_NODISCARD fr_status fr_rows_take(struct fr_rows *rows, fr_slot *ret_slot);
+
+/*
+ * Take this very slot, which is not below the count of those ever used: what is skipped is free.
+ * FR_ERR_NOMEM, FR_ERR_FULL.
+ */
+FR_NODISCARD fr_status fr_rows_take_at(struct fr_rows *rows, fr_slot slot);
 
 /* Give the slot of a dead row back: nobody looks at it any more. */
 void fr_rows_give(struct fr_rows *rows, fr_slot slot);

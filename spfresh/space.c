@@ -84,6 +84,9 @@ void fr_space_map_query(const struct fr_space *space, const float *from, float *
     place(space, ret_to);
 }
 
+/* Fewer vectors say little of how far others may be: then these may be as far as the origin. */
+#define SAMPLE_FEW 64
+
 /* A tenth more than the longest of the sample; only an inner product asks. */
 static float find_reach(const struct fr_space *space, const float *sample, size_t count)
 {
@@ -91,7 +94,7 @@ static float find_reach(const struct fr_space *space, const float *sample, size_
 
     for (size_t n = 0; n < count; n++)
         longest = fmaxf(longest, length(space, sample + n * space->dimension));
-    return longest > 0 ? 1.1f * longest : 1;
+    return longest > 0 ? (count < SAMPLE_FEW ? 2.0f : 1.1f) * longest : 1;
 }
 
 fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t count)
@@ -120,7 +123,7 @@ fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t
     }
     /* The mean square of what is left once the centre is taken off; all alike leave nothing. */
     double rest = count == 0 ? 0 : squares / (double)count - center_square;
-    double floor = center_square * 1e-6;
+    double floor = center_square * (count < SAMPLE_FEW ? 0.1 : 1e-6);
     if (!(rest > floor)) rest = floor;
     space->scale = rest > 0 ? (float)sqrt((double)FR_SPACE_SQUARE / rest) : 1;
     fr_free(rotated);

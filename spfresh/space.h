@@ -19,15 +19,10 @@
 #ifndef FR_SPFRESH_SPACE_H
 #define FR_SPFRESH_SPACE_H
 
+#include "freshet/index.h"
 #include "freshet/status.h"
 #include "spfresh/kernels.h"
 #include "spfresh/rotation.h"
-
-enum fr_metric {
-    FR_METRIC_L2 = 1,
-    FR_METRIC_COSINE = 2,
-    FR_METRIC_INNER_PRODUCT = 3,
-};
 
 /* Far from both ends of what 16 bits hold: a vector may be 25 times as long as most. */
 #define FR_SPACE_SQUARE 100.0f

@@ -31,6 +31,7 @@ static void set_options(struct fr_tree_options *to, const struct fr_tree_options
     if (from->inner_limit > 0) to->inner_limit = from->inner_limit;
     if (from->neighbours > 0) to->neighbours = from->neighbours;
     if (from->insert_width > 0) to->insert_width = from->insert_width;
+    to->restored = from->restored;
 }
 
 static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
@@ -42,7 +43,8 @@ static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     if (origin == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
     FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false));
     FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true));
-    FR_TRY(fr_tree_add_centroid_locked(tree, 1, origin, ROOM_MIN, &slot));
+    if (!tree->options.restored)
+        FR_TRY(fr_tree_add_centroid_locked(tree, 1, origin, ROOM_MIN, &slot));
     atomic_store_explicit(&tree->tier_count, 2, memory_order_release);
 out:
     fr_free(origin);
@@ -65,7 +67,9 @@ fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options
     FR_TRY(fr_reshape_new(space, &tree->reshape));
     tree->vector = fr_alloc(space->dims * sizeof(float));
     tree->centroid = fr_alloc(space->dims * sizeof(float));
-    if (tree->vector == NULL || tree->centroid == NULL) {
+    tree->high = fr_alloc(space->dims);
+    tree->low = fr_alloc(fr_row_low_size(space->dims));
+    if (tree->vector == NULL || tree->centroid == NULL || tree->high == NULL || tree->low == NULL) {
         st = FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
         goto out;
     }
@@ -99,8 +103,11 @@ void fr_tree_free(struct fr_tree *tree)
     fr_reshape_free(tree->reshape);
     fr_free(tree->vector);
     fr_free(tree->centroid);
+    fr_free(tree->high);
+    fr_free(tree->low);
     fr_free(tree->tasks);
     fr_free(tree->corpses);
+    fr_free(tree->changes.items);
     fr_mutex_deinit(&tree->mu);
     fr_free(tree);
 }
@@ -157,6 +164,40 @@ out:
     return st;
 }
 
+static void note(struct fr_tree *tree, struct fr_change change) FR_REQUIRES(tree->mu)
+{
+    struct fr_changes *changes = &tree->changes;
+
+    if (!changes->on) return;
+    if (changes->count == changes->capacity) {
+        size_t capacity = changes->capacity == 0 ? 256 : 2 * changes->capacity;
+        struct fr_change *grown = fr_realloc(changes->items, capacity * sizeof(*grown));
+
+        changes->lost |= grown == NULL;
+        if (grown == NULL) return;
+        changes->items = grown;
+        changes->capacity = capacity;
+    }
+    changes->items[changes->count++] = change;
+}
+
+/* Of a row that is a vector; centroids' postings are nobody's concern. */
+static void note_row(struct fr_tree *tree, enum fr_change_kind kind, uint32_t tier, fr_slot number,
+        fr_slot slot) FR_REQUIRES(tree->mu)
+{
+    if (tier > 0 || !tree->changes.on) return;
+    note(tree, (struct fr_change){.kind = kind,
+                       .number = number,
+                       .slot = slot,
+                       .id = fr_rows_row(&tree->tiers[0], slot)->id});
+}
+
+void fr_tree_note_posting_locked(struct fr_tree *tree, enum fr_change_kind kind, uint32_t tier,
+        fr_slot number)
+{
+    if (tier == 1) note(tree, (struct fr_change){.kind = kind, .number = number});
+}
+
 fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot, const float *x,
         fr_slot number)
 {
@@ -172,7 +213,11 @@ fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot,
             .scale = row->scale,
             .version = atomic_load_explicit(&row->version, memory_order_relaxed)};
     fr_slot before = row->node;
-    if (before != FR_SLOT_NONE) fr_tree_unlist_locked(tree, tier, row);
+    if (before != FR_SLOT_NONE) {
+        fr_tree_unlist_locked(tree, tier, row);
+        note_row(tree, FR_CHANGE_LEFT, tier, before, slot);
+        note_row(tree, FR_CHANGE_CAME, tier, number, slot);
+    }
     row->place = fr_node_append(node, entry, x, centroid, tree->space->dims);
     row->node = number;
     uint32_t limit = fr_node_most(&tree->options, tier + 1);
@@ -236,6 +281,7 @@ fr_status fr_tree_add_centroid_locked(struct fr_tree *tree, uint32_t tier, const
     }
     tree->node_bytes += fr_node_bytes(node);
     atomic_store_explicit(fr_rows_node(rows, number), node, memory_order_release);
+    fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, number);
     *ret_number = number;
 out:
     return st;
@@ -257,7 +303,7 @@ void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_
 
 fr_status fr_tree_reserve_locked(struct fr_tree *tree, size_t count)
 {
-    size_t needed = tree->corpse_count + count;
+    size_t needed = tree->corpse_count + tree->corpses_promised + count;
 
     if (needed <= tree->corpse_capacity) return FR_OK;
     size_t capacity = FR_MAX(needed, 2 * tree->corpse_capacity);
@@ -298,6 +344,7 @@ void fr_tree_kill_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot)
             (struct fr_corpse){.tier = tier, .slot = slot, .node = row->node, .place = row->place};
     if (row->node != FR_SLOT_NONE) fr_tree_unlist_locked(tree, tier, row);
     row->node = FR_SLOT_NONE;
+    fr_tree_note_posting_locked(tree, FR_CHANGE_GONE, tier, slot);
     /* Acquire in is_alive. */
     atomic_store_explicit(&row->stamp, FR_ROW_DEAD | step, memory_order_release);
 }
@@ -344,48 +391,6 @@ void fr_tree_bury_locked(struct fr_tree *tree)
         fr_rows_give(&tree->tiers[corpse->tier], corpse->slot);
     }
     tree->corpse_count = 0;
-}
-
-/* Corpses keep slots and nodes; so many are worth the wait for searches. */
-#define CORPSES_MAX 256
-
-fr_status fr_tree_add(struct fr_tree *tree, uint64_t id, const float *vector, fr_slot replaces,
-        fr_slot *ret_slot)
-{
-    fr_slot slot;
-    fr_status st;
-
-    fr_mutex_lock(&tree->mu);
-    float *x = tree->vector;
-    fr_space_map_row(tree->space, vector, x);
-    FR_TRY(fr_tree_reserve_locked(tree, 1));
-    FR_TRY(fr_tree_take_row_locked(tree, 0, x, &slot));
-    fr_rows_row(&tree->tiers[0], slot)->id = id;
-    fr_rows_decode(&tree->tiers[0], slot, x); /* all else goes by what is stored */
-    st = fr_tree_place_locked(tree, 0, slot, x);
-    if (st < 0) fr_rows_give(&tree->tiers[0], slot);
-    FR_TRY(st);
-    if (replaces != FR_SLOT_NONE) fr_tree_kill_locked(tree, 0, replaces);
-    fr_tree_step_locked(tree);
-    if (tree->corpse_count >= CORPSES_MAX) fr_tree_bury_locked(tree);
-    *ret_slot = slot;
-out:
-    fr_mutex_unlock(&tree->mu);
-    return st;
-}
-
-fr_status fr_tree_remove(struct fr_tree *tree, fr_slot slot)
-{
-    fr_status st;
-
-    fr_mutex_lock(&tree->mu);
-    FR_TRY(fr_tree_reserve_locked(tree, 1));
-    fr_tree_kill_locked(tree, 0, slot);
-    fr_tree_step_locked(tree);
-    if (tree->corpse_count >= CORPSES_MAX) fr_tree_bury_locked(tree);
-out:
-    fr_mutex_unlock(&tree->mu);
-    return st;
 }
 
 /* All rows of the last tier into the node of the only centroid above it. */
@@ -462,6 +467,24 @@ static fr_status work(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     return wants_tier(tree) ? add_tier(tree) : FR_OK;
 }
 
+fr_status fr_tree_restore_end(struct fr_tree *tree)
+{
+    fr_status st = FR_OK;
+    size_t left = 1;
+
+    fr_mutex_lock(&tree->mu);
+    if (tree->tiers[1].live_count == 0) st = FR_FAIL(FR_ERR_CORRUPT, "an index without a centroid");
+    while (st == FR_OK && wants_tier(tree) && left > 0) {
+        st = add_tier(tree);
+        fr_mutex_unlock(&tree->mu);
+        if (st == FR_OK) st = fr_tree_maintain(tree, SIZE_MAX, &left);
+        fr_mutex_lock(&tree->mu);
+        left = 1;
+    }
+    fr_mutex_unlock(&tree->mu);
+    return st;
+}
+
 fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, size_t *ret_left)
 {
     fr_status st = FR_OK;
@@ -509,6 +532,34 @@ fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings)
         fr_mutex_unlock(&tree->mu);
     }
     return st;
+}
+
+void fr_tree_bury(struct fr_tree *tree)
+{
+    fr_mutex_lock(&tree->mu);
+    fr_tree_bury_locked(tree);
+    fr_mutex_unlock(&tree->mu);
+}
+
+size_t fr_tree_pending(struct fr_tree *tree)
+{
+    fr_mutex_lock(&tree->mu);
+    size_t count = tree->task_count;
+    fr_mutex_unlock(&tree->mu);
+    return count;
+}
+
+void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats)
+{
+    fr_mutex_lock(&tree->mu);
+    ret_stats->tiers = atomic_load_explicit(&tree->tier_count, memory_order_relaxed);
+    for (uint32_t tier = 1; tier < ret_stats->tiers; tier++)
+        ret_stats->postings += tree->tiers[tier].live_count;
+    ret_stats->splits = tree->stats.splits;
+    ret_stats->merges = tree->stats.dissolved;
+    ret_stats->refreshes = tree->stats.refreshed;
+    ret_stats->moved = tree->stats.moved;
+    fr_mutex_unlock(&tree->mu);
 }
 
 size_t fr_tree_bytes(struct fr_tree *tree)

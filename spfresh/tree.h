@@ -39,6 +39,7 @@ struct fr_tree_options {
     uint32_t inner_limit;  /* the same of centroids */
     uint32_t neighbours;   /* postings around a split whose rows are looked at */
     uint32_t insert_width; /* postings of centroids that are looked at to place a vector */
+    bool restored;         /* begins without a posting: these come by fr_tree_restore_posting */
 };
 
 /* A node that needs a look: by the tier of its centroid, and that one's slot. */
@@ -62,6 +63,32 @@ struct fr_tree_stats {
     uint64_t examined, moved; /* rows, in reassignments */
 };
 
+/*
+ * What maintenance has changed in the postings of vectors, for those who keep them elsewhere, too.
+ * Rows that enter or leave the tree are not told: whoever lets them knows. A posting that is
+ * written anew is as it is when the changes are taken.
+ */
+enum fr_change_kind {
+    FR_CHANGE_LEFT,    /* the row of an id is not in the posting any more */
+    FR_CHANGE_CAME,    /* the row in slot is in the posting now */
+    FR_CHANGE_WRITTEN, /* the posting is new, or shorter than before */
+    FR_CHANGE_GONE,    /* there is no such posting, nor centroid */
+};
+
+struct fr_change {
+    enum fr_change_kind kind;
+    fr_slot number; /* of the posting's centroid */
+    fr_slot slot;
+    uint64_t id;
+};
+
+/* Recorded while on. lost: there was no memory for one, so all must be looked at. */
+struct fr_changes {
+    bool on, lost;
+    struct fr_change *items;
+    size_t count, capacity;
+};
+
 struct fr_probe;
 
 struct fr_tree {
@@ -82,12 +109,17 @@ struct fr_tree {
     size_t task_count, task_capacity;
     struct fr_corpse *corpses;
     size_t corpse_count, corpse_capacity;
+    size_t corpses_promised; /* room that is kept for deaths to come */
     size_t node_bytes;
+    fr_slot restoring;      /* the posting that was restored last */
     fr_slot refreshed;      /* the posting at which the next refresh begins */
     struct fr_probe *probe; /* the writers' own, as what follows */
     float *vector, *centroid;
+    int8_t *high;
+    uint8_t *low;
     struct fr_reshape *reshape;
     struct fr_tree_stats stats;
+    struct fr_changes changes;
 };
 
 /* FR_ERR_NOMEM. The space outlives the tree, and is calibrated. Zeros in options are defaults. */
@@ -104,6 +136,57 @@ void fr_tree_free(struct fr_tree *tree);
 FR_NODISCARD fr_status fr_tree_add(struct fr_tree *tree, uint64_t id, const float *vector,
         fr_slot replaces, fr_slot *ret_slot);
 
+/*
+ * The same in steps, so that most of the work is done without the lock, and a row can be listed
+ * before it counts: fr_tree_locate, fr_tree_enter, then fr_tree_publish or fr_tree_withdraw.
+ */
+
+/* A vector as it is to be entered, in the caller's memory; x is what the code says. */
+struct fr_entrant {
+    uint64_t id;
+    float *x;
+    int8_t *high;
+    uint8_t *low;
+    float scale;
+    fr_slot number; /* where it belongs, as found */
+    uint32_t version;
+    fr_slot slot; /* where it has been entered */
+};
+
+/* Encode x, which is mapped, and find its posting. The caller is in the epoch. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_tree_locate(struct fr_probe *probe, struct fr_entrant *entrant);
+
+/* List it, unborn. It is as found in entrant->slot and number. FR_ERR_NOMEM, FR_ERR_FULL. */
+FR_NODISCARD fr_status fr_tree_enter(struct fr_tree *tree, struct fr_entrant *entrant);
+
+/*
+ * Room for so many deaths, which is kept until fr_tree_publish or fr_tree_withdraw is told the same
+ * number: these cannot fail. FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_tree_reserve(struct fr_tree *tree, size_t count);
+
+/* In one step the born are born and the dead die. */
+void fr_tree_publish(struct fr_tree *tree, const struct fr_entrant *born, size_t born_count,
+        const fr_slot *dead, size_t dead_count, size_t reserved);
+
+/* They are not born. */
+void fr_tree_withdraw(struct fr_tree *tree, const struct fr_entrant *unborn, size_t count,
+        size_t reserved);
+
+/*
+ * How a tree comes back: all postings in the order of their numbers, each with its rows, as they
+ * were written down; then the tiers above, by fr_tree_restore_end. Nobody else has the tree yet.
+ * FR_ERR_CORRUPT: numbers are out of order. FR_ERR_NOMEM, FR_ERR_FULL.
+ */
+FR_NODISCARD fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float scale,
+        const int8_t *high, const uint8_t *low, size_t room);
+
+/* Into the posting that was restored last. */
+FR_NODISCARD fr_status fr_tree_restore_row(struct fr_tree *tree, const struct fr_entrant *row,
+        fr_slot *ret_slot);
+
+FR_NODISCARD fr_status fr_tree_restore_end(struct fr_tree *tree);
+
 /* Let the row of a slot die. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_tree_remove(struct fr_tree *tree, fr_slot slot);
 
@@ -116,6 +199,15 @@ FR_NODISCARD fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, 
  * on how fast the vectors came. What it leaves to do is for fr_tree_maintain. FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings);
+
+/* Give back the slots of what has died, once no search that sees it is left. */
+void fr_tree_bury(struct fr_tree *tree);
+
+/* Postings that wait to be looked at. */
+size_t fr_tree_pending(struct fr_tree *tree);
+
+/* What there is, and what was done: postings, tiers, splits, merges, refreshes, moved. */
+void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats);
 
 /* Memory in use. */
 size_t fr_tree_bytes(struct fr_tree *tree);

@@ -80,6 +80,10 @@ void fr_tree_queue_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *n
 /* Let a row die in the step that is under way. Room for a corpse was reserved. */
 void fr_tree_kill_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot) FR_REQUIRES(tree->mu);
 
+/* Tell who keeps postings elsewhere what has become of one; of tier 1, else nobody is told. */
+void fr_tree_note_posting_locked(struct fr_tree *tree, enum fr_change_kind kind, uint32_t tier,
+        fr_slot number) FR_REQUIRES(tree->mu);
+
 /* The step is complete: searches that begin from now on see it. */
 void fr_tree_step_locked(struct fr_tree *tree) FR_REQUIRES(tree->mu);
 

@@ -6,6 +6,7 @@
 #include "freshet/api.h"
 #include "freshet/db.h"
 #include "freshet/event.h"
+#include "freshet/index.h"
 #include "freshet/log.h"
 #include "freshet/status.h"
 #include "freshet/table_writer.h"

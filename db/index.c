@@ -1,0 +1,262 @@
+/*
+ * index.c - the public vector index: arguments are checked here, everything else is
+ * spfresh/index.h.
+ */
+#include "freshet/index.h"
+
+#include "base/alloc.h"
+#include "db/db_priv.h"
+#include "spfresh/index.h"
+#include "spfresh/stored.h"
+
+/* One that is open, in its store's list. */
+struct fr_index {
+    struct fr_db *db;
+    struct fr_spfresh *core;
+    struct fr_index *next; /* guarded by the store's indexes_mu */
+    char name[FR_INDEX_NAME_MAX + 1];
+};
+
+void fr_index_options_init(struct fr_index_options *options)
+{
+    *options = (struct fr_index_options){.size = sizeof(*options), .create = true};
+}
+
+static fr_status check_index(const struct fr_index *index)
+{
+    return index != NULL ? FR_OK : FR_FAIL(FR_ERR_MISUSE, "the index is NULL");
+}
+
+static fr_status take_options(const struct fr_index_options *from, struct fr_index_options *to)
+{
+    fr_index_options_init(to);
+    if (from == NULL) return FR_OK;
+    if (from->size != sizeof(*to))
+        return FR_FAIL(FR_ERR_MISUSE,
+                "fr_index_options: size %zu, not %zu: use fr_index_options_init", from->size,
+                sizeof(*to));
+    *to = *from;
+    if ((int)to->metric < 0 || to->metric > FR_METRIC_INNER_PRODUCT)
+        return FR_FAIL(FR_ERR_MISUSE, "%d is no metric", (int)to->metric);
+    return FR_OK;
+}
+
+/* ---- Those that are open ---- */
+
+static struct fr_index **find_locked(struct fr_db *db, const char *name) FR_REQUIRES(db->indexes_mu)
+{
+    struct fr_index **at = &db->indexes;
+
+    while (*at != NULL && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+static fr_status enlist(struct fr_db *db, struct fr_index *index)
+{
+    fr_status st = FR_OK;
+
+    fr_mutex_lock(&db->indexes_mu);
+    struct fr_index **at = find_locked(db, index->name);
+    if (*at != NULL)
+        st = FR_FAIL(FR_ERR_BUSY, "index \"%s\" is open", index->name);
+    else
+        *at = index;
+    fr_mutex_unlock(&db->indexes_mu);
+    return st;
+}
+
+static void delist(struct fr_index *index)
+{
+    fr_mutex_lock(&index->db->indexes_mu);
+    *find_locked(index->db, index->name) = index->next;
+    fr_mutex_unlock(&index->db->indexes_mu);
+}
+
+static fr_status check_names(const struct fr_db *db, const char *name)
+{
+    fr_status st = fr_db_check(db);
+
+    return st < 0 ? st : fr_index_name_check(name);
+}
+
+fr_status fr_index_open(struct fr_db *db, const char *name, const struct fr_index_options *options,
+        struct fr_index **ret_index)
+{
+    struct fr_index_options given;
+    struct fr_index *index = NULL;
+    fr_status st;
+
+    FR_TRY(check_names(db, name));
+    FR_TRY(take_options(options, &given));
+    if (ret_index == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_open: no place for the index");
+    index = FR_NEW(struct fr_index);
+    if (index == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
+    index->db = db;
+    memcpy(index->name, name, strlen(name) + 1);
+    st = enlist(db, index);
+    if (st < 0) {
+        fr_free(index);
+        return st;
+    }
+    struct fr_spfresh_setup setup = {.create = given.create,
+            .must_be_new = given.must_be_new,
+            .read_only = db->follows,
+            .manual = given.manual_maintenance,
+            .dimension = given.dimension,
+            .metric = given.metric,
+            .seed = given.seed};
+    st = fr_spfresh_open(db->engine, name, &setup, &index->core);
+    if (st < 0) {
+        delist(index);
+        fr_free(index);
+        return st;
+    }
+    *ret_index = index;
+out:
+    return st;
+}
+
+void fr_index_close(struct fr_index *index)
+{
+    if (index == NULL) return;
+    fr_spfresh_close(index->core);
+    delist(index);
+    fr_free(index);
+}
+
+fr_status fr_index_drop(struct fr_db *db, const char *name)
+{
+    struct fr_index held = {.db = db};
+    fr_status st;
+
+    FR_TRY(check_names(db, name));
+    memcpy(held.name, name, strlen(name) + 1);
+    FR_TRY(enlist(db, &held)); /* so that nobody opens it meanwhile */
+    st = fr_spfresh_drop(db->engine, name);
+    delist(&held);
+out:
+    return st;
+}
+
+fr_status fr_index_next_name(struct fr_db *db, const char *after, char *ret_name)
+{
+    fr_status st;
+
+    FR_TRY(check_names(db, after == NULL ? "" : after));
+    if (ret_name == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_next_name: no place for it");
+    st = fr_spfresh_next_name(db->engine, after, ret_name);
+out:
+    return st;
+}
+
+/* ---- Writing ---- */
+
+static fr_status write_options(struct fr_index *index, const struct fr_write_options *how,
+        enum fr_durability *ret_durability)
+{
+    uint64_t expires_us;
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    FR_TRY(fr_db_write_options(index->db, how, ret_durability, &expires_us));
+    if (expires_us != 0)
+        return FR_FAIL(FR_ERR_MISUSE, "vectors do not expire: expires_us is for fr_db_put");
+out:
+    return st;
+}
+
+fr_status fr_index_upsert(struct fr_index *index, const struct fr_write_options *how, size_t count,
+        const uint64_t *ids, const float *vectors, const struct fr_payload *payloads)
+{
+    enum fr_durability durability;
+    fr_status st;
+
+    FR_TRY(write_options(index, how, &durability));
+    if (count > 0 && (ids == NULL || vectors == NULL))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_index_upsert: no ids, or no vectors");
+    st = fr_spfresh_upsert(index->core, durability, count, ids, vectors, payloads);
+out:
+    return st;
+}
+
+fr_status fr_index_delete(struct fr_index *index, const struct fr_write_options *how, size_t count,
+        const uint64_t *ids, size_t *ret_count)
+{
+    enum fr_durability durability;
+    size_t found = 0;
+    fr_status st;
+
+    FR_TRY(write_options(index, how, &durability));
+    if (count > 0 && ids == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_delete: no ids");
+    FR_TRY(fr_spfresh_delete(index->core, durability, count, ids, &found));
+    if (ret_count != NULL) *ret_count = found;
+out:
+    return st;
+}
+
+/* ---- Reading ---- */
+
+fr_status fr_index_get(struct fr_index *index, uint64_t id, float *ret_vector,
+        struct fr_pinned *ret_payload)
+{
+    struct fr_engine_value value;
+    fr_slice payload;
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    if (ret_vector == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_get: no place for the vector");
+    FR_TRY(fr_spfresh_get(index->core, id, ret_vector, &value, &payload));
+    if (st == FR_NOT_FOUND) return st;
+    if (ret_payload == NULL)
+        fr_engine_value_release(&value);
+    else
+        fr_db_pin_part(&value, payload, ret_payload);
+out:
+    return st;
+}
+
+fr_status fr_index_search(struct fr_index *index, const struct fr_search_options *how,
+        const float *query, size_t k, struct fr_hit *ret_hits, size_t *ret_count)
+{
+    static const struct fr_search_options usual = {.size = sizeof(usual)};
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    if (how == NULL) how = &usual;
+    if (how->size != sizeof(*how))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_search_options: size %zu, not %zu", how->size,
+                sizeof(*how));
+    if (query == NULL || ret_count == NULL || (k > 0 && ret_hits == NULL))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_index_search: no query, or no place for the hits");
+    st = fr_spfresh_search(index->core, how, query, k, ret_hits, ret_count);
+out:
+    return st;
+}
+
+/* ---- Maintenance ---- */
+
+fr_status fr_index_maintain(struct fr_index *index, uint64_t limit_us, uint64_t *ret_left)
+{
+    uint64_t left = 0;
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    FR_TRY(fr_spfresh_maintain(index->core, limit_us, &left));
+    if (ret_left != NULL) *ret_left = left;
+out:
+    return st;
+}
+
+fr_status fr_index_stats_get(struct fr_index *index, struct fr_index_stats *ret_stats)
+{
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    if (ret_stats == NULL || ret_stats->size != sizeof(*ret_stats))
+        return FR_FAIL(FR_ERR_MISUSE,
+                "fr_index_stats: its size is not set, or is another version's");
+    fr_spfresh_stats(index->core, ret_stats);
+out:
+    return st;
+}

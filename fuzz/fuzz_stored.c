@@ -1,0 +1,104 @@
+/*
+ * fuzz_stored.c - what an index keeps, from anywhere: keys and values that are refused, or read
+ * within their bytes and written as they were.
+ *
+ * The first byte says what the rest is. Nothing here has a checksum of its own.
+ */
+#include <math.h>
+
+#include "fuzz/fuzz.h"
+#include "spfresh/stored.h"
+
+#define DIMS 64
+
+static void fuzz_key(fr_slice bytes)
+{
+    char name[FR_INDEX_NAME_MAX + 1];
+    struct fr_index_key prefix;
+    uint32_t number;
+    uint64_t id;
+
+    if (fr_key_read_name(bytes, name) < 0) return;
+    fr_key_prefix(name, &prefix);
+    FUZZ_CHECK(bytes.size >= prefix.size && memcmp(bytes.data, prefix.bytes, prefix.size) == 0);
+    struct fr_index_key v = fr_key_kind(&prefix, 'v'), p = fr_key_kind(&prefix, 'p');
+    if (fr_key_read_vector(&v, bytes, &id) == FR_OK) {
+        struct fr_index_key again = fr_key_vector(&prefix, id);
+        FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) == 0);
+    }
+    if (fr_key_read_number(&p, bytes, &number) == FR_OK) {
+        struct fr_index_key again = fr_key_posting(&prefix, number);
+        FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) == 0);
+    }
+}
+
+static void fuzz_options(fr_slice bytes)
+{
+    struct fr_stored_options options;
+    struct fr_buf again = FR_BUF_EMPTY;
+
+    if (fr_stored_read_options(bytes, &options) < 0) return;
+    FUZZ_CHECK(options.dimension >= 1 && options.dimension <= FR_DIMENSION_MAX);
+    fr_stored_put_options(&again, &options);
+    FUZZ_CHECK(fr_slice_compare(fr_buf_slice(&again), bytes) == 0);
+    fr_buf_deinit(&again);
+}
+
+static void fuzz_vector(fr_slice bytes)
+{
+    struct fr_buf again = FR_BUF_EMPTY;
+    float vector[DIMS];
+    fr_slice payload;
+
+    if (fr_stored_read_vector(bytes, DIMS, vector, &payload) < 0) return;
+    FUZZ_CHECK(payload.size == bytes.size - FR_STORED_VECTOR_HEAD - sizeof(vector));
+    fr_stored_put_vector(&again, vector, DIMS, payload.data, payload.size);
+    FUZZ_CHECK(fr_slice_compare(fr_buf_slice(&again), bytes) == 0);
+    fr_buf_deinit(&again);
+}
+
+static void fuzz_centroid(fr_slice bytes)
+{
+    struct fr_stored_centroid centroid;
+
+    if (fr_stored_read_centroid(bytes, DIMS, &centroid) < 0) return;
+    FUZZ_CHECK(isfinite(centroid.scale) && isfinite(centroid.radius));
+    FUZZ_CHECK(centroid.high != NULL && centroid.low != NULL);
+}
+
+static void fuzz_posting(fr_slice bytes)
+{
+    struct fr_bytes in = fr_bytes_of(bytes);
+    struct fr_buf again = FR_BUF_EMPTY;
+    struct fr_stored_record record;
+    fr_status st;
+
+    while ((st = fr_stored_read_record(&in, DIMS, &record)) == FR_OK) {
+        if (record.came)
+            fr_stored_put_came(&again, DIMS, record.id, record.scale, record.high, record.low);
+        else
+            fr_stored_put_left(&again, record.id);
+    }
+    FUZZ_CHECK(st != FR_END || fr_slice_compare(fr_buf_slice(&again), bytes) == 0);
+    fr_buf_deinit(&again);
+}
+
+static void fuzz_space(fr_slice bytes)
+{
+    float center[DIMS];
+    struct fr_space space = {.dims = DIMS, .center = center};
+    uint32_t generation;
+
+    if (fr_stored_read_space(bytes, &space, &generation) < 0) return;
+    FUZZ_CHECK(space.scale > 0 && space.reach > 0 && isfinite(center[DIMS - 1]));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const targets[])(fr_slice) = {
+            fuzz_key, fuzz_options, fuzz_vector, fuzz_centroid, fuzz_posting, fuzz_space};
+
+    if (size == 0) return 0;
+    targets[data[0] % (sizeof(targets) / sizeof(targets[0]))](fr_slice_of(data + 1, size - 1));
+    return 0;
+}

@@ -1,0 +1,187 @@
+/*
+ * index.h - the vector index: nearest vectors, while vectors come and go all day.
+ *
+ * An index lives in a store (freshet/db.h), under a name. Its vectors and their payloads are rows
+ * of the store and as durable as any other write; what finds them is derived from these rows, kept
+ * in shape in the background, and needs no rebuild.
+ *
+ *     struct fr_index_options options;
+ *     struct fr_index *index;
+ *
+ *     fr_index_options_init(&options);
+ *     options.dimension = 128;
+ *     fr_status st = fr_index_open(db, "", &options, &index);
+ *     if (st == FR_OK) st = fr_index_upsert(index, NULL, 1, &id, vector, NULL);
+ *     if (st == FR_OK) st = fr_index_search(index, NULL, query, 10, hits, &count);
+ *     ...
+ *     fr_index_close(index);
+ *
+ * Any number of threads may call anything but close. What was upserted is found by every search
+ * that begins after the call has returned, what was deleted by none.
+ */
+#ifndef FRESHET_INDEX_H
+#define FRESHET_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "freshet/api.h"
+#include "freshet/db.h"
+#include "freshet/status.h"
+
+FR_BEGIN_DECLS
+
+struct fr_index;
+
+/* What nearest means, and what a hit's distance is: less is nearer. */
+typedef enum fr_metric {
+    FR_METRIC_L2 = 1,           /* the square of the distance */
+    FR_METRIC_COSINE = 2,       /* 1 - the cosine of the angle */
+    FR_METRIC_INNER_PRODUCT = 3 /* minus the inner product */
+} fr_metric;
+
+#define FR_DIMENSION_MAX    16384
+#define FR_INDEX_NAME_MAX   63
+#define FR_PAYLOAD_SIZE_MAX ((size_t)1 << 24)
+
+/* What an index is opened with; fr_index_options_init() fills in the defaults and the size. */
+struct fr_index_options {
+    size_t size; /* sizeof(struct fr_index_options) */
+
+    bool create;      /* make the index if there is none (true) */
+    bool must_be_new; /* FR_ERR_EXISTS if there is one (false) */
+
+    /* Of a new index, and kept with it; of one that is there 0, or what it has. */
+    uint32_t dimension; /* of all vectors, 1 to 16,384 */
+    fr_metric metric;   /* (0: FR_METRIC_L2) */
+    uint64_t seed;      /* of the random rotation (0: any) */
+
+    /* Split, merge and reassign only when fr_index_maintain() is called (false). */
+    bool manual_maintenance;
+};
+
+FR_API void fr_index_options_init(struct fr_index_options *options);
+
+/*
+ * Open the index of that name in a store; "" is the default one. Names have up to 63 letters,
+ * digits, dots, dashes and underscores. An index is opened once at a time: FR_ERR_BUSY. The store
+ * must stay open for longer. FR_ERR_MISSING: there is none, and create is false. FR_ERR_MISUSE:
+ * dimension or metric are not those of the index. FR_ERR_CORRUPT: its options cannot be read.
+ *
+ * Keys of the store that begin with "spfresh" are the indexes' own.
+ */
+FR_API FR_NODISCARD fr_status fr_index_open(struct fr_db *db, const char *name,
+        const struct fr_index_options *options, struct fr_index **ret_index);
+
+/* No other call may be under way. NULL is fine. */
+FR_API void fr_index_close(struct fr_index *index);
+
+/* Delete an index that nobody has open, with all of its rows. FR_ERR_MISSING: there is none. */
+FR_API FR_NODISCARD fr_status fr_index_drop(struct fr_db *db, const char *name);
+
+/*
+ * The name of the first index whose name is above the given one; NULL: of the first of all. FR_END:
+ * there are no more. The room is for FR_INDEX_NAME_MAX + 1 bytes.
+ */
+FR_API FR_NODISCARD fr_status fr_index_next_name(struct fr_db *db, const char *after,
+        char *ret_name);
+
+/* --- Writing -----------------------------------------------------------------------------------
+ */
+
+/* Bytes that are kept with each vector, for the caller to use. */
+struct fr_payload {
+    const void *data;
+    size_t size;
+};
+
+/*
+ * Put count vectors, one after the other in memory, under their ids, each in place of what was
+ * there; payloads may be NULL. All or nothing. Of an id that comes several times the last counts.
+ * FR_ERR_MISUSE: a vector with a value that is not finite, or of length zero under the cosine; the
+ * words say which. FR_ERR_LIMIT: a payload is too large, or the whole beyond 1 GiB. Else as
+ * fr_db_write().
+ */
+FR_API FR_NODISCARD fr_status fr_index_upsert(struct fr_index *index,
+        const struct fr_write_options *how, size_t count, const uint64_t *ids, const float *vectors,
+        const struct fr_payload *payloads);
+
+/* Delete count vectors; those that are not there are none. *ret_count, which may be NULL, is how
+ * many were there. */
+FR_API FR_NODISCARD fr_status fr_index_delete(struct fr_index *index,
+        const struct fr_write_options *how, size_t count, const uint64_t *ids, size_t *ret_count);
+
+/* --- Reading -----------------------------------------------------------------------------------
+ */
+
+/*
+ * The vector as it was put, and its payload in *ret_payload, which may be NULL and must be released
+ * (fr_pinned_release). FR_NOT_FOUND.
+ */
+FR_API FR_NODISCARD fr_status fr_index_get(struct fr_index *index, uint64_t id, float *ret_vector,
+        struct fr_pinned *ret_payload);
+
+struct fr_hit {
+    uint64_t id;
+    float distance;
+};
+
+/* How a search is made. NULL where it is asked for means all zeros. */
+struct fr_search_options {
+    size_t size; /* sizeof(struct fr_search_options) */
+
+    /* Of the k nearest so many shall be found, on average: 0.5 to 0.999 (0: 0.95). */
+    double recall;
+
+    /* Look at so many postings, whatever the recall (0: by recall). */
+    uint32_t postings;
+
+    /* Distances from the vectors themselves, in place of estimates within a thousandth or so. */
+    bool exact_distances;
+
+    /* Compare with every vector. Finds the nearest for certain. */
+    bool exhaustive;
+};
+
+/*
+ * The k nearest to a query, nearest first, into ret_hits, which has room for k. *ret_count is less
+ * than k only if there are not as many. FR_ERR_MISUSE: as of fr_index_upsert.
+ */
+FR_API FR_NODISCARD fr_status fr_index_search(struct fr_index *index,
+        const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,
+        size_t *ret_count);
+
+/* --- Maintenance -------------------------------------------------------------------------------
+ */
+
+/*
+ * Work until nothing is left to split, merge or reassign, or for so many microseconds (0: until
+ * then). *ret_left, which may be NULL, is what is left: postings that wait.
+ */
+FR_API FR_NODISCARD fr_status fr_index_maintain(struct fr_index *index, uint64_t limit_us,
+        uint64_t *ret_left);
+
+/* Counters and sizes. The caller sets size. */
+struct fr_index_stats {
+    size_t size;
+    uint32_t dimension;
+    fr_metric metric;
+    uint64_t count;    /* vectors */
+    uint64_t postings; /* and of centroids, all tiers */
+    uint64_t tiers;
+    uint64_t bytes;   /* in memory */
+    uint64_t pending; /* postings that wait for maintenance */
+    uint64_t upserts, deletes, searches;
+    uint64_t splits, merges, refreshes, moved; /* moved: vectors that changed their posting */
+    uint64_t scanned, measured; /* vectors that searches have scanned, and measured */
+    uint64_t rebuilt;           /* why the index was made from rows at opening: 0 it was not,
+                                   1 nothing else was there, 2 it was damaged */
+};
+
+FR_API FR_NODISCARD fr_status fr_index_stats_get(struct fr_index *index,
+        struct fr_index_stats *ret_stats);
+
+FR_END_DECLS
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * index.h - a vector index over the engine: what the public one (freshet/index.h) is made of.
+ *
+ *     upsert    encode and locate -> enter, unborn -> one batch -> publish      index_write.c
+ *     maintain  split, merge, reassign -> one batch                             index_maintain.c
+ *     search    walk down, scan, measure                                        index_search.c
+ *     open      postings as stored; or rows, if these are not complete          index_open.c
+ *
+ * Rows of vectors are the truth and all else is derived from them (spfresh/stored.h). What is
+ * derived changes in the same batch as the row, or, when it is put in shape, in batches of its own.
+ * Batches line up for the log in the order in which memory changes (lsm/engine.h), and what
+ * survives a crash is a prefix of the log; so what is found on opening is how memory once was.
+ *
+ * Maintenance waits until no write is in flight, and lets none begin. So a write that fails has
+ * only itself to take back.
+ *
+ * When the disk takes no more, what is derived may not be written while rows are deleted all the
+ * same. Then it is given up: m/space is deleted, nothing derived is written, and as soon as there
+ * is space all of it is written anew. Opening such a store goes by the rows.
+ */
+#ifndef FR_SPFRESH_INDEX_H
+#define FR_SPFRESH_INDEX_H
+
+#include "freshet/index.h"
+#include "lsm/engine.h"
+
+struct fr_spfresh;
+
+struct fr_spfresh_setup {
+    bool create, must_be_new, read_only;
+    bool manual; /* no thread that maintains */
+    uint32_t dimension;
+    enum fr_metric metric; /* 0: as it is, or l2 */
+    uint64_t seed;
+};
+
+/* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. */
+FR_NODISCARD fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
+        const struct fr_spfresh_setup *setup, struct fr_spfresh **ret_index);
+void fr_spfresh_close(struct fr_spfresh *index);
+
+/* All of the index's rows, its options first to go. FR_ERR_MISSING. */
+FR_NODISCARD fr_status fr_spfresh_drop(struct fr_engine *engine, const char *name);
+
+/* As fr_index_next_name(). */
+FR_NODISCARD fr_status fr_spfresh_next_name(struct fr_engine *engine, const char *after,
+        char *ret_name);
+
+uint32_t fr_spfresh_dimension(const struct fr_spfresh *index);
+
+FR_NODISCARD fr_status fr_spfresh_upsert(struct fr_spfresh *index, enum fr_durability durability,
+        size_t count, const uint64_t *ids, const float *vectors, const struct fr_payload *payloads);
+FR_NODISCARD fr_status fr_spfresh_delete(struct fr_spfresh *index, enum fr_durability durability,
+        size_t count, const uint64_t *ids, size_t *ret_count);
+
+/* The row's value, which the caller releases, with the payload in it. FR_NOT_FOUND. */
+FR_NODISCARD fr_status fr_spfresh_get(struct fr_spfresh *index, uint64_t id, float *ret_vector,
+        struct fr_engine_value *ret_value, fr_slice *ret_payload);
+
+FR_NODISCARD fr_status fr_spfresh_search(struct fr_spfresh *index,
+        const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,
+        size_t *ret_count);
+
+FR_NODISCARD fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us,
+        uint64_t *ret_left);
+
+/* Everything but size. */
+void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats);
+
+/* Memory and store agree: see index_check.c. Nobody writes meanwhile. FR_ERR_CORRUPT. */
+FR_NODISCARD fr_status fr_spfresh_check(struct fr_spfresh *index);
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * index_maintain.c - what keeps an index in shape, and the store informed of it.
+ *
+ * A round waits until no write is in flight, works off a few postings, and writes what has become
+ * of them in one batch before any other write begins: so rounds are short. Postings that are new or
+ * shorter are written whole, others get a fragment for what came and left.
+ */
+#include "base/alloc.h"
+#include "base/cover.h"
+#include "base/log.h"
+#include "io/env.h"
+#include "lsm/engine.h"
+#include "spfresh/index_priv.h"
+#include "spfresh/tree_priv.h"
+
+/* Postings of a round: more cost writers more time at once, fewer more rounds. */
+#define ROUND_TASKS 4
+
+/* A posting is refreshed for so many vectors that came: as many as it has, about. */
+#define REFRESH_EVERY 64
+#define REFRESH_ROUND 8
+
+/* What is derived is written anew in batches of this size. */
+#define BATCH_BYTES ((size_t)1 << 20)
+
+/* Between two attempts to write what was given up. */
+#define RETRY_US 200000
+
+void fr_spfresh_quiesce_locked(struct fr_spfresh *index)
+{
+    while (index->maintaining)
+        fr_cond_wait(&index->turn, &index->mu);
+    index->maintaining = true;
+    while (index->writes_in_flight > 0)
+        fr_cond_wait(&index->turn, &index->mu);
+}
+
+void fr_spfresh_resume_locked(struct fr_spfresh *index)
+{
+    index->maintaining = false;
+    fr_cond_broadcast(&index->turn);
+}
+
+/* ---- Into batches ---- */
+
+fr_status fr_spfresh_give_up(struct fr_spfresh *index, struct fr_batch *batch)
+{
+    struct fr_index_key key = fr_key_space(&index->prefix);
+
+    return fr_batch_add_delete(batch, fr_index_key_slice(&key));
+}
+
+fr_status fr_spfresh_add_space(struct fr_spfresh *index, struct fr_batch *batch,
+        struct fr_buf *value)
+{
+    struct fr_index_key key = fr_key_space(&index->prefix);
+    fr_status st;
+
+    fr_buf_clear(value);
+    fr_stored_put_space(value, &index->space, 1);
+    FR_TRY(fr_buf_status(value));
+    st = fr_batch_add_put(batch, fr_index_key_slice(&key), fr_buf_slice(value));
+out:
+    return st;
+}
+
+static void put_came(const struct fr_rows *rows, fr_slot slot, struct fr_buf *value)
+{
+    const struct fr_row *row = fr_rows_row(rows, slot);
+
+    fr_stored_put_came(value, rows->dims, row->id, row->scale, fr_rows_high(rows, slot),
+            fr_rows_low(rows, slot));
+}
+
+static fr_status add_centroid(struct fr_spfresh *index, const struct fr_tree *tree,
+        const struct fr_node *node, struct fr_batch *batch, struct fr_buf *value)
+{
+    struct fr_index_key key = fr_key_centroid(&index->prefix, 1, node->number);
+    const struct fr_rows *rows = &tree->tiers[1];
+    struct fr_stored_centroid centroid = {.scale = fr_rows_row(rows, node->number)->scale,
+            .radius = node->radius,
+            .count = node->live,
+            .high = fr_rows_high(rows, node->number),
+            .low = fr_rows_low(rows, node->number)};
+    fr_status st;
+
+    fr_buf_clear(value);
+    fr_stored_put_centroid(value, rows->dims, &centroid);
+    FR_TRY(fr_buf_status(value));
+    st = fr_batch_add_put(batch, fr_index_key_slice(&key), fr_buf_slice(value));
+out:
+    return st;
+}
+
+static fr_status delete_posting(struct fr_spfresh *index, fr_slot number, struct fr_batch *batch)
+{
+    struct fr_index_key centroid = fr_key_centroid(&index->prefix, 1, number);
+    struct fr_index_key posting = fr_key_posting(&index->prefix, number);
+    fr_status st;
+
+    FR_TRY(fr_batch_add_delete(batch, fr_index_key_slice(&centroid)));
+    st = fr_batch_add_delete(batch, fr_index_key_slice(&posting));
+out:
+    return st;
+}
+
+fr_status fr_spfresh_add_posting(struct fr_spfresh *index, const struct fr_tree *tree,
+        fr_slot number, struct fr_batch *batch, struct fr_buf *value)
+{
+    struct fr_index_key key = fr_key_posting(&index->prefix, number);
+    const struct fr_rows *rows = &tree->tiers[0];
+    const struct fr_node *node = fr_tree_node(tree, 1, number);
+    fr_status st;
+
+    if (node == NULL || !fr_row_is_live(fr_rows_row(&tree->tiers[1], number)))
+        return delete_posting(index, number, batch);
+    FR_TRY(add_centroid(index, tree, node, batch, value));
+    fr_buf_clear(value);
+    for (uint32_t place = 0; place < node->count; place++)
+        if (fr_entry_is_own(rows, node, place)) put_came(rows, node->entries[place].slot, value);
+    FR_TRY(fr_buf_status(value));
+    st = fr_batch_add_put(batch, fr_index_key_slice(&key), fr_buf_slice(value));
+out:
+    return st;
+}
+
+/* ---- Everything ---- */
+
+static fr_status write_batch(struct fr_spfresh *index, struct fr_batch *batch)
+{
+    fr_slice bytes;
+    fr_status st;
+
+    if (batch->count == 0) return FR_OK;
+    FR_TRY(fr_batch_finish(batch, &bytes));
+    st = fr_engine_write(index->engine, bytes, batch->count, FR_DURABLE_OS);
+    fr_batch_reset(batch);
+out:
+    return st;
+}
+
+static fr_status clear_derived(struct fr_spfresh *index, struct fr_batch *batch)
+{
+    struct fr_index_key kinds[2] = {
+            fr_key_kind(&index->prefix, 'c'), fr_key_kind(&index->prefix, 'p')};
+    fr_status st;
+
+    FR_TRY(fr_spfresh_give_up(index, batch));
+    for (int i = 0; i < 2; i++) {
+        struct fr_index_key behind = fr_key_behind(&kinds[i]);
+
+        FR_TRY(fr_batch_add_delete_range(batch, fr_index_key_slice(&kinds[i]),
+                fr_index_key_slice(&behind)));
+    }
+    st = write_batch(index, batch);
+out:
+    return st;
+}
+
+fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tree)
+{
+    const struct fr_rows *rows = &tree->tiers[1];
+    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    struct fr_buf value = FR_BUF_EMPTY;
+    fr_status st;
+
+    FR_TRY(clear_derived(index, &batch));
+    for (fr_slot number = 0; number < count; number++) {
+        if (!fr_row_is_live(fr_rows_row(rows, number))) continue;
+        FR_TRY(fr_spfresh_add_posting(index, tree, number, &batch, &value));
+        if (batch.bytes.size >= BATCH_BYTES) FR_TRY(write_batch(index, &batch));
+    }
+    FR_TRY(fr_spfresh_add_space(index, &batch, &value));
+    FR_TRY(write_batch(index, &batch));
+    tree->changes.count = 0;
+    tree->changes.lost = false;
+    index->derived = FR_DERIVED_GOOD;
+out:
+    fr_batch_deinit(&batch);
+    fr_buf_deinit(&value);
+    return st;
+}
+
+/* ---- What a round has changed ---- */
+
+static int compare_changes(const void *a, const void *b)
+{
+    const struct fr_change *x = *(const struct fr_change *const *)a;
+    const struct fr_change *y = *(const struct fr_change *const *)b;
+
+    if (x->number != y->number) return x->number < y->number ? -1 : 1;
+    return x < y ? -1 : 1;
+}
+
+/* All changes of one posting, in their order. */
+static fr_status add_changes(struct fr_spfresh *index, const struct fr_tree *tree,
+        struct fr_change **changes, size_t count, struct fr_batch *batch, struct fr_buf *value)
+{
+    struct fr_index_key key = fr_key_posting(&index->prefix, changes[0]->number);
+    fr_status st;
+
+    for (size_t i = 0; i < count; i++)
+        if (changes[i]->kind == FR_CHANGE_WRITTEN || changes[i]->kind == FR_CHANGE_GONE)
+            return fr_spfresh_add_posting(index, tree, changes[0]->number, batch, value);
+    fr_buf_clear(value);
+    for (size_t i = 0; i < count; i++) {
+        if (changes[i]->kind == FR_CHANGE_LEFT)
+            fr_stored_put_left(value, changes[i]->id);
+        else
+            put_came(&tree->tiers[0], changes[i]->slot, value);
+    }
+    FR_TRY(fr_buf_status(value));
+    st = fr_batch_add_append(batch, fr_index_key_slice(&key), fr_buf_slice(value));
+out:
+    return st;
+}
+
+static fr_status collect(struct fr_spfresh *index, struct fr_tree *tree, struct fr_batch *batch)
+{
+    struct fr_changes *changes = &tree->changes;
+    struct fr_change **sorted = fr_alloc((changes->count + 1) * sizeof(struct fr_change *));
+    struct fr_buf value = FR_BUF_EMPTY;
+    fr_status st = FR_OK;
+
+    if (sorted == NULL || changes->lost) {
+        fr_free(sorted);
+        return FR_FAIL(FR_ERR_NOMEM, "no memory to write down what maintenance has changed");
+    }
+    for (size_t i = 0; i < changes->count; i++)
+        sorted[i] = &changes->items[i];
+    qsort(sorted, changes->count, sizeof(struct fr_change *), compare_changes);
+    for (size_t from = 0, to; from < changes->count && st == FR_OK; from = to) {
+        for (to = from + 1; to < changes->count && sorted[to]->number == sorted[from]->number; to++)
+            continue;
+        st = add_changes(index, tree, sorted + from, to - from, batch, &value);
+    }
+    fr_free(sorted);
+    fr_buf_deinit(&value);
+    return st;
+}
+
+/* Memory has changed and the store does not know how: then it must know that. */
+static void give_up_locked(struct fr_spfresh *index, struct fr_batch *batch) FR_REQUIRES(index->mu)
+{
+    struct fr_error why = {.size = sizeof(why)};
+
+    FR_COVER("index: what is derived is given up by maintenance");
+    fr_error_save(&why);
+    fr_batch_reset(batch);
+    fr_status st = fr_spfresh_give_up(index, batch);
+    if (st == FR_OK) st = write_batch(index, batch);
+    if (st < 0)
+        fr_spfresh_fail_locked(index);
+    else
+        index->derived = FR_DERIVED_GIVEN;
+    (void)fr_error_restore(&why);
+}
+
+/* No write is in flight. */
+fr_status fr_spfresh_store_changes_locked(struct fr_spfresh *index)
+{
+    struct fr_tree *tree = fr_spfresh_tree(index);
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_status st = FR_OK;
+
+    if (index->derived != FR_DERIVED_GOOD) {
+        tree->changes.count = 0;
+        return FR_OK;
+    }
+    st = collect(index, tree, &batch);
+    if (st == FR_OK) st = write_batch(index, &batch);
+    tree->changes.count = 0;
+    if (st < 0) give_up_locked(index, &batch);
+    fr_batch_deinit(&batch);
+    return st;
+}
+
+/* ---- Rounds ---- */
+
+/* Refreshing is for when nothing else is to do. */
+static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, uint64_t *ret_left)
+        FR_REQUIRES(index->mu)
+{
+    size_t left = 0;
+    fr_status st = fr_tree_maintain(tree, ROUND_TASKS, &left);
+
+    if (st == FR_OK && left == 0 && index->refresh_owed >= REFRESH_EVERY) {
+        uint64_t count = FR_MIN(index->refresh_owed / REFRESH_EVERY, (uint64_t)REFRESH_ROUND);
+
+        index->refresh_owed -= count * REFRESH_EVERY;
+        st = fr_tree_refresh(tree, count);
+        left = fr_tree_pending(tree);
+    }
+    *ret_left = left + index->refresh_owed / REFRESH_EVERY;
+    atomic_store_explicit(&index->pending, left, memory_order_relaxed);
+    return st;
+}
+
+static fr_status round_locked(struct fr_spfresh *index, uint64_t *ret_left) FR_REQUIRES(index->mu)
+{
+    struct fr_tree *tree = fr_spfresh_tree(index);
+    fr_status st = FR_OK, stored;
+
+    *ret_left = 0;
+    if (tree == NULL) return FR_OK;
+    fr_spfresh_quiesce_locked(index);
+    if (index->failure.status < 0)
+        st = fr_error_restore(&index->failure);
+    else if (index->derived == FR_DERIVED_GIVEN)
+        st = fr_spfresh_write_derived(index, tree);
+    if (st == FR_OK) {
+        st = work_locked(index, tree, ret_left);
+        stored = fr_spfresh_store_changes_locked(index);
+        if (st == FR_OK) st = stored;
+    }
+    fr_spfresh_resume_locked(index);
+    return st;
+}
+
+static fr_status one_round(struct fr_spfresh *index, uint64_t *ret_left)
+{
+    fr_mutex_lock(&index->mu);
+    fr_status st = round_locked(index, ret_left);
+    fr_mutex_unlock(&index->mu);
+    return st;
+}
+
+fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us, uint64_t *ret_left)
+{
+    uint64_t start_us = fr_engine_now_us(index->engine);
+    fr_status st = FR_OK;
+
+    if (index->read_only)
+        return FR_FAIL(FR_ERR_READONLY, "the store of this index is open for reading only");
+    do
+        st = one_round(index, ret_left);
+    while (st == FR_OK && *ret_left > 0 &&
+            (limit_us == 0 || fr_engine_now_us(index->engine) - start_us < limit_us));
+    return st;
+}
+
+static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    return index->failure.status == FR_OK &&
+           (atomic_load_explicit(&index->pending, memory_order_relaxed) > 0 ||
+                   index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN);
+}
+
+void fr_spfresh_thread_main(void *arg)
+{
+    struct fr_spfresh *index = arg;
+    uint64_t left;
+
+    fr_mutex_lock(&index->mu);
+    while (!index->closing) {
+        if (!has_work_locked(index)) {
+            fr_cond_wait(&index->work, &index->mu);
+            continue;
+        }
+        fr_status st = round_locked(index, &left);
+        /* Whoever waits goes first. */
+        while (index->writers_waiting > 0 && !index->closing)
+            fr_cond_wait(&index->work, &index->mu);
+        if (st == FR_OK) continue;
+        fr_log(FR_LOG_WARN, "spfresh", "maintenance: %s", fr_last_error());
+        if (!index->closing) (void)fr_cond_wait_for(&index->work, &index->mu, RETRY_US);
+    }
+    fr_mutex_unlock(&index->mu);
+}

@@ -1,0 +1,542 @@
+/*
+ * index_open.c - how an index comes to be, and comes back.
+ *
+ *     m/options    what it is; a new one has its own written first
+ *     m/space      stands if all that is derived is complete
+ *     c/, p/       postings, side by side in the order of their numbers, into the tree
+ *     tiers        the centroids' own, which are not stored
+ *
+ * If what is derived is not there, damaged, of a later version or in contradiction to itself, the
+ * tree is made from the rows of v/, and then all of it is written anew. What is wrong with a row is
+ * told: rows are the truth.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/cover.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "spfresh/index_priv.h"
+
+/* Vectors by which a space is calibrated, if there are as many. */
+#define SAMPLE_MAX 16384
+
+/* Of rows that are read to build a tree; between looks at what is to be split. */
+#define BUILD_STEP 256
+
+#define READAHEAD ((size_t)2 << 20)
+
+/* ---- Walking over one kind of rows ---- */
+
+static fr_status scan_kind(struct fr_spfresh *index, const struct fr_index_key *kind,
+        struct fr_iter **ret_iter)
+{
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX,
+            .prefix = fr_index_key_slice(kind),
+            .readahead_max = READAHEAD,
+            .no_cache = true};
+
+    return fr_engine_scan(index->engine, &options, ret_iter);
+}
+
+/* ---- The space and the tree ---- */
+
+fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample, size_t count,
+        bool restored, struct fr_tree **ret_tree)
+{
+    struct fr_tree_options options = {.restored = restored};
+    struct fr_tree *tree;
+    fr_status st = FR_OK;
+
+    if (count > 0) FR_TRY(fr_space_calibrate(&index->space, sample, count));
+    FR_TRY(fr_tree_new(&index->space, &options, &tree));
+    tree->changes.on = true;
+    fr_id_map_deinit(&index->map);
+    fr_id_map_init(&index->map, &tree->tiers[0]);
+    *ret_tree = tree;
+out:
+    return st;
+}
+
+/* ---- From postings ---- */
+
+struct restoring {
+    struct fr_spfresh *index;
+    struct fr_tree *tree;
+    struct fr_iter *postings;
+    bool at_posting;         /* the iterator stands on one that nobody has taken yet */
+    struct fr_id_set latest; /* of one posting: the record by which an id is in it */
+    struct fr_stored_record *records;
+    size_t record_count, record_capacity;
+};
+
+static fr_status add_record(struct restoring *r, const struct fr_stored_record *record)
+{
+    if (r->record_count == r->record_capacity) {
+        size_t capacity = FR_MAX((size_t)256, 2 * r->record_capacity);
+        struct fr_stored_record *grown = fr_realloc(r->records, capacity * sizeof(*grown));
+
+        if (grown == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a posting");
+        r->records = grown;
+        r->record_capacity = capacity;
+    }
+    r->records[r->record_count++] = *record;
+    return FR_OK;
+}
+
+/* What is in a posting in the end. Records of ids that left have came false then. */
+static fr_status read_posting(struct restoring *r, fr_slice value)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    struct fr_stored_record record;
+    fr_status st;
+
+    r->record_count = 0;
+    fr_id_set_clear(&r->latest);
+    while ((st = fr_stored_read_record(&in, r->index->space.dims, &record)) == FR_OK)
+        FR_TRY(add_record(r, &record));
+    if (st < 0) goto out;
+    FR_TRY(fr_id_set_reserve(&r->latest, r->record_count));
+    for (size_t i = 0; i < r->record_count; i++) {
+        struct fr_stored_record *at = &r->records[i];
+        struct fr_stored_record *before = fr_unconst(fr_id_set_find(&r->latest, at->id));
+
+        if (before != NULL) before->came = false;
+        if (at->came)
+            fr_id_set_put(&r->latest, at->id, at);
+        else
+            fr_id_set_remove(&r->latest, at->id);
+    }
+out:
+    return st < 0 ? st : FR_OK;
+}
+
+static fr_status restore_rows(struct restoring *r)
+{
+    struct fr_id_map *map = &r->index->map;
+    fr_status st;
+
+    FR_TRY(fr_id_map_reserve(map, r->record_count));
+    for (size_t i = 0; i < r->record_count; i++) {
+        const struct fr_stored_record *record = &r->records[i];
+        struct fr_entrant row = {.id = record->id,
+                .scale = record->scale,
+                .high = fr_unconst(record->high),
+                .low = fr_unconst(record->low)};
+        fr_slot slot;
+
+        if (!record->came) continue;
+        if (fr_id_map_find(map, row.id) != FR_SLOT_NONE)
+            return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is in two postings", row.id);
+        FR_TRY(fr_tree_restore_row(r->tree, &row, &slot));
+        fr_id_map_set(map, slot);
+    }
+out:
+    return st;
+}
+
+/* The rows of a posting, if it has any. Its key is never below that of the one before. */
+static fr_status restore_posting_rows(struct restoring *r, uint32_t number)
+{
+    struct fr_index_key kind = fr_key_kind(&r->index->prefix, 'p');
+    uint32_t found = 0;
+    fr_status st = FR_OK;
+
+    if (!r->at_posting) st = fr_iter_next(r->postings);
+    if (st < 0) goto out;
+    r->at_posting = st == FR_OK;
+    if (!r->at_posting) return FR_OK;
+    FR_TRY(fr_key_read_number(&kind, r->postings->entry.key, &found));
+    if (found < number) return FR_FAIL(FR_ERR_CORRUPT, "posting %u has no centroid", found);
+    if (found > number) return FR_OK;
+    r->at_posting = false;
+    FR_TRY(read_posting(r, r->postings->entry.value));
+    st = restore_rows(r);
+out:
+    return st;
+}
+
+static fr_status restore_centroid(struct restoring *r, fr_slice key, fr_slice value)
+{
+    struct fr_index_key kind = fr_key_kind(&r->index->prefix, 'c');
+    struct fr_stored_centroid centroid;
+    uint32_t number, limit;
+    fr_status st;
+
+    FR_TRY(fr_key_read_number(&kind, key, &number));
+    FR_TRY(fr_stored_read_centroid(value, r->index->space.dims, &centroid));
+    /* Slots are used again, so there are never many more than there were postings. */
+    limit = atomic_load(&r->tree->tiers[1].slot_count);
+    if (number > limit + (1u << 20))
+        return FR_FAIL(FR_ERR_CORRUPT, "posting %u comes behind %u", number, limit);
+    FR_TRY(fr_tree_restore_posting(r->tree, number, centroid.scale, centroid.high, centroid.low,
+            FR_MIN(centroid.count, 4096u)));
+    st = restore_posting_rows(r, number);
+out:
+    return st;
+}
+
+static fr_status restore_all(struct restoring *r)
+{
+    struct fr_index_key centroids = fr_key_kind(&r->index->prefix, 'c');
+    struct fr_index_key postings = fr_key_kind(&r->index->prefix, 'p');
+    struct fr_iter *it = NULL;
+    fr_status st;
+
+    FR_TRY(scan_kind(r->index, &postings, &r->postings));
+    FR_TRY(scan_kind(r->index, &centroids, &it));
+    while ((st = fr_iter_next(it)) == FR_OK)
+        FR_TRY(restore_centroid(r, it->entry.key, it->entry.value));
+    if (st < 0) goto out;
+    st = r->at_posting ? FR_OK : fr_iter_next(r->postings);
+    if (st == FR_OK) st = FR_FAIL(FR_ERR_CORRUPT, "there is a posting behind the last centroid");
+    if (st < 0) goto out;
+    st = fr_tree_restore_end(r->tree);
+out:
+    fr_iter_close(it);
+    fr_iter_close(r->postings);
+    return st;
+}
+
+/* The space was read. */
+static fr_status restore(struct fr_spfresh *index, struct fr_tree **ret_tree)
+{
+    struct restoring r = {.index = index};
+    fr_status st;
+
+    FR_TRY(fr_spfresh_make_tree(index, NULL, 0, true, &r.tree));
+    FR_TRY(restore_all(&r));
+    *ret_tree = FR_TAKE(r.tree);
+out:
+    fr_tree_free(r.tree);
+    fr_id_set_deinit(&r.latest);
+    fr_free(r.records);
+    return st;
+}
+
+/* ---- From rows ---- */
+
+static fr_status read_row(struct fr_spfresh *index, const struct fr_iter *it, uint64_t *ret_id,
+        float *ret_vector)
+{
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    fr_slice payload;
+    fr_status st;
+
+    FR_TRY(fr_key_read_vector(&kind, it->entry.key, ret_id));
+    st = fr_stored_read_vector(it->entry.value, index->options.dimension, ret_vector, &payload);
+out:
+    return st;
+}
+
+/* The first rows, as far as there are any. */
+static fr_status read_sample(struct fr_spfresh *index, float *sample, size_t *ret_count)
+{
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    struct fr_iter *it = NULL;
+    size_t count = 0;
+    uint64_t id;
+    fr_status st;
+
+    FR_TRY(scan_kind(index, &kind, &it));
+    for (; count < SAMPLE_MAX && (st = fr_iter_next(it)) == FR_OK; count++)
+        FR_TRY(read_row(index, it, &id, sample + count * index->options.dimension));
+    *ret_count = count;
+out:
+    fr_iter_close(it);
+    return st < 0 ? st : FR_OK;
+}
+
+static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, float *vector)
+{
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    struct fr_iter *it = NULL;
+    size_t left = 0;
+    uint64_t id = 0;
+    fr_slot slot;
+    fr_status st;
+
+    FR_TRY(scan_kind(index, &kind, &it));
+    while ((st = fr_iter_next(it)) == FR_OK) {
+        FR_TRY(read_row(index, it, &id, vector));
+        FR_TRY(fr_id_map_reserve(&index->map, 1));
+        FR_TRY(fr_tree_add(tree, id, vector, FR_SLOT_NONE, &slot));
+        fr_id_map_set(&index->map, slot);
+        if (index->map.count % BUILD_STEP == 0) FR_TRY(fr_tree_maintain(tree, SIZE_MAX, &left));
+        tree->changes.count = 0;
+    }
+    if (st < 0) goto out;
+    st = fr_tree_maintain(tree, SIZE_MAX, &left);
+    tree->changes.count = 0;
+    tree->changes.lost = false;
+out:
+    fr_iter_close(it);
+    return st;
+}
+
+/* The answer is NULL if there are no rows. */
+static fr_status build(struct fr_spfresh *index, struct fr_tree **ret_tree)
+{
+    float *sample = fr_alloc((size_t)SAMPLE_MAX * index->options.dimension * sizeof(float));
+    struct fr_tree *tree = NULL;
+    size_t count = 0;
+    fr_status st;
+
+    *ret_tree = NULL;
+    if (sample == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
+    FR_TRY(read_sample(index, sample, &count));
+    if (count == 0) goto out;
+    FR_TRY(fr_spfresh_make_tree(index, sample, count, false, &tree));
+    FR_TRY(add_all_rows(index, tree, sample));
+    *ret_tree = FR_TAKE(tree);
+out:
+    fr_tree_free(tree);
+    fr_free(sample);
+    return st;
+}
+
+/* ---- The options ---- */
+
+static fr_status get(struct fr_spfresh *index, struct fr_index_key key,
+        struct fr_engine_value *ret_value)
+{
+    return fr_engine_get(index->engine, fr_index_key_slice(&key), FR_SEQ_MAX, ret_value);
+}
+
+static fr_status write_options(struct fr_spfresh *index)
+{
+    struct fr_index_key key = fr_key_options(&index->prefix);
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    struct fr_buf value = FR_BUF_EMPTY;
+    fr_slice bytes;
+    fr_status st;
+
+    fr_stored_put_options(&value, &index->options);
+    FR_TRY(fr_buf_status(&value));
+    FR_TRY(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_buf_slice(&value)));
+    FR_TRY(fr_batch_finish(&batch, &bytes));
+    st = fr_engine_write(index->engine, bytes, batch.count, FR_DURABLE_DEVICE);
+out:
+    fr_batch_deinit(&batch);
+    fr_buf_deinit(&value);
+    return st;
+}
+
+static fr_status make_options(struct fr_spfresh *index, const char *name,
+        const struct fr_spfresh_setup *setup)
+{
+    if (!setup->create || setup->read_only)
+        return FR_FAIL(FR_ERR_MISSING, "there is no index \"%s\"", name);
+    if (setup->dimension == 0 || setup->dimension > FR_DIMENSION_MAX)
+        return FR_FAIL(FR_ERR_MISUSE, "a new index needs a dimension, 1 to %d, not %u",
+                FR_DIMENSION_MAX, setup->dimension);
+    index->options =
+            (struct fr_stored_options){.metric = setup->metric == 0 ? FR_METRIC_L2 : setup->metric,
+                    .dimension = setup->dimension,
+                    .seed = setup->seed == 0 ? fr_rng_entropy() : setup->seed};
+    return write_options(index);
+}
+
+static fr_status find_options(struct fr_spfresh *index, const char *name,
+        const struct fr_spfresh_setup *setup)
+{
+    struct fr_engine_value value;
+    fr_status st = get(index, fr_key_options(&index->prefix), &value);
+
+    if (st == FR_NOT_FOUND) return make_options(index, name, setup);
+    if (st < 0) return st;
+    st = fr_stored_read_options(value.bytes, &index->options);
+    fr_engine_value_release(&value);
+    if (st < 0) return st;
+    if (setup->must_be_new) return FR_FAIL(FR_ERR_EXISTS, "there is an index \"%s\"", name);
+    if (setup->dimension != 0 && setup->dimension != index->options.dimension)
+        return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has dimension %u, not %u", name,
+                index->options.dimension, setup->dimension);
+    if (setup->metric != 0 && setup->metric != index->options.metric)
+        return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has metric %d, not %d", name,
+                (int)index->options.metric, (int)setup->metric);
+    return FR_OK;
+}
+
+/* ---- Opening ---- */
+
+static bool is_damage(fr_status st)
+{
+    return st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW;
+}
+
+/* FR_NOT_FOUND: what is derived is not complete. */
+static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tree)
+{
+    struct fr_engine_value value;
+    uint32_t generation;
+    fr_status st = get(index, fr_key_space(&index->prefix), &value);
+
+    if (st != FR_OK) return st;
+    st = fr_stored_read_space(value.bytes, &index->space, &generation);
+    fr_engine_value_release(&value);
+    return st < 0 ? st : restore(index, ret_tree);
+}
+
+static fr_status open_tree(struct fr_spfresh *index, const char *name)
+{
+    struct fr_tree *tree = NULL;
+    fr_status st = open_derived(index, &tree);
+
+    if (st == FR_OK) index->derived = FR_DERIVED_GOOD;
+    if (st != FR_NOT_FOUND && !is_damage(st)) goto out;
+    index->rebuilt = is_damage(st) ? 2 : 1;
+    if (is_damage(st)) {
+        FR_COVER("index: what is derived is damaged");
+        fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": %s; it is built anew from its rows", name,
+                fr_last_error());
+    }
+    FR_TRY(build(index, &tree));
+    if (tree == NULL) {
+        index->rebuilt = 0;
+        goto out;
+    }
+    index->derived = FR_DERIVED_GIVEN;
+    if (!index->read_only) FR_TRY(fr_spfresh_write_derived(index, tree));
+out:
+    if (st < 0) fr_tree_free(FR_TAKE(tree));
+    /* Acquire in fr_spfresh_tree. */
+    atomic_store_explicit(&index->tree, tree, memory_order_release);
+    return st;
+}
+
+/* What was found may have needed a split at once. */
+static fr_status store_restored(struct fr_spfresh *index)
+{
+    fr_status st = FR_OK;
+
+    if (fr_spfresh_tree(index) == NULL || index->read_only) return FR_OK;
+    fr_mutex_lock(&index->mu);
+    st = fr_spfresh_store_changes_locked(index);
+    fr_mutex_unlock(&index->mu);
+    return st;
+}
+
+static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
+{
+    struct fr_spfresh *index = FR_NEW(struct fr_spfresh);
+
+    if (index == NULL) return NULL;
+    index->engine = engine;
+    fr_key_prefix(name, &index->prefix);
+    fr_mutex_init(&index->mu, FR_RANK_SPFRESH_INDEX);
+    fr_mutex_init(&index->works_mu, FR_RANK_LEAF);
+    fr_cond_init(&index->turn);
+    fr_cond_init(&index->work);
+    return index;
+}
+
+fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
+        const struct fr_spfresh_setup *setup, struct fr_spfresh **ret_index)
+{
+    struct fr_spfresh *index = new_index(engine, name);
+    fr_status st;
+
+    if (index == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
+    index->read_only = setup->read_only;
+    FR_TRY(find_options(index, name, setup));
+    FR_TRY(fr_space_init(&index->space, index->options.metric, index->options.dimension,
+            index->options.seed));
+    FR_TRY(open_tree(index, name));
+    FR_TRY(store_restored(index));
+    if (!setup->manual && !setup->read_only) {
+        FR_TRY(fr_thread_start(&index->thread, "fr-rebuilder", fr_spfresh_thread_main, index));
+        index->has_thread = true;
+    }
+    *ret_index = FR_TAKE(index);
+out:
+    fr_spfresh_close(index);
+    return st;
+}
+
+void fr_spfresh_close(struct fr_spfresh *index)
+{
+    struct fr_work *next;
+
+    if (index == NULL) return;
+    fr_mutex_lock(&index->mu);
+    index->closing = true;
+    fr_cond_broadcast(&index->work);
+    fr_mutex_unlock(&index->mu);
+    if (index->has_thread) fr_thread_join(&index->thread);
+    for (struct fr_work *work = index->works; work != NULL; work = next) {
+        next = work->next;
+        fr_spfresh_free_work(work);
+    }
+    fr_id_map_deinit(&index->map);
+    fr_id_set_deinit(&index->in_flight);
+    fr_tree_free(atomic_load(&index->tree));
+    fr_space_deinit(&index->space);
+    fr_cond_deinit(&index->turn);
+    fr_cond_deinit(&index->work);
+    fr_mutex_deinit(&index->mu);
+    fr_mutex_deinit(&index->works_mu);
+    fr_free(index);
+}
+
+uint32_t fr_spfresh_dimension(const struct fr_spfresh *index)
+{
+    return index->options.dimension;
+}
+
+/* ---- Names ---- */
+
+fr_status fr_spfresh_drop(struct fr_engine *engine, const char *name)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    struct fr_engine_value value;
+    struct fr_index_key prefix;
+    fr_slice bytes;
+    fr_status st;
+
+    fr_key_prefix(name, &prefix);
+    struct fr_index_key options = fr_key_options(&prefix), behind = fr_key_behind(&prefix);
+    FR_TRY(fr_engine_get(engine, fr_index_key_slice(&options), FR_SEQ_MAX, &value));
+    if (st == FR_NOT_FOUND) return FR_FAIL(FR_ERR_MISSING, "there is no index \"%s\"", name);
+    fr_engine_value_release(&value);
+    FR_TRY(fr_batch_add_delete_range(&batch, fr_index_key_slice(&prefix),
+            fr_index_key_slice(&behind)));
+    FR_TRY(fr_batch_finish(&batch, &bytes));
+    st = fr_engine_write(engine, bytes, batch.count, FR_DURABLE_DEVICE);
+out:
+    fr_batch_deinit(&batch);
+    return st;
+}
+
+/* "spfresh/" is before "spfresh@": the default index is the first, as its name is. */
+fr_status fr_spfresh_next_name(struct fr_engine *engine, const char *after, char *ret_name)
+{
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX};
+    struct fr_index_key from;
+    struct fr_iter *it = NULL;
+    fr_status st;
+
+    fr_key_prefix(after == NULL ? "" : after, &from);
+    if (after != NULL) from = fr_key_behind(&from);
+    options.lower = fr_index_key_slice(&from);
+    FR_TRY(fr_engine_scan(engine, &options, &it));
+    while ((st = fr_iter_next(it)) == FR_OK) {
+        struct fr_index_key prefix, wanted;
+
+        if (fr_key_read_name(it->entry.key, ret_name) < 0) {
+            st = FR_END;
+            break;
+        }
+        fr_key_prefix(ret_name, &prefix);
+        wanted = fr_key_options(&prefix);
+        fr_iter_seek(it, fr_index_key_slice(&wanted), FR_SEQ_MAX);
+        FR_TRY(fr_iter_next(it));
+        if (st == FR_OK && fr_slice_compare(it->entry.key, fr_index_key_slice(&wanted)) == 0) break;
+        struct fr_index_key behind = fr_key_behind(&prefix);
+        fr_iter_seek(it, fr_index_key_slice(&behind), FR_SEQ_MAX);
+    }
+out:
+    fr_iter_close(it);
+    return st;
+}

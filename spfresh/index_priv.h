@@ -1,0 +1,120 @@
+/* For spfresh/index_*.c and their tests: the inside of an index. */
+#ifndef FR_SPFRESH_INDEX_PRIV_H
+#define FR_SPFRESH_INDEX_PRIV_H
+
+#include <stdatomic.h>
+
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "lsm/batch.h"
+#include "spfresh/id_map.h"
+#include "spfresh/index.h"
+#include "spfresh/probe.h"
+#include "spfresh/stored.h"
+
+/* The memory of one call, kept for the next one. */
+struct fr_work {
+    struct fr_work *next;
+    struct fr_probe *probe;
+    float *query;
+    struct fr_found *found;
+    size_t found_capacity;
+
+    /* Of writes. */
+    struct fr_entrant *entrants;
+    size_t entrant_capacity;
+    float *vectors; /* mapped, as many */
+    int8_t *high;
+    uint8_t *low;
+    fr_slot *dead;
+    struct fr_batch batch;
+    struct fr_buf value;
+};
+
+/* What is derived, as the store has it. */
+enum fr_derived {
+    FR_DERIVED_NONE,  /* there is no space yet: the first vectors make one */
+    FR_DERIVED_GOOD,  /* complete, and changes with memory */
+    FR_DERIVED_GIVEN, /* given up: to be written anew */
+};
+
+struct fr_spfresh {
+    /* Constant after open. */
+    struct fr_engine *engine;
+    struct fr_index_key prefix;
+    struct fr_stored_options options;
+    bool read_only;
+    uint64_t rebuilt; /* as in fr_index_stats */
+
+    /* Release when the first vectors have come, acquire by whoever asks whether there are any. */
+    _Atomic(struct fr_tree *) tree;
+    struct fr_space space; /* constant once there is a tree */
+
+    struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX */
+
+    /* Guarded by mu. */
+    struct fr_id_map map;
+    size_t map_promised;        /* room that is kept for writes in flight */
+    struct fr_id_set in_flight; /* ids of writes that have lined up, and whose */
+    size_t writes_in_flight;
+    size_t writers_waiting;
+    bool maintaining; /* a round is waiting, or under way: no write begins */
+    bool closing;
+    enum fr_derived derived;
+    struct fr_error failure; /* status not 0: nothing is written any more */
+    uint64_t refresh_owed;   /* vectors that came since a posting was last refreshed */
+    struct fr_cond turn;     /* something of the above has changed */
+    struct fr_cond work;     /* for the thread: there is something to maintain */
+
+    struct fr_mutex works_mu; /* rank FR_RANK_LEAF */
+    struct fr_work *works;    /* guarded by works_mu */
+
+    _Atomic(uint64_t) pending; /* relaxed: postings that wait */
+    _Atomic(uint64_t) upserts, deletes, searches, scanned, measured; /* relaxed: for people */
+
+    struct fr_thread thread;
+    bool has_thread;
+};
+
+/* NULL: no vector has come yet. */
+static inline struct fr_tree *fr_spfresh_tree(const struct fr_spfresh *index)
+{
+    return atomic_load_explicit(&index->tree, memory_order_acquire);
+}
+
+/* Memory for one call; give it back. There is a tree. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_spfresh_take_work(struct fr_spfresh *index, struct fr_work **ret_work);
+void fr_spfresh_give_work(struct fr_spfresh *index, struct fr_work *work);
+void fr_spfresh_free_work(struct fr_work *work);
+
+/* The first vectors: what they are calibrated by. Nothing is stored. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample,
+        size_t count, bool restored, struct fr_tree **ret_tree);
+
+/* Into a batch: the space, and a posting as it is in memory, or its end. */
+FR_NODISCARD fr_status fr_spfresh_add_space(struct fr_spfresh *index, struct fr_batch *batch,
+        struct fr_buf *value);
+FR_NODISCARD fr_status fr_spfresh_add_posting(struct fr_spfresh *index, const struct fr_tree *tree,
+        fr_slot number, struct fr_batch *batch, struct fr_buf *value);
+
+/* Write all that is derived, m/space last. On FR_OK it is good. Nobody writes meanwhile. */
+FR_NODISCARD fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tree);
+
+/* Give up what is derived in the batch that is being made. */
+FR_NODISCARD fr_status fr_spfresh_give_up(struct fr_spfresh *index, struct fr_batch *batch);
+
+/* Wait until no write is in flight and none begins; then let them. */
+void fr_spfresh_quiesce_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
+void fr_spfresh_resume_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
+
+/* What maintenance has changed in memory, into the store. No write is in flight. There is a tree.
+ */
+FR_NODISCARD fr_status fr_spfresh_store_changes_locked(struct fr_spfresh *index)
+        FR_REQUIRES(index->mu);
+
+/* Remember the failure after which memory and store may differ; every later write answers it. */
+void fr_spfresh_fail_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
+
+void fr_spfresh_thread_main(void *arg);
+
+#endif

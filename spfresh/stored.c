@@ -1,0 +1,382 @@
+#include "spfresh/stored.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/coding.h"
+#include "base/status.h"
+#include "spfresh/code.h"
+
+#define ROOT        "spfresh"
+#define ELEMENT_F32 1
+#define ID_U64      1
+#define CAME        1
+#define LEFT        2
+
+/* ---- Keys ---- */
+
+static bool is_name_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+}
+
+fr_status fr_index_name_check(const char *name)
+{
+    size_t size = name == NULL ? FR_INDEX_NAME_MAX + 1 : strlen(name);
+
+    for (size_t i = 0; i < size && size <= FR_INDEX_NAME_MAX; i++)
+        if (!is_name_byte(name[i])) size = FR_INDEX_NAME_MAX + 1;
+    if (size <= FR_INDEX_NAME_MAX) return FR_OK;
+    return FR_FAIL(FR_ERR_MISUSE,
+            "the name of an index has up to %d letters, digits, dots, dashes and underscores",
+            FR_INDEX_NAME_MAX);
+}
+
+static void add(struct fr_index_key *key, const void *bytes, size_t size)
+{
+    memcpy(key->bytes + key->size, bytes, size);
+    key->size += size;
+}
+
+static void add_number(struct fr_index_key *key, uint64_t number, size_t size)
+{
+    while (size-- > 0)
+        key->bytes[key->size++] = (uint8_t)(number >> (8 * size));
+}
+
+void fr_key_prefix(const char *name, struct fr_index_key *ret_prefix)
+{
+    ret_prefix->size = 0;
+    add(ret_prefix, ROOT, strlen(ROOT));
+    if (name[0] != '\0') add(ret_prefix, "@", 1);
+    add(ret_prefix, name, strlen(name));
+    add(ret_prefix, "/", 1);
+}
+
+static struct fr_index_key with(const struct fr_index_key *prefix, const char *text)
+{
+    struct fr_index_key key = *prefix;
+
+    add(&key, text, strlen(text));
+    return key;
+}
+
+struct fr_index_key fr_key_options(const struct fr_index_key *prefix)
+{
+    return with(prefix, "m/options");
+}
+
+struct fr_index_key fr_key_space(const struct fr_index_key *prefix)
+{
+    return with(prefix, "m/space");
+}
+
+struct fr_index_key fr_key_vector(const struct fr_index_key *prefix, uint64_t id)
+{
+    struct fr_index_key key = with(prefix, "v/");
+
+    add_number(&key, ID_U64, 1);
+    add_number(&key, id, 8);
+    return key;
+}
+
+struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t number)
+{
+    struct fr_index_key key = with(prefix, "p/");
+
+    add_number(&key, number, 4);
+    return key;
+}
+
+struct fr_index_key fr_key_centroid(const struct fr_index_key *prefix, uint8_t tier,
+        uint32_t number)
+{
+    struct fr_index_key key = with(prefix, "c/");
+
+    add_number(&key, tier, 1);
+    add_number(&key, number, 4);
+    return key;
+}
+
+struct fr_index_key fr_key_kind(const struct fr_index_key *prefix, char kind)
+{
+    char text[3] = {kind, '/', '\0'};
+
+    return with(prefix, kind == 0 ? "" : text);
+}
+
+struct fr_index_key fr_key_behind(const struct fr_index_key *kind)
+{
+    struct fr_index_key key = *kind;
+
+    key.bytes[key.size - 1]++; /* a slash */
+    return key;
+}
+
+/* The part of a key behind what all of its kind have, of that size; NULL: it is another key. */
+static const uint8_t *rest_of(const struct fr_index_key *kind, fr_slice key, size_t size)
+{
+    bool is_one = key.size == kind->size + size && memcmp(key.data, kind->bytes, kind->size) == 0;
+
+    return is_one ? key.data + kind->size : NULL;
+}
+
+static fr_status refuse_key(fr_slice key)
+{
+    return FR_FAIL(FR_ERR_CORRUPT, "a key of %zu bytes is not of an index", key.size);
+}
+
+static uint64_t read_number(const uint8_t *bytes, size_t size)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < size; i++)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
+fr_status fr_key_read_vector(const struct fr_index_key *kind, fr_slice key, uint64_t *ret_id)
+{
+    const uint8_t *rest = rest_of(kind, key, 9);
+
+    if (rest == NULL) return refuse_key(key);
+    if (rest[0] != ID_U64)
+        return FR_FAIL(FR_ERR_TOO_NEW, "the key of a vector has an id of kind %u", rest[0]);
+    *ret_id = read_number(rest + 1, 8);
+    return FR_OK;
+}
+
+fr_status fr_key_read_number(const struct fr_index_key *kind, fr_slice key, uint32_t *ret_number)
+{
+    size_t tier = kind->bytes[kind->size - 2] == 'c';
+    const uint8_t *rest = rest_of(kind, key, 4 + tier);
+
+    if (rest == NULL) return refuse_key(key);
+    *ret_number = (uint32_t)read_number(rest + tier, 4);
+    return FR_OK;
+}
+
+fr_status fr_key_read_name(fr_slice key, char *to)
+{
+    const char *bytes = (const char *)key.data;
+    size_t size = 0, at = strlen(ROOT);
+
+    if (key.size > at && memcmp(bytes, ROOT, at) == 0 && bytes[at] == '@')
+        for (at++; at + size < key.size && size <= FR_INDEX_NAME_MAX; size++)
+            if (bytes[at + size] == '/') break;
+    if (size > FR_INDEX_NAME_MAX || at + size >= key.size || bytes[at + size] != '/')
+        return refuse_key(key);
+    memcpy(to, bytes + at, size);
+    to[size] = '\0';
+    return fr_index_name_check(to);
+}
+
+/* ---- Values ---- */
+
+static uint32_t f32_bits(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static float f32_of(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static void put_f32(struct fr_buf *to, float value)
+{
+    fr_buf_u32(to, f32_bits(value));
+}
+
+static float read_f32(struct fr_bytes *in)
+{
+    return f32_of(fr_bytes_u32(in));
+}
+
+/* Version and bits that every value but a posting begins with. */
+static fr_status check_head(const struct fr_bytes *in, const char *what, unsigned version,
+        unsigned must)
+{
+    if (!fr_bytes_ok(in)) return FR_FAIL(FR_ERR_CORRUPT, "%s is cut short", what);
+    if (version != FR_STORED_VERSION || must != 0)
+        return FR_FAIL(FR_ERR_TOO_NEW, "%s has version %u, and must-understand bits %#x", what,
+                version, must);
+    return FR_OK;
+}
+
+void fr_stored_put_options(struct fr_buf *to, const struct fr_stored_options *options)
+{
+    fr_buf_u8(to, FR_STORED_VERSION);
+    fr_buf_u8(to, 0);
+    fr_buf_u8(to, (uint8_t)options->metric);
+    fr_buf_u8(to, ID_U64);
+    fr_buf_u32(to, options->dimension);
+    fr_buf_u64(to, options->seed);
+}
+
+fr_status fr_stored_read_options(fr_slice value, struct fr_stored_options *ret)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    unsigned version = fr_bytes_u8(&in), must = fr_bytes_u8(&in);
+    unsigned metric = fr_bytes_u8(&in), id_kind = fr_bytes_u8(&in);
+    fr_status st;
+
+    ret->dimension = fr_bytes_u32(&in);
+    ret->seed = fr_bytes_u64(&in);
+    ret->metric = (enum fr_metric)metric;
+    FR_TRY(check_head(&in, "the options of an index", version, must));
+    if (id_kind != ID_U64)
+        return FR_FAIL(FR_ERR_TOO_NEW, "the options of an index have ids of kind %u", id_kind);
+    if (metric < FR_METRIC_L2 || metric > FR_METRIC_INNER_PRODUCT || ret->dimension == 0 ||
+            ret->dimension > FR_DIMENSION_MAX || !fr_bytes_done(&in))
+        return FR_FAIL(FR_ERR_CORRUPT, "the options of an index have metric %u, dimension %u",
+                metric, ret->dimension);
+out:
+    return st;
+}
+
+void fr_stored_put_vector(struct fr_buf *to, const float *vector, uint32_t dimension,
+        const void *payload, size_t payload_size)
+{
+    fr_buf_u8(to, FR_STORED_VERSION);
+    fr_buf_u8(to, ELEMENT_F32);
+    fr_buf_u16(to, 0);
+    fr_buf_u32(to, dimension);
+    uint8_t *floats = fr_buf_extend(to, dimension * sizeof(float));
+    for (uint32_t i = 0; floats != NULL && i < dimension; i++)
+        fr_put_u32(floats + 4 * i, f32_bits(vector[i]));
+    fr_buf_append(to, payload, payload_size);
+}
+
+fr_status fr_stored_read_vector(fr_slice value, uint32_t dimension, float *ret_vector,
+        fr_slice *ret_payload)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    unsigned version = fr_bytes_u8(&in), type = fr_bytes_u8(&in), must = fr_bytes_u16(&in);
+    uint32_t has = fr_bytes_u32(&in);
+    fr_status st;
+
+    FR_TRY(check_head(&in, "the row of a vector", version, must));
+    if (type != ELEMENT_F32)
+        return FR_FAIL(FR_ERR_TOO_NEW, "the row of a vector has elements of type %u", type);
+    fr_slice vector = fr_bytes_take(&in, (uint64_t)dimension * sizeof(float));
+    if (has != dimension || !fr_bytes_ok(&in))
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "the row of a vector has %zu bytes and dimension %u, where %u is the index's",
+                value.size, has, dimension);
+    const uint8_t *floats = vector.data;
+    for (uint32_t i = 0; ret_vector != NULL && i < dimension; i++)
+        ret_vector[i] = f32_of(fr_get_u32(floats + 4 * i));
+    *ret_payload = fr_bytes_take(&in, fr_bytes_left(&in));
+out:
+    return st;
+}
+
+void fr_stored_put_centroid(struct fr_buf *to, size_t dims,
+        const struct fr_stored_centroid *centroid)
+{
+    fr_buf_u8(to, FR_STORED_VERSION);
+    fr_buf_u8(to, 0);
+    fr_buf_u16(to, 0);
+    put_f32(to, centroid->scale);
+    put_f32(to, centroid->radius);
+    fr_buf_u32(to, centroid->count);
+    fr_buf_append(to, centroid->high, dims);
+    fr_buf_append(to, centroid->low, fr_row_low_size(dims));
+}
+
+fr_status fr_stored_read_centroid(fr_slice value, size_t dims, struct fr_stored_centroid *ret)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    unsigned version = fr_bytes_u8(&in), must = fr_bytes_u8(&in);
+    fr_status st;
+
+    (void)fr_bytes_u16(&in);
+    ret->scale = read_f32(&in);
+    ret->radius = read_f32(&in);
+    ret->count = fr_bytes_u32(&in);
+    FR_TRY(check_head(&in, "a centroid", version, must));
+    ret->high = (const int8_t *)fr_bytes_take(&in, dims).data;
+    ret->low = fr_bytes_take(&in, fr_row_low_size(dims)).data;
+    if (!fr_bytes_done(&in) || !isfinite(ret->scale) || !isfinite(ret->radius))
+        return FR_FAIL(FR_ERR_CORRUPT, "a centroid of %zu bytes, scale %g, radius %g", value.size,
+                (double)ret->scale, (double)ret->radius);
+out:
+    return st;
+}
+
+void fr_stored_put_came(struct fr_buf *to, size_t dims, uint64_t id, float scale,
+        const int8_t *high, const uint8_t *low)
+{
+    fr_buf_u8(to, CAME);
+    fr_buf_u64(to, id);
+    put_f32(to, scale);
+    fr_buf_append(to, high, dims);
+    fr_buf_append(to, low, fr_row_low_size(dims));
+}
+
+void fr_stored_put_left(struct fr_buf *to, uint64_t id)
+{
+    fr_buf_u8(to, LEFT);
+    fr_buf_u64(to, id);
+}
+
+fr_status fr_stored_read_record(struct fr_bytes *in, size_t dims, struct fr_stored_record *ret)
+{
+    if (fr_bytes_done(in)) return FR_END;
+    size_t offset = fr_bytes_offset(in);
+    unsigned kind = fr_bytes_u8(in);
+    *ret = (struct fr_stored_record){.came = kind == CAME, .id = fr_bytes_u64(in)};
+    if (kind == CAME) {
+        ret->scale = read_f32(in);
+        ret->high = (const int8_t *)fr_bytes_take(in, dims).data;
+        ret->low = fr_bytes_take(in, fr_row_low_size(dims)).data;
+    }
+    if ((kind == CAME || kind == LEFT) && fr_bytes_ok(in) && isfinite(ret->scale)) return FR_OK;
+    return FR_FAIL(FR_ERR_CORRUPT, "a posting's record of kind %u at %zu is cut short or unknown",
+            kind, offset);
+}
+
+void fr_stored_put_space(struct fr_buf *to, const struct fr_space *space, uint32_t generation)
+{
+    fr_buf_u8(to, FR_STORED_VERSION);
+    fr_buf_u8(to, 0);
+    fr_buf_u16(to, 0);
+    fr_buf_u32(to, generation);
+    put_f32(to, space->scale);
+    put_f32(to, space->reach);
+    for (size_t i = 0; i < space->dims; i++)
+        put_f32(to, space->center[i]);
+}
+
+fr_status fr_stored_read_space(fr_slice value, struct fr_space *space, uint32_t *ret_generation)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    unsigned version = fr_bytes_u8(&in), must = fr_bytes_u8(&in);
+    bool finite;
+    fr_status st;
+
+    (void)fr_bytes_u16(&in);
+    *ret_generation = fr_bytes_u32(&in);
+    FR_TRY(check_head(&in, "the space of an index", version, must));
+    float scale = read_f32(&in), reach = read_f32(&in);
+    finite = isfinite(scale) && scale > 0 && isfinite(reach) && reach > 0;
+    for (size_t i = 0; i < space->dims; i++) {
+        space->center[i] = read_f32(&in);
+        finite &= (bool)isfinite(space->center[i]);
+    }
+    if (!finite || !fr_bytes_done(&in))
+        return FR_FAIL(FR_ERR_CORRUPT, "the space of an index: %zu bytes, scale %g, reach %g",
+                value.size, (double)scale, (double)reach);
+    space->scale = scale;
+    space->reach = reach;
+out:
+    return st;
+}

@@ -1,0 +1,256 @@
+/*
+ * db_index_test.c - the vector index through the public headers, on a real file system and with
+ * real processes.
+ */
+#define FR_ALLOW_MALLOC
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/unit/db/test_store.h"
+
+#define DIM 32
+
+static char path[64];
+static struct fr_db *db;
+static struct fr_index *vectors;
+
+static void open_store(void)
+{
+    must(fr_db_open(path, NULL, &db));
+}
+
+static void open_index(void)
+{
+    struct fr_index_options options;
+
+    fr_index_options_init(&options);
+    options.dimension = DIM;
+    must(fr_index_open(db, "", &options, &vectors));
+}
+
+static void setup(void)
+{
+    test_store_name(path);
+    open_store();
+    open_index();
+}
+
+static void close_all(void)
+{
+    fr_index_close(vectors);
+    must(fr_db_close(db));
+}
+
+static void teardown(void)
+{
+    close_all();
+    test_store_remove(path);
+}
+
+/* The vector of an id is always the same. */
+static void fill(uint64_t id, float *x)
+{
+    for (size_t i = 0; i < DIM; i++)
+        x[i] = (float)((id * 31 + i * i) * 2654435761U % 1009) / 1009;
+}
+
+static void put(uint64_t id, const char *payload)
+{
+    struct fr_payload about = {.data = payload, .size = strlen(payload)};
+    float x[DIM];
+
+    fill(id, x);
+    must(fr_index_upsert(vectors, NULL, 1, &id, x, &about));
+}
+
+TestSuite(db_index, .init = setup, .fini = teardown);
+
+Test(db_index, gives_back_what_was_put_and_finds_it_first)
+{
+    struct fr_pinned payload = {0};
+    float x[DIM], got[DIM];
+    struct fr_hit hits[3];
+    size_t count;
+
+    for (uint64_t id = 1; id <= 200; id++)
+        put(id, id % 2 == 0 ? "even" : "");
+    fill(44, x);
+    must(fr_index_search(vectors, NULL, x, 3, hits, &count));
+    cr_assert_eq(count, 3);
+    cr_assert_eq(hits[0].id, 44);
+    cr_assert_lt(hits[0].distance, 1e-3F);
+    must(fr_index_get(vectors, 44, got, &payload));
+    cr_assert_eq(memcmp(got, x, sizeof(x)), 0);
+    cr_assert_eq(payload.size, 4);
+    cr_assert_eq(memcmp(payload.data, "even", 4), 0);
+    fr_pinned_release(&payload);
+    cr_assert_eq(fr_index_get(vectors, 1000, got, NULL), FR_NOT_FOUND);
+}
+
+Test(db_index, forgets_what_was_deleted)
+{
+    uint64_t ids[3] = {3, 4, 9999};
+    struct fr_hit hits[50];
+    size_t deleted, count;
+    float x[DIM];
+
+    for (uint64_t id = 1; id <= 20; id++)
+        put(id, "");
+    must(fr_index_delete(vectors, NULL, 3, ids, &deleted));
+    cr_assert_eq(deleted, 2);
+    fill(3, x);
+    must(fr_index_search(vectors, NULL, x, 50, hits, &count));
+    cr_assert_eq(count, 18);
+    for (size_t i = 0; i < count; i++)
+        cr_assert(hits[i].id != 3 && hits[i].id != 4);
+}
+
+Test(db_index, lives_beside_keys_and_other_indexes)
+{
+    struct fr_index_options options;
+    char name[FR_INDEX_NAME_MAX + 1];
+    struct fr_index *other, *again;
+
+    fr_index_options_init(&options);
+    options.dimension = 3;
+    options.metric = FR_METRIC_COSINE;
+    must(fr_db_put(db, NULL, "key", 3, "value", 5));
+    must(fr_index_open(db, "other", &options, &other));
+    must_fail(fr_index_open(db, "other", &options, &again), FR_ERR_BUSY, "other");
+    must_fail(fr_index_drop(db, "other"), FR_ERR_BUSY, "other");
+    must_fail(fr_index_open(db, "a/b", &options, &again), FR_ERR_MISUSE, "letters");
+    must(fr_index_next_name(db, NULL, name));
+    cr_assert_str_eq(name, "");
+    must(fr_index_next_name(db, name, name));
+    cr_assert_str_eq(name, "other");
+    cr_assert_eq(fr_index_next_name(db, name, name), FR_END);
+    fr_index_close(other);
+    must(fr_index_drop(db, "other"));
+    options.create = false;
+    must_fail(fr_index_open(db, "other", &options, &again), FR_ERR_MISSING, "other");
+}
+
+Test(db_index, tells_figures)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    struct fr_hit hit;
+    float x[DIM];
+    size_t count;
+
+    for (uint64_t id = 1; id <= 50; id++)
+        put(id, "");
+    fill(1, x);
+    must(fr_index_search(vectors, NULL, x, 1, &hit, &count));
+    must(fr_index_maintain(vectors, 0, NULL));
+    must(fr_index_stats_get(vectors, &stats));
+    cr_assert_eq(stats.dimension, DIM);
+    cr_assert_eq(stats.count, 50);
+    cr_assert_eq(stats.upserts, 50);
+    cr_assert_eq(stats.searches, 1);
+    cr_assert_geq(stats.scanned, 50);
+    cr_assert_eq(stats.pending, 0);
+    cr_assert_gt(stats.bytes, 50 * DIM);
+}
+
+/* ---- Processes ---- */
+
+/* Until it is killed; the id of each batch that was acknowledged goes through the pipe. */
+static void stream(int out)
+{
+    uint64_t ids[10];
+    float x[10][DIM];
+
+    open_store();
+    open_index();
+    for (uint64_t next = 0;; next += 5) { /* each id is written twice */
+        for (uint64_t i = 0; i < 10; i++) {
+            ids[i] = next + i;
+            fill(ids[i], x[i]);
+        }
+        if (fr_index_upsert(vectors, NULL, 10, ids, x[0], NULL) != FR_OK) _exit(1);
+        if (write(out, &next, sizeof(next)) != sizeof(next)) _exit(2);
+    }
+}
+
+static void check_all_there(uint64_t end)
+{
+    static const struct fr_search_options all = {.size = sizeof(all), .postings = 1000000};
+    struct fr_hit *hits = malloc((end + 1000) * sizeof(*hits));
+    bool *seen = calloc(end + 1000, 1);
+    float x[DIM], got[DIM];
+    size_t count, of_acknowledged = 0;
+
+    fill(0, x);
+    must(fr_index_search(vectors, &all, x, end + 1000, hits, &count));
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_lt(hits[i].id, end + 1000);
+        cr_assert_not(seen[hits[i].id]);
+        seen[hits[i].id] = true;
+        of_acknowledged += hits[i].id < end;
+    }
+    cr_assert_eq(of_acknowledged, end);
+    for (uint64_t id = 0; id < end; id += 7) {
+        fill(id, x);
+        must(fr_index_get(vectors, id, got, NULL));
+        cr_assert_eq(memcmp(got, x, sizeof(x)), 0);
+    }
+    free(hits);
+    free(seen);
+}
+
+Test(db_index, a_writer_killed_in_mid_stream_has_lost_nothing_that_was_acknowledged, .timeout = 300)
+{
+    for (int round = 0; round < 4; round++) {
+        uint64_t acknowledged = 0, next;
+        int ends[2];
+
+        close_all();
+        cr_assert_eq(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[0]);
+            stream(ends[1]);
+        }
+        close(ends[1]);
+        while (acknowledged < 300U * (unsigned)(round + 1) &&
+                read(ends[0], &next, sizeof(next)) == sizeof(next))
+            acknowledged = next + 10;
+        cr_assert_gt(acknowledged, 0);
+        kill(child, SIGKILL);
+        while (read(ends[0], &next, sizeof(next)) == sizeof(next))
+            acknowledged = next + 10;
+        waitpid(child, NULL, 0);
+        close(ends[0]);
+        open_store();
+        open_index();
+        check_all_there(acknowledged);
+        struct fr_index_stats stats = {.size = sizeof(stats)};
+        must(fr_index_stats_get(vectors, &stats));
+        cr_assert_eq(stats.rebuilt, 0);
+    }
+}
+
+Test(db_index, a_reader_beside_the_writer_searches_what_was_there_when_it_opened)
+{
+    struct fr_db_options options;
+    struct fr_db *reader;
+    struct fr_index *index;
+    struct fr_hit hits[5];
+    uint64_t id = 1;
+    float x[DIM];
+    size_t count;
+
+    for (uint64_t n = 1; n <= 300; n++)
+        put(n, "");
+    fr_db_options_init(&options);
+    options.read_only = true;
+    must(fr_db_open(path, &options, &reader));
+    must(fr_index_open(reader, "", NULL, &index));
+    fill(17, x);
+    must(fr_index_search(index, NULL, x, 5, hits, &count));
+    cr_assert_eq(count, 5);
+    cr_assert_eq(hits[0].id, 17);
+    must_fail(fr_index_upsert(index, NULL, 1, &id, x, NULL), FR_ERR_READONLY, "reading");
+    fr_index_close(index);
+    must(fr_db_close(reader));
+}

@@ -1,0 +1,511 @@
+/*
+ * index_test.c - an index over an engine, against a plain model: the latest vector of each id.
+ *
+ * fr_spfresh_check compares memory with what is stored, so these tests only have to do things and
+ * ask. Postings are left to their usual sizes: what splits them is enough vectors.
+ */
+#include <math.h>
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "lsm/batch.h"
+#include "spfresh/index_priv.h"
+#include "spfresh/tree_priv.h"
+#include "tests/unit/io/test_world.h"
+
+#define DIM 20
+#define IDS 3000
+
+struct bed {
+    struct test_world world;
+    struct fr_engine *engine;
+    struct fr_spfresh *index;
+    struct fr_spfresh_setup setup;
+    struct fr_rng rng;
+    size_t count;
+    bool there[IDS];
+    float vectors[IDS][DIM];
+};
+
+static struct bed t;
+
+static void open_engine(void)
+{
+    struct fr_engine_options options = fr_engine_options_default();
+
+    options.memtable_size = 512 << 10;
+    options.table_size = 256 << 10;
+    options.cache_size = 1 << 20;
+    must(fr_engine_open(t.world.env, fr_dir_path(t.world.dir), &options, &t.engine));
+}
+
+static void open_index(void)
+{
+    must(fr_spfresh_open(t.engine, "", &t.setup, &t.index));
+}
+
+static void open_bed(enum fr_metric metric)
+{
+    memset(&t, 0, sizeof(t));
+    t.world = test_world_open();
+    t.setup = (struct fr_spfresh_setup){
+            .create = true, .manual = true, .dimension = DIM, .metric = metric, .seed = 7};
+    fr_rng_init(&t.rng, 1);
+    open_engine();
+    open_index();
+}
+
+static void close_bed(void)
+{
+    fr_spfresh_close(t.index);
+    must(fr_engine_close(t.engine));
+    test_world_close(&t.world);
+}
+
+static void reopen(void)
+{
+    fr_spfresh_close(t.index);
+    must(fr_engine_close(t.engine));
+    open_engine();
+    open_index();
+}
+
+static void draw(float *x)
+{
+    size_t cluster = fr_rng_below(&t.rng, 30);
+
+    for (size_t i = 0; i < DIM; i++)
+        x[i] = (float)(cluster * 7 % (i + 5)) + 2 * (float)fr_rng_double(&t.rng) + 0.1F;
+}
+
+static void put_some(size_t count)
+{
+    uint64_t ids[64];
+    float vectors[64][DIM];
+
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = fr_rng_below(&t.rng, IDS);
+        draw(vectors[i]);
+        t.count += !t.there[ids[i]];
+        t.there[ids[i]] = true;
+        memcpy(t.vectors[ids[i]], vectors[i], sizeof(vectors[i]));
+    }
+    must(fr_spfresh_upsert(t.index, FR_DURABLE_OS, count, ids, vectors[0], NULL));
+}
+
+static void delete_some(size_t count)
+{
+    size_t expected = 0, deleted;
+    uint64_t ids[64];
+
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = fr_rng_below(&t.rng, IDS);
+        expected += t.there[ids[i]];
+        t.there[ids[i]] = false;
+    }
+    t.count -= expected;
+    must(fr_spfresh_delete(t.index, FR_DURABLE_OS, count, ids, &deleted));
+    cr_assert_eq(deleted, expected);
+}
+
+static void maintain(void)
+{
+    uint64_t left;
+
+    must(fr_spfresh_maintain(t.index, 0, &left));
+    cr_assert_eq(left, 0);
+}
+
+/* A search for all, by either way, finds what is there and nothing else. */
+static void check_found(bool exhaustive)
+{
+    static struct fr_hit hits[IDS + 1];
+    static bool seen[IDS];
+    struct fr_search_options how = {.postings = 1000000, .exhaustive = exhaustive};
+    size_t count;
+
+    memset(seen, 0, sizeof(seen));
+    must(fr_spfresh_search(t.index, &how, t.vectors[0], IDS + 1, hits, &count));
+    cr_assert_eq(count, t.count, "%zu found of %zu", count, t.count);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_lt(hits[i].id, IDS);
+        cr_assert(t.there[hits[i].id]);
+        cr_assert_not(seen[hits[i].id]);
+        seen[hits[i].id] = true;
+        if (i > 0) cr_assert_geq(hits[i].distance, hits[i - 1].distance);
+    }
+}
+
+static void check_all(void)
+{
+    must(fr_spfresh_check(t.index));
+    check_found(false);
+}
+
+static void check_vectors(void)
+{
+    for (uint64_t id = 0; id < IDS; id++) {
+        struct fr_engine_value value;
+        float vector[DIM];
+        fr_slice payload;
+        fr_status st = fr_spfresh_get(t.index, id, vector, &value, &payload);
+
+        cr_assert_eq(st, t.there[id] ? FR_OK : FR_NOT_FOUND);
+        if (st != FR_OK) continue;
+        cr_assert_eq(memcmp(vector, t.vectors[id], sizeof(vector)), 0);
+        fr_engine_value_release(&value);
+    }
+}
+
+Test(index, an_empty_one_finds_nothing_and_opens_again)
+{
+    open_bed(0);
+    check_all();
+    reopen();
+    check_all();
+    maintain();
+    close_bed();
+}
+
+Test(index, what_came_and_left_is_found_and_not_found)
+{
+    open_bed(0);
+    for (int round = 0; round < 60; round++) {
+        put_some(1 + fr_rng_below(&t.rng, 64));
+        if (round % 3 == 0) delete_some(1 + fr_rng_below(&t.rng, 64));
+        if (round % 5 == 0) maintain();
+        if (round % 10 == 9) check_all();
+    }
+    maintain();
+    check_all();
+    check_found(true);
+    check_vectors();
+    close_bed();
+}
+
+Test(index, opens_as_it_was_without_looking_at_rows)
+{
+    open_bed(0);
+    for (int round = 0; round < 12; round++) {
+        for (int i = 0; i < 6; i++)
+            put_some(64);
+        delete_some(40);
+        if (round % 2 == 0) maintain();
+        reopen();
+        cr_assert_eq(t.index->rebuilt, 0);
+        check_all();
+    }
+    check_vectors();
+    close_bed();
+}
+
+static double distance(int metric, const float *a, const float *b)
+{
+    double square = 0, product = 0, aa = 0, bb = 0;
+
+    for (size_t i = 0; i < DIM; i++) {
+        double x = (double)a[i], y = (double)b[i];
+
+        square += (x - y) * (x - y);
+        product += x * y;
+        aa += x * x;
+        bb += y * y;
+    }
+    return metric == FR_METRIC_L2       ? square
+           : metric == FR_METRIC_COSINE ? 1 - product / sqrt(aa * bb)
+                                        : -product;
+}
+
+/* What distances are like: from the query to some vector of another cluster. */
+static double spread(int metric, const float *query)
+{
+    double most = 0;
+
+    for (uint64_t id = 0; id < 100; id++)
+        if (t.there[id]) most = fmax(most, fabs(distance(metric, query, t.vectors[id])));
+    return most;
+}
+
+Test(index, serves_each_metric)
+{
+    for (int metric = FR_METRIC_L2; metric <= FR_METRIC_INNER_PRODUCT; metric++) {
+        struct fr_search_options exact = {.exhaustive = true}, usual = {.exact_distances = true};
+        size_t right = 0, count;
+
+        open_bed((enum fr_metric)metric);
+        for (int round = 0; round < 40; round++)
+            put_some(64);
+        maintain();
+        check_all();
+        for (int n = 0; n < 50; n++) {
+            struct fr_hit truth[10], hits[10], about[10];
+            float query[DIM];
+
+            draw(query);
+            must(fr_spfresh_search(t.index, &exact, query, 10, truth, &count));
+            cr_assert_eq(count, 10);
+            must(fr_spfresh_search(t.index, &usual, query, 10, hits, &count));
+            cr_assert_eq(count, 10);
+            must(fr_spfresh_search(t.index, &(struct fr_search_options){.recall = 0.99}, query, 10,
+                    about, &count));
+            for (size_t i = 0; i < 10; i++) {
+                for (size_t j = 0; j < 10; j++)
+                    right += hits[i].id == truth[j].id;
+                double right_one = distance(metric, query, t.vectors[about[i].id]);
+                cr_assert_float_eq(about[i].distance, right_one, 0.004 * spread(metric, query),
+                        "metric %d: %g, not %g", metric, (double)about[i].distance, right_one);
+                right_one = distance(metric, query, t.vectors[hits[i].id]);
+                cr_assert_float_eq(hits[i].distance, right_one, 1e-5 * spread(metric, query));
+            }
+        }
+        cr_assert_gt(right, 470, "metric %d: %zu of 500", metric, right);
+        close_bed();
+    }
+}
+
+/* ---- What is refused ---- */
+
+Test(index, refuses_what_is_not_a_vector)
+{
+    uint64_t id = 5, ids[2] = {1, 2};
+    float x[2][DIM];
+
+    open_bed(FR_METRIC_COSINE);
+    draw(x[0]);
+    draw(x[1]);
+    x[1][3] = NAN;
+    must_be(FR_ERR_MISUSE, fr_spfresh_upsert(t.index, FR_DURABLE_OS, 2, ids, x[0], NULL));
+    must_say("vector 2: value 3");
+    x[1][3] = INFINITY;
+    must_be(FR_ERR_MISUSE, fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, x[1], NULL));
+    memset(x[1], 0, sizeof(x[1]));
+    must_be(FR_ERR_MISUSE, fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, x[1], NULL));
+    must_say("no direction");
+    must(fr_spfresh_check(t.index));
+    cr_assert_null(fr_spfresh_tree(t.index));
+    close_bed();
+}
+
+Test(index, of_equal_ids_in_a_batch_the_last_counts)
+{
+    uint64_t ids[4] = {7, 8, 7, 7};
+    float x[4][DIM];
+
+    open_bed(0);
+    for (int i = 0; i < 4; i++)
+        draw(x[i]);
+    for (int i = 0; i < 2; i++)
+        must(fr_spfresh_upsert(t.index, FR_DURABLE_OS, 4, ids, x[0], NULL));
+    t.there[7] = t.there[8] = true;
+    t.count = 2;
+    memcpy(t.vectors[7], x[3], sizeof(x[3]));
+    memcpy(t.vectors[8], x[1], sizeof(x[1]));
+    check_all();
+    check_vectors();
+    close_bed();
+}
+
+Test(index, is_what_it_was_made_as)
+{
+    struct fr_spfresh *other;
+
+    open_bed(FR_METRIC_L2);
+    put_some(10);
+    fr_spfresh_close(t.index);
+    t.setup.dimension = DIM + 1;
+    must_be(FR_ERR_MISUSE, fr_spfresh_open(t.engine, "", &t.setup, &other));
+    t.setup.dimension = 0;
+    t.setup.metric = FR_METRIC_COSINE;
+    must_be(FR_ERR_MISUSE, fr_spfresh_open(t.engine, "", &t.setup, &other));
+    t.setup.metric = 0;
+    t.setup.must_be_new = true;
+    must_be(FR_ERR_EXISTS, fr_spfresh_open(t.engine, "", &t.setup, &other));
+    t.setup.must_be_new = false;
+    open_index();
+    check_all();
+    close_bed();
+}
+
+/* ---- What is derived is lost ---- */
+
+static void put_key(struct fr_index_key key, const void *bytes, size_t size)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice all;
+
+    if (bytes == NULL)
+        must(fr_batch_add_delete(&batch, fr_index_key_slice(&key)));
+    else
+        must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, size)));
+    must(fr_batch_finish(&batch, &all));
+    must(fr_engine_write(t.engine, all, 1, FR_DURABLE_OS));
+    fr_batch_deinit(&batch);
+}
+
+/* Whatever is done to it, the rows bring the index back, whole and stored anew. */
+static void spoil_and_reopen(struct fr_index_key key, const void *bytes, size_t size,
+        uint64_t rebuilt)
+{
+    fr_spfresh_close(t.index);
+    put_key(key, bytes, size);
+    open_index();
+    cr_assert_eq(t.index->rebuilt, rebuilt);
+    check_all();
+    check_vectors();
+    reopen();
+    cr_assert_eq(t.index->rebuilt, 0);
+    check_all();
+}
+
+static uint32_t last_posting(void)
+{
+    struct fr_tree *tree = fr_spfresh_tree(t.index);
+    uint32_t number = tree->tiers[1].slot_count;
+
+    while (!fr_row_is_live(fr_rows_row(&tree->tiers[1], --number)))
+        continue;
+    return number;
+}
+
+Test(index, comes_back_from_its_rows)
+{
+    struct fr_index_key prefix;
+    uint8_t junk[300] = {1};
+
+    open_bed(0);
+    fr_key_prefix("", &prefix);
+    for (int round = 0; round < 20; round++)
+        put_some(64);
+    maintain();
+    spoil_and_reopen(fr_key_space(&prefix), NULL, 0, 1);
+    spoil_and_reopen(fr_key_space(&prefix), junk, 3, 2);
+    spoil_and_reopen(fr_key_centroid(&prefix, 1, last_posting()), NULL, 0, 2);
+    spoil_and_reopen(fr_key_centroid(&prefix, 1, last_posting()), junk, sizeof(junk), 2);
+    spoil_and_reopen(fr_key_posting(&prefix, last_posting()), junk, 5, 2);
+    spoil_and_reopen(fr_key_posting(&prefix, last_posting() + 1), junk, 0, 2);
+    spoil_and_reopen(fr_key_centroid(&prefix, 1, 5000000), junk, sizeof(junk), 2);
+    close_bed();
+}
+
+/* ---- Names ---- */
+
+Test(index, each_name_is_an_index_of_its_own)
+{
+    static const char *const names[] = {"", "a", "a-b", "b.c"};
+    struct fr_spfresh *indexes[4];
+    char name[FR_INDEX_NAME_MAX + 1];
+    size_t count = 0;
+
+    open_bed(0);
+    indexes[0] = t.index;
+    for (int i = 1; i < 4; i++)
+        must(fr_spfresh_open(t.engine, names[i], &t.setup, &indexes[i]));
+    for (uint64_t i = 0; i < 4; i++) {
+        float x[DIM];
+        draw(x);
+        must(fr_spfresh_upsert(indexes[i], FR_DURABLE_OS, 1, &i, x, NULL));
+    }
+    fr_status st = fr_spfresh_next_name(t.engine, NULL, name);
+    for (; st == FR_OK; count++) {
+        cr_assert(strcmp(name, names[0]) == 0 || strcmp(name, names[1]) == 0 ||
+                  strcmp(name, names[2]) == 0 || strcmp(name, names[3]) == 0);
+        st = fr_spfresh_next_name(t.engine, name, name);
+    }
+    cr_assert_eq(st, FR_END);
+    cr_assert_eq(count, 4);
+    fr_spfresh_close(indexes[1]);
+    must(fr_spfresh_drop(t.engine, "a"));
+    must_be(FR_ERR_MISSING, fr_spfresh_drop(t.engine, "a"));
+    for (uint64_t i = 0; i < 4; i++) {
+        struct fr_hit hit;
+        float x[DIM] = {1};
+
+        if (i == 1) continue;
+        must(fr_spfresh_search(indexes[i], &(struct fr_search_options){0}, x, 1, &hit, &count));
+        cr_assert_eq(count, 1);
+        cr_assert_eq(hit.id, i);
+        if (i > 0) fr_spfresh_close(indexes[i]);
+    }
+    close_bed();
+}
+
+/* ---- Many threads ---- */
+
+#define WRITERS 3
+#define ROUNDS  60
+
+struct writer {
+    uint64_t first; /* of the ids that are its own */
+    struct fr_rng rng;
+};
+
+/* Batches of its own ids, and one that all want. */
+static void write_on(void *arg)
+{
+    struct writer *w = arg;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t count = 1 + fr_rng_below(&w->rng, 20), deleted;
+        float vectors[21][DIM];
+        uint64_t ids[21];
+
+        for (size_t i = 0; i <= count; i++) {
+            ids[i] = i == count ? IDS - 1 : w->first + fr_rng_below(&w->rng, 500);
+            for (size_t n = 0; n < DIM; n++)
+                vectors[i][n] = (float)fr_rng_double(&w->rng);
+        }
+        FR_ASSERT(fr_spfresh_upsert(t.index, FR_DURABLE_OS, count + 1, ids, vectors[0], NULL) ==
+                  FR_OK);
+        if (round % 4 == 0)
+            FR_ASSERT(fr_spfresh_delete(t.index, FR_DURABLE_OS, count, ids, &deleted) == FR_OK);
+    }
+}
+
+static _Atomic(bool) over;
+
+static void search_on(void *arg)
+{
+    struct fr_hit hits[10];
+    float query[DIM] = {0};
+    size_t count;
+
+    (void)arg;
+    while (!atomic_load(&over)) {
+        FR_ASSERT(fr_spfresh_search(t.index, &(struct fr_search_options){0}, query, 10, hits,
+                          &count) == FR_OK);
+        for (size_t i = 1; i < count; i++)
+            FR_ASSERT(hits[i].id != hits[i - 1].id);
+    }
+}
+
+Test(index, many_write_and_search_while_it_is_maintained)
+{
+    struct fr_thread threads[WRITERS], searcher;
+    struct writer writers[WRITERS];
+    uint64_t left;
+
+    open_bed(0);
+    fr_spfresh_close(t.index);
+    t.setup.manual = false;
+    open_index();
+    atomic_store(&over, false);
+    must(fr_thread_start(&searcher, "search", search_on, NULL));
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i].first = (uint64_t)i * 500;
+        fr_rng_init(&writers[i].rng, (uint64_t)i);
+        must(fr_thread_start(&threads[i], "write", write_on, &writers[i]));
+    }
+    for (int i = 0; i < WRITERS; i++)
+        fr_thread_join(&threads[i]);
+    atomic_store(&over, true);
+    fr_thread_join(&searcher);
+    must(fr_spfresh_check(t.index));
+    must(fr_spfresh_maintain(t.index, 0, &left));
+    must(fr_spfresh_check(t.index));
+    reopen();
+    cr_assert_eq(t.index->rebuilt, 0);
+    must(fr_spfresh_check(t.index));
+    close_bed();
+}
