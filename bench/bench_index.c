@@ -1,0 +1,319 @@
+/*
+ * bench_index.c - the vector index as its users have it: durable, from several threads, maintained
+ * meanwhile.
+ *
+ * Threads upsert batches of a file's vectors in its order, in the durability class that was asked
+ * for, each batch searchable when its call returns. Then the index comes to rest, queries are run
+ * by one thread, the store is closed and opened again, and once more after its writer was killed.
+ *
+ *   bench_index BASE.u8bin QUERY.u8bin GT.ibin DIR
+ *     --limit N      so many vectors of the base; with it there is no recall
+ *     --threads N    (2)
+ *     --batch N      vectors of one upsert (100)
+ *     --sync CLASS   device, os or none (device)
+ *     --budget N     MiB of the store's memory (256)
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/measure.h"
+#include "freshet/freshet.h"
+
+#define K 10
+
+struct set {
+    uint32_t count, dimension;
+    float *vectors;
+};
+
+struct run {
+    const char *base, *query, *truth, *dir;
+    uint32_t limit, threads, batch;
+    uint64_t budget_mib;
+    fr_sync sync;
+    struct set set, queries;
+    uint32_t *nearest;
+    struct fr_db *db;
+    struct fr_index *index;
+    _Atomic(uint32_t) next;
+    double *latencies;
+    _Atomic(uint32_t) latency_count;
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bench_index: %s\n", what);
+    exit(1);
+}
+
+static void must(fr_status st)
+{
+    if (st < 0) die(fr_last_error());
+}
+
+static FILE *open_set(const char *path, uint32_t head[2])
+{
+    FILE *file = fopen(path, "rb");
+
+    if (file == NULL || fread(head, sizeof(uint32_t), 2, file) != 2) die(path);
+    return file;
+}
+
+static void read_set(const char *path, uint32_t limit, struct set *ret_set)
+{
+    uint32_t head[2];
+    FILE *file = open_set(path, head);
+    uint32_t count = limit > 0 && limit < head[0] ? limit : head[0];
+    size_t size = (size_t)count * head[1];
+    uint8_t *bytes = malloc(size);
+
+    *ret_set = (struct set){.count = count, .dimension = head[1]};
+    ret_set->vectors = malloc(size * sizeof(float));
+    if (bytes == NULL || ret_set->vectors == NULL) die("no memory");
+    if (fread(bytes, 1, size, file) != size) die(path);
+    for (size_t i = 0; i < size; i++)
+        ret_set->vectors[i] = bytes[i];
+    free(bytes);
+    fclose(file);
+}
+
+static void read_nearest(struct run *run)
+{
+    uint32_t head[2];
+    FILE *file = open_set(run->truth, head);
+
+    run->nearest = malloc((size_t)run->queries.count * K * sizeof(uint32_t));
+    for (size_t q = 0; q < run->queries.count; q++) {
+        if (fread(run->nearest + q * K, sizeof(uint32_t), K, file) != K) die(run->truth);
+        if (fseek(file, (long)((head[1] - K) * sizeof(uint32_t)), SEEK_CUR) != 0) die(run->truth);
+    }
+    fclose(file);
+}
+
+static void open_index(struct run *run)
+{
+    struct fr_index_options options;
+    struct fr_db_options store;
+
+    fr_db_options_init(&store);
+    store.memory_budget = run->budget_mib << 20;
+    fr_index_options_init(&options);
+    options.dimension = run->set.dimension;
+    must(fr_db_open(run->dir, &store, &run->db));
+    must(fr_index_open(run->db, "", &options, &run->index));
+}
+
+static void close_index(struct run *run)
+{
+    fr_index_close(run->index);
+    must(fr_db_close(run->db));
+}
+
+static void *upsert_all(void *arg)
+{
+    struct run *run = arg;
+    struct fr_write_options how = {.size = sizeof(how), .sync = run->sync};
+    uint64_t *ids = malloc(run->batch * sizeof(*ids));
+
+    for (;;) {
+        uint32_t first = atomic_fetch_add(&run->next, run->batch);
+        if (first >= run->set.count) break;
+        uint32_t count = run->set.count - first;
+        if (count > run->batch) count = run->batch;
+        for (uint32_t i = 0; i < count; i++)
+            ids[i] = first + i;
+        uint64_t start = measure_now_ns();
+        must(fr_index_upsert(run->index, &how, count, ids,
+                run->set.vectors + (size_t)first * run->set.dimension, NULL));
+        run->latencies[atomic_fetch_add(&run->latency_count, 1)] =
+                measure_seconds_since(start) * 1e3;
+    }
+    free(ids);
+    return NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void print_percentiles(const char *what, double *figures, size_t count)
+{
+    qsort(figures, count, sizeof(*figures), compare);
+    printf("  %s: p50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, most %.3f ms\n", what,
+            figures[count / 2], figures[count * 99 / 100], figures[count * 999 / 1000],
+            figures[count - 1]);
+}
+
+static void print_figures(struct run *run)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
+    must(fr_index_stats_get(run->index, &stats));
+    printf("  %llu vectors in %llu postings, %llu tiers; %.1f MB in memory, %.0f bytes a vector; "
+           "%llu splits, %llu merges, %llu refreshes, %llu moved\n",
+            (unsigned long long)stats.count, (unsigned long long)stats.postings,
+            (unsigned long long)stats.tiers, (double)stats.bytes / 1e6,
+            (double)stats.bytes / (double)stats.count, (unsigned long long)stats.splits,
+            (unsigned long long)stats.merges, (unsigned long long)stats.refreshes,
+            (unsigned long long)stats.moved);
+}
+
+static void print_writes(struct run *run)
+{
+    struct fr_db_stats stats = {.size = sizeof(stats)};
+
+    must(fr_db_stats_get(run->db, &stats));
+    printf("  written: put %.0f MB, log %.0f MB, flushed %.0f MB, compacted %.0f MB; stalls %.2f "
+           "s\n",
+            (double)stats.put_bytes / 1e6, (double)stats.log_bytes / 1e6,
+            (double)stats.flush_bytes / 1e6, (double)stats.compaction_write_bytes / 1e6,
+            (double)stats.stall_us / 1e6);
+}
+
+static void fill(struct run *run)
+{
+    pthread_t threads[64];
+    uint64_t left, start = measure_now_ns();
+
+    run->latencies = malloc((run->set.count / run->batch + 64) * sizeof(double));
+    for (uint32_t i = 0; i < run->threads; i++)
+        if (pthread_create(&threads[i], NULL, upsert_all, run) != 0) die("no thread");
+    for (uint32_t i = 0; i < run->threads; i++)
+        pthread_join(threads[i], NULL);
+    double s = measure_seconds_since(start);
+    printf("upserts: %.0f/s, %u threads, batches of %u\n", run->set.count / s, run->threads,
+            run->batch);
+    print_percentiles("a batch", run->latencies, run->latency_count);
+    start = measure_now_ns();
+    must(fr_index_maintain(run->index, 0, &left));
+    printf("  at rest %.2f s later: %.0f/s with it\n", measure_seconds_since(start),
+            run->set.count / (s + measure_seconds_since(start)));
+    print_figures(run);
+    print_writes(run);
+}
+
+static void search(struct run *run, double recall)
+{
+    struct fr_search_options how = {.size = sizeof(how), .recall = recall};
+    double *times = malloc(run->queries.count * sizeof(double));
+    size_t right = 0, count;
+    struct fr_hit hits[K];
+    uint64_t start = measure_now_ns();
+
+    for (size_t q = 0; q < run->queries.count; q++) {
+        uint64_t one = measure_now_ns();
+        must(fr_index_search(run->index, &how, run->queries.vectors + q * run->queries.dimension, K,
+                hits, &count));
+        times[q] = measure_seconds_since(one) * 1e3;
+        for (size_t i = 0; i < count && run->nearest != NULL; i++)
+            for (size_t j = 0; j < K; j++)
+                right += hits[i].id == run->nearest[q * K + j];
+    }
+    double s = measure_seconds_since(start);
+    printf("search for %.3f: recall %.4f, %.0f/s by one thread\n", recall,
+            (double)right / (double)(run->queries.count * K), run->queries.count / s);
+    print_percentiles("a query", times, run->queries.count);
+    free(times);
+}
+
+static void time_opening(struct run *run, const char *after)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    struct fr_hit hits[K];
+    size_t count;
+    uint64_t start = measure_now_ns();
+
+    open_index(run);
+    double open_s = measure_seconds_since(start);
+    must(fr_index_search(run->index, NULL, run->queries.vectors, K, hits, &count));
+    must(fr_index_stats_get(run->index, &stats));
+    printf("first search %.3f s after opening began (%s); open after %.3f s; %llu vectors%s\n",
+            measure_seconds_since(start), after, open_s, (unsigned long long)stats.count,
+            stats.rebuilt != 0 ? ", built anew from rows" : "");
+}
+
+/* A child writes some more and dies without closing. */
+static void die_writing(struct run *run)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        open_index(run);
+        atomic_store(&run->next, 0);
+        if (run->set.count > 60000) run->set.count = 60000;
+        (void)upsert_all(run);
+        raise(SIGKILL);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static const char *value_of(int argc, char **argv, int *at)
+{
+    if (*at + 1 >= argc) die("an option without its value");
+    return argv[++*at];
+}
+
+static fr_sync sync_of(const char *name)
+{
+    if (strcmp(name, "device") == 0) return FR_SYNC_DEVICE;
+    if (strcmp(name, "os") == 0) return FR_SYNC_OS;
+    if (strcmp(name, "none") != 0) die("--sync device, os or none");
+    return FR_SYNC_NONE;
+}
+
+static void read_arguments(int argc, char **argv, struct run *run)
+{
+    const char **paths[] = {&run->base, &run->query, &run->truth, &run->dir};
+    size_t count = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--limit") == 0)
+            run->limit = (uint32_t)atol(value_of(argc, argv, &i));
+        else if (strcmp(argv[i], "--threads") == 0)
+            run->threads = (uint32_t)atol(value_of(argc, argv, &i));
+        else if (strcmp(argv[i], "--batch") == 0)
+            run->batch = (uint32_t)atol(value_of(argc, argv, &i));
+        else if (strcmp(argv[i], "--budget") == 0)
+            run->budget_mib = (uint64_t)atol(value_of(argc, argv, &i));
+        else if (strcmp(argv[i], "--sync") == 0)
+            run->sync = sync_of(value_of(argc, argv, &i));
+        else if (count < 4)
+            *paths[count++] = argv[i];
+    }
+    if (count < 4 || run->threads < 1 || run->threads > 64 || run->batch < 1)
+        die("bench_index BASE.u8bin QUERY.u8bin GT.ibin DIR [--limit N] [--threads N] [--batch N] "
+            "[--sync CLASS] [--budget MIB]");
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {.threads = 2, .batch = 100, .sync = FR_SYNC_DEVICE, .budget_mib = 256};
+    static const double recalls[] = {0.95, 0.98, 0.99, 0.995};
+
+    read_arguments(argc, argv, &run);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    read_set(run.base, run.limit, &run.set);
+    read_set(run.query, 0, &run.queries);
+    if (run.limit == 0) read_nearest(&run);
+    open_index(&run);
+    fill(&run);
+    for (size_t i = 0; i < sizeof(recalls) / sizeof(recalls[0]); i++)
+        search(&run, recalls[i]);
+    close_index(&run);
+    time_opening(&run, "closed before");
+    close_index(&run);
+    die_writing(&run);
+    time_opening(&run, "killed before");
+    close_index(&run);
+    return 0;
+}
