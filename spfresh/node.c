@@ -66,6 +66,7 @@ void fr_node_copy(struct fr_node *to, const struct fr_node *from)
     to->live = from->live;
     to->split_after = from->split_after;
     to->dissolve_below = from->dissolve_below;
+    to->stale = from->stale;
     to->is_queued = from->is_queued;
     to->radius = from->radius;
     /* Release: the copy is complete. Acquire by whoever scans it. */

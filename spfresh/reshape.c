@@ -436,8 +436,13 @@ static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *no
     }
     copy->split_after = node->split_after;
     copy->dissolve_below = node->dissolve_below;
+    /* Whoever keeps it elsewhere has what left, too, and may have it for some time. */
+    copy->stale = node->stale + node->count - (uint32_t)r->count;
+    if (copy->stale > copy->live) {
+        fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, copy->number);
+        copy->stale = 0;
+    }
     fr_tree_replace_node_locked(tree, tier, node, copy);
-    fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, copy->number);
     tree->stats.compacted++;
 out:
     return st;
