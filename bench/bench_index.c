@@ -250,6 +250,7 @@ static void die_writing(struct run *run)
     if (child == 0) {
         open_index(run);
         atomic_store(&run->next, 0);
+        atomic_store(&run->latency_count, 0);
         if (run->set.count > 60000) run->set.count = 60000;
         (void)upsert_all(run);
         raise(SIGKILL);
