@@ -337,6 +337,7 @@ fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us, uint6
         st = one_round(index, ret_left);
     while (st == FR_OK && *ret_left > 0 &&
             (limit_us == 0 || fr_engine_now_us(index->engine) - start_us < limit_us));
+    if (st == FR_OK && *ret_left == 0) st = fr_spfresh_measure_efforts(index);
     return st;
 }
 
@@ -355,7 +356,11 @@ void fr_spfresh_thread_main(void *arg)
     fr_mutex_lock(&index->mu);
     while (!index->closing) {
         if (!has_work_locked(index)) {
-            fr_cond_wait(&index->work, &index->mu);
+            fr_mutex_unlock(&index->mu);
+            if (fr_spfresh_measure_efforts(index) < 0)
+                fr_log(FR_LOG_WARN, "spfresh", "measuring efforts: %s", fr_last_error());
+            fr_mutex_lock(&index->mu);
+            if (!has_work_locked(index) && !index->closing) fr_cond_wait(&index->work, &index->mu);
             continue;
         }
         fr_status st = round_locked(index, &left);

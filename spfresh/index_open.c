@@ -429,6 +429,7 @@ static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
     fr_mutex_init(&index->works_mu, FR_RANK_LEAF);
     fr_cond_init(&index->turn);
     fr_cond_init(&index->work);
+    fr_efforts_init(&index->efforts);
     return index;
 }
 

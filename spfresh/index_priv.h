@@ -7,6 +7,7 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "lsm/batch.h"
+#include "spfresh/effort.h"
 #include "spfresh/id_map.h"
 #include "spfresh/index.h"
 #include "spfresh/probe.h"
@@ -72,6 +73,9 @@ struct fr_spfresh {
     _Atomic(uint64_t) pending; /* relaxed: postings that wait */
     _Atomic(uint64_t) upserts, deletes, searches, scanned, measured; /* relaxed: for people */
 
+    struct fr_efforts efforts;
+    _Atomic(uint64_t) efforts_count; /* relaxed: the vectors there were when they were measured */
+
     struct fr_thread thread;
     bool has_thread;
 };
@@ -114,6 +118,12 @@ FR_NODISCARD fr_status fr_spfresh_store_changes_locked(struct fr_spfresh *index)
 
 /* Remember the failure after which memory and store may differ; every later write answers it. */
 void fr_spfresh_fail_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
+
+/*
+ * Measure what efforts reach, if the index has grown or shrunk by half since that was last done.
+ * The caller holds no lock. FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_spfresh_measure_efforts(struct fr_spfresh *index);
 
 void fr_spfresh_thread_main(void *arg);
 

@@ -87,58 +87,15 @@ static fr_status reserve_found(struct fr_work *work, size_t count)
 
 /* ---- Effort ---- */
 
-/*
- * How many postings reach which recall of ten, and with which width above and slack; measured,
- * docs/index.md. In between all three grow evenly with the logarithm of what is missed.
- */
-static const struct {
-    double recall;
-    float postings, width, slack;
-} steps[] = {{0.50, 8, 8, 1.5F}, {0.80, 28, 12, 1.5F}, {0.920, 64, 16, 1.5F},
-        {0.966, 128, 20, 1.5F}, {0.979, 180, 24, 1.5F}, {0.990, 280, 30, 1.7F},
-        {0.996, 440, 40, 2.0F}, {0.998, 700, 60, 2.3F}, {0.999, 1100, 90, 2.6F}};
-
-#define STEPS (sizeof(steps) / sizeof(steps[0]))
-
-static float between(float from, float to, double part)
-{
-    return from + (float)part * (to - from);
-}
-
-static struct fr_effort effort_for(double recall)
-{
-    size_t at = 1;
-
-    while (at + 1 < STEPS && steps[at].recall < recall)
-        at++;
-    double from = log(1 - steps[at - 1].recall), to = log(1 - steps[at].recall);
-    double part = (log(1 - fmin(recall, steps[STEPS - 1].recall)) - from) / (to - from);
-    part = fmin(fmax(part, 0), 1);
-    return (struct fr_effort){
-            .postings = (size_t)lroundf(between(steps[at - 1].postings, steps[at].postings, part)),
-            .width = (size_t)lroundf(between(steps[at - 1].width, steps[at].width, part)),
-            .slack = between(steps[at - 1].slack, steps[at].slack, part)};
-}
-
-/* By postings: what goes with so many. */
-static struct fr_effort effort_of(uint32_t postings)
-{
-    size_t at = 0;
-
-    while (at + 1 < STEPS && steps[at].postings < (float)postings)
-        at++;
-    return (struct fr_effort){.postings = postings,
-            .width = FR_MAX((size_t)steps[at].width, (size_t)postings / 8),
-            .slack = steps[at].slack};
-}
-
-static struct fr_effort choose_effort(const struct fr_search_options *how, size_t k)
+static struct fr_effort choose_effort(const struct fr_spfresh *index,
+        const struct fr_search_options *how, size_t k)
 {
     double recall = how->recall == 0 ? RECALL_DEFAULT : how->recall;
-    struct fr_effort effort = how->postings > 0 ? effort_of(how->postings) : effort_for(recall);
 
+    if (how->postings > 0) return fr_effort_of(how->postings);
+    struct fr_effort effort = fr_effort_for(&index->efforts, recall);
     /* More than ten come from more postings; one of 40 to 50 vectors is nearly all hits then. */
-    if (how->postings == 0) effort.postings += k / 16;
+    effort.postings += k / 16;
     effort.width = FR_MAX(effort.width, effort.postings / 24);
     return effort;
 }
@@ -356,7 +313,7 @@ fr_status fr_spfresh_search(struct fr_spfresh *index, const struct fr_search_opt
     FR_TRY(check_query(index, how, query));
     if (k == 0 || fr_spfresh_tree(index) == NULL) return FR_OK;
     if (how->exhaustive) return search_rows(index, query, k, ret_hits, ret_count);
-    effort = choose_effort(how, k);
+    effort = choose_effort(index, how, k);
     FR_TRY(fr_spfresh_take_work(index, &work));
     FR_TRY(search_tree(index, work, &effort, query, k, ret_hits, ret_count));
     if (how->exact_distances) st = make_exact(index, query, ret_hits, *ret_count);

@@ -36,7 +36,7 @@ struct fr_node {
     uint32_t live;           /* entries that are their rows' own */
     uint32_t split_after;    /* it could not be split with so many: not again before it has more */
     uint32_t dissolve_below; /* with so many there was no room elsewhere: not before it has fewer */
-    uint32_t stale;          /* entries dropped by compacting since all were last told to be written */
+    uint32_t stale; /* entries dropped by compacting since all were last told to be written */
     bool is_queued;
     float radius; /* the square distance of the farthest entry there has been */
 

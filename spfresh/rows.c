@@ -107,6 +107,7 @@ static void use(struct fr_rows *rows, fr_slot slot)
     FR_ASSERT(version % 2 == 0);
     row->node = FR_SLOT_NONE;
     row->place = 0;
+    atomic_store_explicit(&row->stamp, FR_ROW_UNBORN, memory_order_relaxed);
     /* Release: whoever finds an entry of this version finds the row that it is of. */
     atomic_store_explicit(&row->version, version + 1, memory_order_release);
     rows->live_count++;

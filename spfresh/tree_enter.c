@@ -182,6 +182,7 @@ fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float s
     memcpy(fr_rows_high(rows, number), high, rows->dims);
     memcpy(fr_rows_low(rows, number), low, fr_row_low_size(rows->dims));
     fr_rows_row(rows, number)->scale = scale;
+    fr_rows_row(rows, number)->stamp = 0; /* always there */
     atomic_store_explicit(fr_rows_node(rows, number), node, memory_order_release);
     tree->node_bytes += fr_node_bytes(node);
     tree->restoring = number;
@@ -205,6 +206,7 @@ fr_status fr_tree_restore_row(struct fr_tree *tree, const struct fr_entrant *fro
     memcpy(fr_rows_low(rows, slot), from->low, fr_row_low_size(rows->dims));
     row->scale = from->scale;
     row->id = from->id;
+    row->stamp = 0;
     fr_rows_decode(rows, slot, tree->vector);
     st = fr_tree_list_locked(tree, 0, slot, tree->vector, tree->restoring);
     if (st < 0) fr_rows_give(rows, slot);

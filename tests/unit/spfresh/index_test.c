@@ -509,3 +509,33 @@ Test(index, many_write_and_search_while_it_is_maintained)
     must(fr_spfresh_check(t.index));
     close_bed();
 }
+
+/* ---- Effort ---- */
+
+/* Of data in which nothing is near to anything more is looked at, for the same recall. */
+Test(index, learns_which_effort_its_data_need)
+{
+    static const struct fr_search_options exact = {.exhaustive = true}, usual = {.recall = 0.95};
+    struct fr_hit truth[10], hits[10];
+    size_t right = 0, count;
+    float before = 0;
+
+    open_bed(0);
+    before = atomic_load(&t.index->efforts.recalls[3]);
+    for (uint64_t id = 0; id < IDS; id++) {
+        for (size_t i = 0; i < DIM; i++)
+            t.vectors[id][i] = (float)fr_rng_double(&t.rng);
+        must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 1, &id, t.vectors[id], NULL));
+    }
+    maintain();
+    cr_assert_neq(atomic_load(&t.index->efforts.recalls[3]), before);
+    for (uint64_t id = 0; id < 100; id++) {
+        must(fr_spfresh_search(t.index, &exact, t.vectors[id], 10, truth, &count));
+        must(fr_spfresh_search(t.index, &usual, t.vectors[id], 10, hits, &count));
+        for (size_t i = 0; i < 10; i++)
+            for (size_t j = 0; j < 10; j++)
+                right += hits[i].id == truth[j].id;
+    }
+    cr_assert_gt(right, 920, "%zu of 1000", right);
+    close_bed();
+}
