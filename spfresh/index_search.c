@@ -14,6 +14,10 @@
 
 #define RECALL_DEFAULT 0.95
 
+/* With a limit to the distance: so many are looked for first, then so many times as many. */
+#define NEAR_FIRST  32
+#define NEAR_GROWTH 4
+
 /* Rows that are read together. */
 #define ROWS_AT_ONCE FR_ENGINE_MULTI_MAX
 
@@ -302,23 +306,53 @@ static fr_status check_query(const struct fr_spfresh *index, const struct fr_sea
     return FR_OK;
 }
 
+static fr_status search_nearest(struct fr_spfresh *index, struct fr_work *work,
+        const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,
+        size_t *ret_count)
+{
+    struct fr_effort effort = choose_effort(index, how, k);
+    fr_status st;
+
+    FR_TRY(search_tree(index, work, &effort, query, k, ret_hits, ret_count));
+    if (how->exact_distances) st = make_exact(index, query, ret_hits, *ret_count);
+out:
+    return st;
+}
+
+/* Without a limit to the distance all at once; with one, more and more until some are beyond. */
+static fr_status search_near(struct fr_spfresh *index, const struct fr_search_options *how,
+        const float *query, size_t k, struct fr_hit *ret_hits, size_t *ret_count)
+{
+    size_t some = how->limited ? FR_MIN(k, (size_t)NEAR_FIRST) : k;
+    struct fr_work *work = NULL;
+    fr_status st;
+
+    FR_TRY(fr_spfresh_take_work(index, &work));
+    for (;; some = FR_MIN(k, NEAR_GROWTH * some)) {
+        FR_TRY(search_nearest(index, work, how, query, some, ret_hits, ret_count));
+        if (some == k || *ret_count < some || ret_hits[some - 1].distance > how->max_distance)
+            break;
+    }
+out:
+    fr_spfresh_give_work(index, work);
+    return st;
+}
+
 fr_status fr_spfresh_search(struct fr_spfresh *index, const struct fr_search_options *how,
         const float *query, size_t k, struct fr_hit *ret_hits, size_t *ret_count)
 {
-    struct fr_effort effort;
-    struct fr_work *work = NULL;
     fr_status st;
 
     *ret_count = 0;
     FR_TRY(check_query(index, how, query));
     if (k == 0 || fr_spfresh_tree(index) == NULL) return FR_OK;
-    if (how->exhaustive) return search_rows(index, query, k, ret_hits, ret_count);
-    effort = choose_effort(index, how, k);
-    FR_TRY(fr_spfresh_take_work(index, &work));
-    FR_TRY(search_tree(index, work, &effort, query, k, ret_hits, ret_count));
-    if (how->exact_distances) st = make_exact(index, query, ret_hits, *ret_count);
+    if (how->exhaustive)
+        st = search_rows(index, query, k, ret_hits, ret_count);
+    else
+        st = search_near(index, how, query, k, ret_hits, ret_count);
+    while (how->limited && *ret_count > 0 && ret_hits[*ret_count - 1].distance > how->max_distance)
+        --*ret_count;
 out:
-    fr_spfresh_give_work(index, work);
     return st;
 }
 

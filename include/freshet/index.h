@@ -142,11 +142,15 @@ struct fr_search_options {
 
     /* Compare with every vector. Finds the nearest for certain. */
     bool exhaustive;
+
+    /* Only hits that are not farther than that; k is the most that are wanted of them. */
+    bool limited;
+    float max_distance;
 };
 
 /*
  * The k nearest to a query, nearest first, into ret_hits, which has room for k. *ret_count is less
- * than k only if there are not as many. FR_ERR_MISUSE: as of fr_index_upsert.
+ * than k only if there are not as many, or not as near. FR_ERR_MISUSE: as of fr_index_upsert.
  */
 FR_API FR_NODISCARD fr_status fr_index_search(struct fr_index *index,
         const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,

@@ -539,3 +539,27 @@ Test(index, learns_which_effort_its_data_need)
     cr_assert_gt(right, 920, "%zu of 1000", right);
     close_bed();
 }
+
+Test(index, finds_all_within_a_distance)
+{
+    static struct fr_hit truth[IDS], hits[IDS];
+    struct fr_search_options exact = {.exhaustive = true, .limited = true};
+    struct fr_search_options near = {.limited = true, .recall = 0.99, .exact_distances = true};
+    size_t there, count;
+
+    open_bed(0);
+    for (int round = 0; round < 40; round++)
+        put_some(64);
+    maintain();
+    for (float radius = 0.5F; radius < 3000; radius *= 3) {
+        exact.max_distance = near.max_distance = radius;
+        must(fr_spfresh_search(t.index, &exact, t.vectors[0], IDS, truth, &there));
+        must(fr_spfresh_search(t.index, &near, t.vectors[0], IDS, hits, &count));
+        cr_assert_leq(count, there);
+        cr_assert_geq((double)count, 0.97 * (double)there, "%zu of %zu", count, there);
+        for (size_t i = 0; i < count; i++)
+            cr_assert_leq(hits[i].distance, radius);
+    }
+    cr_assert_gt(there, 100);
+    close_bed();
+}
