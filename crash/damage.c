@@ -151,7 +151,7 @@ static fr_status make_reference(const struct fr_crash_damage *plan, struct fr_cr
         uint64_t seed, struct reference **ret_reference, struct reference **ret_earlier)
 {
     struct fr_crash_run *run = fr_crash_run_new(plan->subject, report, seed);
-    struct fr_sim_options options = {.seed = seed};
+    struct fr_sim_options options = {.seed = seed, .trace_calls_only = true};
     struct fr_sim *sim;
     fr_status st;
 

@@ -2,11 +2,13 @@
  * fuzz_table.c - tables from anywhere: refused, or walked in order and verified, safely.
  *
  * The input is a table file. Before it is opened, the checksums of its footer and of the frames
- * that the footer leads to are made right, so that the fuzzer need not guess them. Index blocks and
- * data keep theirs: what is in those is the matter of fuzz_block.
+ * that the footer leads to are made right, so that the fuzzer need not guess them. Those of index
+ * blocks and data the mutator makes right, mostly, after it has changed something.
  */
 #include "base/crc32c.h"
+#include "base/rng.h"
 #include "fuzz/fuzz_files.h"
+#include "fuzz/fuzz_reseal.h"
 #include "lsm/table.h"
 #include "wal/file_name.h"
 
@@ -85,4 +87,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_disk_close(&disk);
     fr_free(copy);
     return 0;
+}
+
+/* ---- mutating */
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size) __attribute__((weak));
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+/* A change of a few bytes leaves the places of the others right. */
+static void change_bytes(uint8_t *data, size_t size, struct fr_rng *rng)
+{
+    for (uint64_t i = fr_rng_between(rng, 1, 4); i > 0; i--) {
+        size_t at = (size_t)fr_rng_below(rng, size);
+        if (fr_rng_one_in(rng, 2))
+            data[at] ^= (uint8_t)(1u << fr_rng_below(rng, 8));
+        else
+            data[at] = (uint8_t)fr_rng_next(rng);
+    }
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    struct fr_rng rng;
+
+    fr_rng_init(&rng, seed);
+    if (size == 0 || fr_rng_one_in(&rng, 4))
+        size = LLVMFuzzerMutate == NULL ? size : LLVMFuzzerMutate(data, size, max_size);
+    else
+        change_bytes(data, size, &rng);
+    if (!fr_rng_one_in(&rng, 4)) reseal_table(data, size, &id);
+    return size;
 }

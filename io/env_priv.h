@@ -246,7 +246,6 @@ FR_NODISCARD fr_status fr_pool_queue_open(struct fr_io_pool *pool,
  * about it for people in either case. Without liburing it answers -ENOSYS.
  */
 int fr_uring_probe(char *ret_reason, size_t size);
-void fr_uring_fail_submits(int os_error, unsigned count); /* for tests, this thread's next ones */
 FR_NODISCARD fr_status fr_uring_queue_open(const struct fr_io_queue_options *options,
         struct fr_queue_backend **ret_queue);
 

@@ -198,8 +198,9 @@ static bool advance_after_error(struct fr_io_request *request, int os_error)
     case EINTR:
         return try_again(request, os_error, false);
     case EAGAIN:
-    case ECANCELED: /* by the ring, before it ran: we cancel nothing ourselves */
-        return try_again(request, os_error, true);
+        return try_again(request, EAGAIN, true);
+    case ECANCELED: /* by the ring, before it ran: nobody has asked for that, nor is he told so */
+        return try_again(request, EIO, true);
     case EOPNOTSUPP:
         if (request->attempt_op != FR_IO_WRITE_DSYNC) return fail(request, os_error);
         atomic_store_explicit(&request->file->no_dsync, true, memory_order_relaxed);

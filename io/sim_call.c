@@ -59,7 +59,7 @@ void fr_sim_trace(struct fr_sim *sim, uint64_t value)
 
 void fr_sim_trace_bytes(struct fr_sim *sim, const void *data, size_t size)
 {
-    sim->trace = fr_sim_hash(sim->trace, data, size);
+    if (!sim->options.trace_calls_only) sim->trace = fr_sim_hash(sim->trace, data, size);
 }
 
 uint64_t fr_sim_trace_hash(struct fr_sim *sim)

@@ -30,6 +30,7 @@
 
 #include "base/museum.h"
 #include "io/env_priv.h"
+#include "io/uring_faults.h"
 
 #ifndef FR_HAVE_LIBURING
 
@@ -37,6 +38,11 @@ int fr_uring_probe(char *ret_reason, size_t size)
 {
     snprintf(ret_reason, size, "this build is without liburing");
     return -ENOSYS;
+}
+
+void fr_uring_faults_set(const struct fr_uring_faults *faults)
+{
+    (void)faults;
 }
 
 fr_status fr_uring_queue_open(const struct fr_io_queue_options *options,
@@ -66,6 +72,7 @@ struct slot {
     struct io_uring_sqe *sqe;      /* while staged */
     uint32_t generation;
     unsigned next; /* in the list of free or of staged slots */
+    struct fr_uring_verdict verdict;
 };
 
 #define SLOT_NONE UINT32_MAX
@@ -91,6 +98,9 @@ struct uring_queue {
     struct fr_io_request *finished_first;
     struct fr_io_request **finished_end;
     unsigned finished_count;
+
+    /* Finished, but to be handed over behind what comes after them: by a verdict only. */
+    struct fr_io_request *late_first;
 
     struct slot slots[]; /* depth */
 };
@@ -203,9 +213,8 @@ static bool in_registered_buffer(const struct uring_queue *queue, struct fr_io_s
 
 /* Say in a submission entry what the request's next attempt is. */
 static void prepare_entry(const struct uring_queue *queue, const struct fr_io_request *request,
-        struct io_uring_sqe *sqe)
+        struct fr_io_span span, struct io_uring_sqe *sqe)
 {
-    struct fr_io_span span = fr_io_attempt_span(request);
     bool fixed = in_registered_buffer(queue, span);
     int fd = (int)request->file->handle;
     unsigned size = (unsigned)span.size; /* begin() limits it to 31 bits */
@@ -240,9 +249,75 @@ static void add_finished(struct uring_queue *queue, struct fr_io_request *reques
     queue->finished_count++;
 }
 
+/* ---- faults, in tests only; set before the rings are opened that are to have them: relaxed */
+
+static const struct fr_uring_faults *_Atomic all_faults;
+
+void fr_uring_faults_set(const struct fr_uring_faults *faults)
+{
+    atomic_store_explicit(&all_faults, faults, memory_order_relaxed);
+}
+
+static const struct fr_uring_faults *faults_now(void)
+{
+    return atomic_load_explicit(&all_faults, memory_order_relaxed);
+}
+
+/* At least a byte is left; of direct transfers whole blocks, as devices do it. */
+static size_t shortened(const struct fr_file *file, size_t size, size_t by)
+{
+    size_t block = file->direct ? file->alignment : 1;
+
+    if (by == 0 || size <= block) return size;
+    size = by < size ? (size - by) / block * block : 0;
+    return FR_MAX(size, block);
+}
+
+/* Ask for a verdict, and prepare the entry as it says. */
+FR_COLD static void prepare_spoilt(const struct uring_queue *queue, struct slot *slot,
+        const struct fr_uring_faults *faults)
+{
+    struct fr_io_span span = fr_io_attempt_span(slot->request);
+    struct fr_uring_verdict *verdict = &slot->verdict;
+
+    *verdict = (struct fr_uring_verdict){0};
+    if (faults->attempt != NULL) faults->attempt(faults->ctx, slot->request, verdict);
+    span.size = shortened(slot->request->file, span.size, verdict->short_by);
+    if (verdict->os_error != 0 && !verdict->done)
+        io_uring_prep_nop(slot->sqe);
+    else
+        prepare_entry(queue, slot->request, span, slot->sqe);
+}
+
+FR_COLD static void add_spoilt(struct uring_queue *queue, struct slot *slot, int result)
+{
+    struct fr_io_request *request = slot->request;
+
+    if (slot->verdict.os_error != 0) result = -slot->verdict.os_error;
+    if (!slot->verdict.late) {
+        add_finished(queue, request, result);
+        return;
+    }
+    request->result = result;
+    request->next = queue->late_first;
+    queue->late_first = request;
+}
+
+/* What was held back comes behind what has come since. */
+static void hand_over_late(struct uring_queue *queue, struct fr_io_request *late)
+{
+    for (struct fr_io_request *next; late != NULL; late = next) {
+        next = late->next;
+        add_finished(queue, late, late->result);
+    }
+}
+
+/* ---- staging */
+
 static bool uring_stage(struct fr_queue_backend *base, struct fr_io_request *request)
 {
     struct uring_queue *queue = (struct uring_queue *)base;
+    const struct fr_uring_faults *faults = faults_now();
 
     if (queue->free_first == SLOT_NONE) return false;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
@@ -257,7 +332,10 @@ static bool uring_stage(struct fr_queue_backend *base, struct fr_io_request *req
     queue->free_first = slot->next;
     slot->request = request;
     slot->sqe = sqe;
-    prepare_entry(queue, request, sqe);
+    if (FR_LIKELY(faults == NULL))
+        prepare_entry(queue, request, fr_io_attempt_span(request), sqe);
+    else
+        prepare_spoilt(queue, slot, faults);
     io_uring_sqe_set_data64(sqe, (uint64_t)slot->generation << 32 | index);
     push_staged(queue, index);
     return true;
@@ -277,21 +355,29 @@ static void note_consumed(struct uring_queue *queue, unsigned count)
         queue->staged_first = queue->slots[queue->staged_first].next;
 }
 
-/* For tests: answers in place of the kernel's, as many as were asked for. */
-static _Thread_local int test_os_error;
-static _Thread_local unsigned test_error_count;
-
-void fr_uring_fail_submits(int os_error, unsigned count)
+/* What the kernel is made to answer, or 0. */
+static int refusal(void)
 {
-    test_os_error = os_error;
-    test_error_count = count;
+    const struct fr_uring_faults *faults = faults_now();
+
+    return FR_LIKELY(faults == NULL || faults->enter == NULL) ? 0 : -faults->enter(faults->ctx);
 }
 
-static int test_error(void)
+/* Completions that nobody waits for, behind all that is staged. */
+FR_COLD static void flood(struct uring_queue *queue, unsigned count)
 {
-    if (FR_LIKELY(test_error_count == 0)) return 0;
-    test_error_count--;
-    return -test_os_error;
+    struct io_uring_sqe *sqe;
+    int rc = 0;
+
+    while (count > 0 && rc >= 0 && queue->staged_count == 0) {
+        for (; count > 0 && (sqe = io_uring_get_sqe(&queue->ring)) != NULL; count--) {
+            io_uring_prep_nop(sqe);
+            io_uring_sqe_set_data64(sqe, USER_DATA_NOTHING);
+            queue->nothing_count++;
+        }
+        rc = io_uring_submit(&queue->ring);
+        if (rc >= 0) note_consumed(queue, (unsigned)rc);
+    }
 }
 
 /*
@@ -304,7 +390,7 @@ static bool enter(struct uring_queue *queue, unsigned least)
     int rc;
 
     do {
-        rc = test_error();
+        rc = refusal();
         if (rc == 0 && least > 0)
             rc = io_uring_submit_and_wait(&queue->ring, least);
         else if (rc == 0)
@@ -312,6 +398,8 @@ static bool enter(struct uring_queue *queue, unsigned least)
     } while (rc == -EINTR);
     if (rc >= 0) {
         note_consumed(queue, (unsigned)rc);
+        const struct fr_uring_faults *faults = faults_now();
+        if (faults != NULL && faults->flood != NULL) flood(queue, faults->flood(faults->ctx));
         return true;
     }
     FR_ASSERT(rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM);
@@ -363,12 +451,16 @@ static void take_completion(struct uring_queue *queue, const struct io_uring_cqe
     FR_ASSERT(slot->request != NULL && slot->generation == (uint32_t)(cqe->user_data >> 32));
     FR_ASSERT(queue->in_flight_count > 0);
     queue->in_flight_count--;
-    add_finished(queue, slot->request, cqe->res);
+    if (FR_LIKELY(faults_now() == NULL))
+        add_finished(queue, slot->request, cqe->res);
+    else
+        add_spoilt(queue, slot, cqe->res);
     push_free(queue, index);
 }
 
 static void take_completions(struct uring_queue *queue)
 {
+    struct fr_io_request *late = FR_TAKE(queue->late_first);
     struct io_uring_cqe *cqe;
     unsigned head, count = 0;
 
@@ -378,6 +470,7 @@ static void take_completions(struct uring_queue *queue)
         count++;
     }
     io_uring_cq_advance(&queue->ring, count);
+    if (FR_UNLIKELY(late != NULL)) hand_over_late(queue, late);
 }
 
 /* Without handing anything over. At least one is in flight, or finished already. */

@@ -46,6 +46,7 @@ configuration() {
     demo | bench) echo "gcc --buildtype=release -Db_ndebug=true" ;;
     asan) echo "$sanitize=address,undefined" ;;
     tsan) echo "$sanitize=thread" ;;
+    torture) echo "gcc --buildtype=release -Dtests=disabled -Dfuzz=false -Dbench=false" ;;
     nouring) echo "gcc -Dliburing=disabled" ;;
     cov) echo "gcc --buildtype=debug -Db_coverage=true" ;;
     fuzz) echo "$sanitize=address,undefined -Dfuzz_engine=true -Dtests=disabled -Dbench=false" ;;

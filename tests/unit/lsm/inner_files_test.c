@@ -43,7 +43,7 @@ static fr_slice value_of(const char *path, size_t index, uint8_t bytes[200])
 static void put_all(struct fr_engine *engine, const char *path, size_t from, size_t to)
 {
     uint8_t bytes[200];
-    char key[16];
+    char key[32];
 
     for (size_t i = from; i < to; i++) {
         struct fr_batch batch = FR_BATCH_EMPTY;
