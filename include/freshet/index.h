@@ -16,8 +16,8 @@
  *     ...
  *     fr_index_close(index);
  *
- * What finds the vectors is in memory, about a quarter of a vector of floats and sixty bytes each,
- * beside the store's memory_budget.
+ * What finds the vectors is in memory, about two fifths of a vector of floats and ninety bytes
+ * each, beside the store's memory_budget.
  *
  * Any number of threads may call anything but close. What was upserted is found by every search
  * that begins after the call has returned, what was deleted by none.
