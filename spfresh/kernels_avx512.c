@@ -193,37 +193,90 @@ FR_INLINE __m512i add_row(__m512i sums, const uint8_t *row, const uint8_t *table
 }
 
 /* Two chains of additions, since one of them would wait for itself. */
-FR_INLINE __m512i sum_block(const uint8_t *block, const struct fr_scan *scan)
+FR_INLINE __m512i sum_block(const uint8_t *block, const uint8_t *table, size_t row_count)
 {
     __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-    const uint8_t *table = scan->table;
     size_t row = 0;
 
-    for (; row + 2 <= scan->row_count; row += 2) {
+    for (; row + 2 <= row_count; row += 2) {
         even = add_row(even, block, table);
         odd = add_row(odd, block + FR_BLOCK_ROW_SIZE, table + FR_TABLE_ROW_SIZE);
         block += 2 * FR_BLOCK_ROW_SIZE;
         table += 2 * FR_TABLE_ROW_SIZE;
     }
-    if (row < scan->row_count) even = add_row(even, block, table);
+    if (row < row_count) even = add_row(even, block, table);
     return _mm512_add_epi32(even, odd);
 }
 
-FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
-        float ret_bounds[FR_BLOCK_VECTORS])
+FR_INLINE __m512 scan_block(const uint8_t *block, const struct fr_scan *scan, size_t row_count)
 {
-    __m512 sums = _mm512_cvtepi32_ps(sum_block(block, scan));
-    const uint8_t *adds = block + scan->row_count * FR_BLOCK_ROW_SIZE;
+    __m512 sums = _mm512_cvtepi32_ps(sum_block(block, scan->table, row_count));
+    const uint8_t *adds = block + row_count * FR_BLOCK_ROW_SIZE;
     __m512 add = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)adds));
     __m512 factor =
             _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(adds + 2 * FR_BLOCK_VECTORS)));
     __m512 product = _mm512_fmadd_ps(_mm512_set1_ps(scan->step), sums,
             _mm512_set1_ps(scan->base + scan->slack));
-    __m512 bounds =
-            _mm512_fmadd_ps(factor, product, _mm512_add_ps(add, _mm512_set1_ps(scan->offset)));
+
+    return _mm512_fmadd_ps(factor, product, _mm512_add_ps(add, _mm512_set1_ps(scan->offset)));
+}
+
+FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+        float ret_bounds[FR_BLOCK_VECTORS])
+{
+    __m512 bounds = scan_block(block, scan, scan->row_count);
 
     _mm512_storeu_ps(ret_bounds, bounds);
     return _mm512_cmp_ps_mask(bounds, _mm512_set1_ps(scan->limit), _CMP_LE_OQ);
+}
+
+/*
+ * What is wanted goes to the front of a register and is stored whether there is any or not: that is
+ * less than a branch which nobody can foresee.
+ */
+FR_INLINE size_t scan_blocks(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+        size_t row_count, float *ret_bounds, uint32_t *ret_places)
+{
+    const __m512i step = _mm512_set1_epi32(FR_BLOCK_VECTORS);
+    __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t found = 0;
+
+    for (size_t place = 0; place < count; place += FR_BLOCK_VECTORS) {
+        __m512 bounds = scan_block(blocks, scan, row_count);
+        __mmask16 wanted = _mm512_mask_cmp_ps_mask(left(count, place), bounds,
+                _mm512_set1_ps(scan->limit), _CMP_LE_OQ);
+
+        _mm512_storeu_ps(ret_bounds + found, _mm512_maskz_compress_ps(wanted, bounds));
+        _mm512_storeu_si512(ret_places + found, _mm512_maskz_compress_epi32(wanted, places));
+        found += (size_t)__builtin_popcount(wanted);
+        places = _mm512_add_epi32(places, step);
+        blocks += row_count * FR_BLOCK_ROW_SIZE + FR_BLOCK_TAIL_SIZE;
+    }
+    return found;
+}
+
+/* The tables of 128 dimensions, a common number, fit in registers if the compiler knows it. */
+FR_RACES static size_t scan_run(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+        float *ret_bounds, uint32_t *ret_places)
+{
+    return scan->row_count == 4
+                   ? scan_blocks(blocks, count, scan, 4, ret_bounds, ret_places)
+                   : scan_blocks(blocks, count, scan, scan->row_count, ret_bounds, ret_places);
+}
+
+static size_t count_within(const float *values, size_t n, float limit)
+{
+    __m512 limits = _mm512_set1_ps(limit);
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 there = left(n, i);
+        __m512 value = _mm512_maskz_loadu_ps(there, values + i);
+        __mmask16 fits = _mm512_mask_cmp_ps_mask(there, value, limits, _CMP_LE_OQ);
+
+        count += (size_t)__builtin_popcount(fits);
+    }
+    return count;
 }
 
 /* Sums and differences of floats half apart, where half is less than a register's sixteen. */
@@ -268,5 +321,7 @@ const struct fr_kernels fr_kernels_avx512 = {
         .l2_row12 = l2_row12,
         .dot_row12 = dot_row12,
         .scan = scan,
+        .scan_run = scan_run,
+        .count_within = count_within,
         .hadamard = hadamard,
 };

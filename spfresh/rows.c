@@ -109,6 +109,9 @@ static void use(struct fr_rows *rows, fr_slot slot)
     row->place = 0;
     /* Release: whoever finds an entry of this version finds the row that it is of. */
     atomic_store_explicit(&row->version, version + 1, memory_order_release);
+    /* Pairs with the acquire fence of a search: who has read what is written from here on knows
+     * that the version has changed. */
+    atomic_thread_fence(memory_order_release);
     rows->live_count++;
 }
 
