@@ -9,8 +9,11 @@
 #include "spfresh/select.h"
 #include "spfresh/tree_priv.h"
 
-/* Centroids are measured for so many times as many as are wanted: estimates of signs err. */
-#define OVERSAMPLING 2
+/* So many centroids are measured to find count of them: estimates of signs err. */
+static size_t oversample(size_t count)
+{
+    return count + count / 2 + FR_BLOCK_VECTORS;
+}
 
 /* High bytes err by so much of a square distance at the most, as far as it matters. */
 #define NEAR_MARGIN 1.02f
@@ -19,8 +22,8 @@
 #define FETCH_AHEAD 12
 
 /* Nodes are fetched ahead while one is scanned: first what says how many blocks there are. */
-#define NODES_AHEAD  8
-#define BLOCKS_AHEAD 3
+#define NODES_AHEAD  16
+#define BLOCKS_AHEAD 8
 
 /*
  * The best by estimate are measured after so many postings: soon at first, to get a good limit for
@@ -209,13 +212,10 @@ out:
     return st;
 }
 
-/* The nodes of all that was found. */
-static void find_nodes(struct fr_probe *probe, uint32_t tier)
+/* Into the second cache: fewer lines can be on their way to the first one at once. */
+FR_INLINE void fetch(const void *line)
 {
-    for (size_t i = 0; i < probe->found_count; i++) {
-        probe->nodes[i] = fr_tree_node(probe->tree, tier, probe->found[i].slot);
-        if (i < NODES_AHEAD) __builtin_prefetch(probe->nodes[i]);
-    }
+    __builtin_prefetch(line, 0, 2);
 }
 
 static void fetch_blocks(const struct fr_node *node)
@@ -224,13 +224,26 @@ static void fetch_blocks(const struct fr_node *node)
     size_t size = (count + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS * node->block_size;
 
     for (size_t i = 0; i < size; i += 64)
-        __builtin_prefetch(node->blocks + i);
+        fetch(node->blocks + i);
+}
+
+/* The nodes of all that was found, the first of them on their way. */
+static void find_nodes(struct fr_probe *probe, uint32_t tier)
+{
+    const struct fr_node **nodes = probe->nodes;
+
+    for (size_t i = 0; i < probe->found_count; i++) {
+        nodes[i] = fr_tree_node(probe->tree, tier, probe->found[i].slot);
+        if (i < NODES_AHEAD) fetch(nodes[i]);
+    }
+    for (size_t i = 0; i < probe->found_count && i < BLOCKS_AHEAD; i++)
+        if (nodes[i] != NULL) fetch_blocks(nodes[i]);
 }
 
 /* While one is scanned those that follow are on their way. */
 static void fetch_nodes(const struct fr_probe *probe, size_t at)
 {
-    if (at + NODES_AHEAD < probe->found_count) __builtin_prefetch(probe->nodes[at + NODES_AHEAD]);
+    if (at + NODES_AHEAD < probe->found_count) fetch(probe->nodes[at + NODES_AHEAD]);
     if (at + BLOCKS_AHEAD < probe->found_count && probe->nodes[at + BLOCKS_AHEAD] != NULL)
         fetch_blocks(probe->nodes[at + BLOCKS_AHEAD]);
 }
@@ -247,9 +260,10 @@ static fr_status scan_node(struct fr_probe *probe, const struct fr_node *node,
     FR_TRY(reserve_wanted(probe, before + count + FR_BLOCK_VECTORS));
     size_t wanted = probe->tree->space->kernels->scan_run(node->blocks, count, scan,
             probe->bounds + before, probe->places);
+    const struct fr_node_entry **to = probe->wanted + before;
     for (size_t i = 0; i < wanted; i++) {
-        probe->wanted[before + i] = &node->entries[probe->places[i]];
-        __builtin_prefetch(probe->wanted[before + i]);
+        to[i] = &node->entries[probe->places[i]];
+        fetch(to[i]);
     }
     probe->wanted_count = before + wanted;
     probe->stats.scanned += count;
@@ -269,13 +283,15 @@ static struct fr_scan make_scan(const struct fr_probe *probe)
 /* Drop what is wanted but beyond a limit. */
 static void drop_beyond(struct fr_probe *probe, float limit)
 {
-    size_t kept = 0;
+    const struct fr_node_entry **wanted = probe->wanted;
+    float *bounds = probe->bounds;
+    size_t count = probe->wanted_count, kept = 0;
 
-    for (size_t i = 0; i < probe->wanted_count; i++) {
-        float bound = probe->bounds[i];
+    for (size_t i = 0; i < count; i++) {
+        float bound = bounds[i];
 
-        probe->bounds[kept] = bound;
-        probe->wanted[kept] = probe->wanted[i];
+        bounds[kept] = bound;
+        wanted[kept] = wanted[i];
         kept += bound <= limit;
     }
     probe->wanted_count = kept;
@@ -296,7 +312,7 @@ static void fetch_row(const struct fr_rows *rows, const struct fr_node_entry *en
     const int8_t *high = fr_rows_high(rows, entry->slot);
 
     for (size_t i = 0; i < rows->dims && i < 256; i += 64)
-        __builtin_prefetch(high + i);
+        fetch(high + i);
 }
 
 FR_INLINE float measure(const struct fr_probe *probe, const struct fr_rows *rows,
@@ -333,7 +349,7 @@ out:
 static fr_status step_down(struct fr_probe *probe, uint32_t tier, size_t count)
 {
     const struct fr_rows *below = &probe->tree->tiers[tier - 1];
-    size_t needed = OVERSAMPLING * count + FR_BLOCK_VECTORS;
+    size_t needed = oversample(count);
     struct fr_scan scan = make_scan(probe);
     fr_status st;
 
@@ -386,37 +402,54 @@ static bool is_near(const struct fr_probe *probe, float distance)
     return false;
 }
 
-/* One that may be among the k nearest, by its high bytes. There is room in the pool. */
-static void keep_row(struct fr_probe *probe, const struct fr_node_entry *entry, float distance,
-        size_t k)
+/*
+ * Rows wait for so many others behind the end of the pool, by when it is known whether they are
+ * alive: what tells lies in another place than what was measured, and takes its time to come.
+ */
+#define WAITING_MAX 16
+
+static void let_in(struct fr_probe *probe, size_t waiting, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
+    const struct fr_found *found = probe->pool + probe->pool_count;
 
-    if (!is_alive(probe, fr_rows_row(rows, entry->slot), entry->version)) return;
-    if (is_near(probe, distance) && is_in_pool(probe, entry->slot)) return;
-    probe->pool[probe->pool_count++] =
-            (struct fr_found){.distance = distance, .slot = entry->slot, .version = entry->version};
-    fr_heap_push(probe->near, &probe->near_count, k, distance);
-    __builtin_prefetch(fr_rows_low(rows, entry->slot));
+    for (size_t i = 0; i < waiting; i++) {
+        struct fr_found next = found[i];
+
+        if (!is_alive(probe, fr_rows_row(rows, next.slot), next.version)) continue;
+        if (is_near(probe, next.distance) && is_in_pool(probe, next.slot)) continue;
+        probe->pool[probe->pool_count++] = next;
+        fr_heap_push(probe->near, &probe->near_count, k, next.distance);
+        fetch(fr_rows_low(rows, next.slot));
+    }
 }
 
-/* What is wanted, from a place on, by high bytes. An entry may have been left behind by a row
- * whose slot is being filled anew: whether it's alive is asked last, see is_alive. */
+/*
+ * What is wanted, from a place on, by high bytes. An entry may have been left behind by a row whose
+ * slot is being filled anew: whether it's alive is asked last, see is_alive.
+ */
 static fr_status measure_from(struct fr_probe *probe, size_t start, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
-    size_t end = probe->wanted_count;
+    const struct fr_node_entry **wanted = probe->wanted;
+    size_t end = probe->wanted_count, waiting = 0;
     fr_status st;
 
     FR_TRY(reserve_pool(probe, probe->pool_count + (end - start)));
     for (size_t i = start; i < end && i < start + FETCH_AHEAD; i++)
-        fetch_row(rows, probe->wanted[i]);
+        fetch_row(rows, wanted[i]);
     for (size_t i = start; i < end; i++) {
-        if (i + FETCH_AHEAD < end) fetch_row(rows, probe->wanted[i + FETCH_AHEAD]);
-        float distance = measure(probe, rows, probe->wanted[i]);
-        if (distance <= NEAR_MARGIN * limit_now(probe, k))
-            keep_row(probe, probe->wanted[i], distance, k);
+        if (i + FETCH_AHEAD < end) fetch_row(rows, wanted[i + FETCH_AHEAD]);
+        float distance = measure(probe, rows, wanted[i]);
+        if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) continue;
+        fetch(fr_rows_row(rows, wanted[i]->slot));
+        probe->pool[probe->pool_count + waiting++] = (struct fr_found){
+                .distance = distance, .slot = wanted[i]->slot, .version = wanted[i]->version};
+        if (waiting < WAITING_MAX) continue;
+        let_in(probe, waiting, k);
+        waiting = 0;
     }
+    let_in(probe, waiting, k);
     probe->stats.measured += end - start;
     probe->wanted_count = start;
 out:

@@ -9,7 +9,7 @@
 #define SMALL 16
 
 /* Below, partitions alone do: to spread costs something for each bucket. */
-#define SPREAD_MIN 64
+#define SPREAD_MIN 40
 
 #define BUCKETS 128
 
@@ -100,34 +100,50 @@ FR_INLINE size_t bucket_of(struct spread spread, float distance)
     return (size_t)((distance - spread.least) * spread.scale);
 }
 
-/* Into buckets, nearer ones first. Answers how far the buckets with the first count of all reach.
- */
-static size_t spread_out(struct fr_found *found, size_t size, size_t count,
-        struct fr_found *scratch, uint32_t ends[BUCKETS])
+/* Into buckets, nearer ones first; answers where each ends. */
+static void spread_out(struct fr_found *found, size_t size, struct fr_found *scratch,
+        uint32_t ret_ends[BUCKETS])
 {
     struct spread spread = find_spread(found, size);
     uint32_t sum = 0;
-    size_t used = 0;
 
-    memset(ends, 0, BUCKETS * sizeof(ends[0]));
-    for (size_t i = 0; i < size; i++)
-        ends[bucket_of(spread, found[i].distance)]++;
+    memset(ret_ends, 0, BUCKETS * sizeof(ret_ends[0]));
+    for (size_t i = 0; i < size; i++) {
+        scratch[i] = found[i];
+        ret_ends[bucket_of(spread, found[i].distance)]++;
+    }
     for (size_t i = 0; i < BUCKETS; i++) {
         uint32_t start = sum;
-        sum += ends[i];
-        ends[i] = start;
-        if (start < count) used = i + 1;
+        sum += ret_ends[i];
+        ret_ends[i] = start;
     }
-    memcpy(scratch, found, size * sizeof(found[0]));
     for (size_t i = 0; i < size; i++)
-        found[ends[bucket_of(spread, scratch[i].distance)]++] = scratch[i];
-    return used;
+        found[ret_ends[bucket_of(spread, scratch[i].distance)]++] = scratch[i];
+}
+
+/*
+ * Of all buckets up to count. If the distances are spread well they are small, and what is out of
+ * order is near to its place. A large one is sorted by itself, and the last of these only as far as
+ * is wanted.
+ */
+static void sort_buckets(struct fr_found *found, size_t count, const uint32_t ends[BUCKETS])
+{
+    size_t end = 0, reach = 0;
+
+    for (size_t i = 0; end < count; i++) {
+        size_t start = end;
+
+        end = reach = ends[i];
+        if (end - start <= SMALL) continue;
+        reach = FR_MIN(end, count);
+        sort_first(found + start, end - start, reach - start);
+    }
+    insert(found, reach);
 }
 
 size_t fr_select_found(struct fr_found *found, size_t size, size_t count, struct fr_found *scratch)
 {
     uint32_t ends[BUCKETS];
-    size_t start = 0;
 
     count = FR_MIN(count, size);
     if (count == 0) return 0;
@@ -135,13 +151,8 @@ size_t fr_select_found(struct fr_found *found, size_t size, size_t count, struct
         sort_first(found, size, count);
         return count;
     }
-    size_t used = spread_out(found, size, count, scratch, ends);
-    for (size_t i = 0; i < used; i++) {
-        size_t end = ends[i];
-
-        if (end - start > 1) sort_first(found + start, end - start, FR_MIN(end, count) - start);
-        start = end;
-    }
+    spread_out(found, size, scratch, ends);
+    sort_buckets(found, count, ends);
     return count;
 }
 
