@@ -19,7 +19,7 @@ static size_t oversample(size_t count)
 #define NEAR_MARGIN 1.02f
 
 /* Rows that are fetched ahead while one is measured. */
-#define FETCH_AHEAD 12
+#define FETCH_AHEAD 24
 
 /* Nodes are fetched ahead while one is scanned: first what says how many blocks there are. */
 #define NODES_AHEAD  16
@@ -164,6 +164,12 @@ static bool is_alive(const struct fr_probe *probe, const struct fr_row *row, uin
     return stamp <= probe->clock;
 }
 
+/* Into the second cache: fewer lines can be on their way to the first one at once. */
+FR_INLINE void fetch(const void *line)
+{
+    __builtin_prefetch(line, 0, 2);
+}
+
 /*
  * Keep the nearest so many that are alive, in order, of all that was measured. A row that is moving
  * may have been found twice: side by side then, since the distance is the same.
@@ -177,6 +183,8 @@ static void keep_nearest(struct fr_probe *probe, const struct fr_rows *rows, siz
     while (at < size && kept < count) {
         size_t end = at + fr_select_found(found + at, size - at, count - kept, probe->scratch);
 
+        for (size_t i = at; i < end; i++)
+            fetch(fr_rows_row(rows, found[i].slot));
         for (; at < end; at++) {
             if (kept > 0 && found[kept - 1].slot == found[at].slot) continue;
             if (is_alive(probe, fr_rows_row(rows, found[at].slot), found[at].version))
@@ -210,12 +218,6 @@ static fr_status find_in_last(struct fr_probe *probe, uint32_t tier, size_t coun
     keep_nearest(probe, rows, size, count);
 out:
     return st;
-}
-
-/* Into the second cache: fewer lines can be on their way to the first one at once. */
-FR_INLINE void fetch(const void *line)
-{
-    __builtin_prefetch(line, 0, 2);
 }
 
 static void fetch_blocks(const struct fr_node *node)
@@ -411,8 +413,9 @@ static bool is_near(const struct fr_probe *probe, float distance)
 static void let_in(struct fr_probe *probe, size_t waiting, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
-    const struct fr_found *found = probe->pool + probe->pool_count;
 
+    if (waiting == 0) return;
+    const struct fr_found *found = probe->pool + probe->pool_count;
     for (size_t i = 0; i < waiting; i++) {
         struct fr_found next = found[i];
 
@@ -424,22 +427,32 @@ static void let_in(struct fr_probe *probe, size_t waiting, size_t k)
     }
 }
 
+static void drop_chosen(struct fr_probe *probe)
+{
+    size_t chosen = probe->chosen_count, left = probe->wanted_count - chosen;
+
+    if (left > 0) {
+        memmove(probe->bounds, probe->bounds + chosen, left * sizeof(*probe->bounds));
+        memmove(probe->wanted, probe->wanted + chosen, left * sizeof(*probe->wanted));
+    }
+    probe->wanted_count = left;
+    probe->chosen_count = 0;
+}
+
 /*
- * What is wanted, from a place on, by high bytes. An entry may have been left behind by a row whose
- * slot is being filled anew: whether it's alive is asked last, see is_alive.
+ * What was chosen, by high bytes. An entry may have been left behind by a row whose slot is being
+ * filled anew: whether it's alive is asked last, see is_alive.
  */
-static fr_status measure_from(struct fr_probe *probe, size_t start, size_t k)
+static fr_status measure_chosen(struct fr_probe *probe, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
     const struct fr_node_entry **wanted = probe->wanted;
-    size_t end = probe->wanted_count, waiting = 0;
+    size_t chosen = probe->chosen_count, waiting = 0;
     fr_status st;
 
-    FR_TRY(reserve_pool(probe, probe->pool_count + (end - start)));
-    for (size_t i = start; i < end && i < start + FETCH_AHEAD; i++)
-        fetch_row(rows, wanted[i]);
-    for (size_t i = start; i < end; i++) {
-        if (i + FETCH_AHEAD < end) fetch_row(rows, wanted[i + FETCH_AHEAD]);
+    FR_TRY(reserve_pool(probe, probe->pool_count + chosen));
+    for (size_t i = 0; i < chosen; i++) {
+        if (i + FETCH_AHEAD < chosen) fetch_row(rows, wanted[i + FETCH_AHEAD]);
         float distance = measure(probe, rows, wanted[i]);
         if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) continue;
         fetch(fr_rows_row(rows, wanted[i]->slot));
@@ -450,54 +463,57 @@ static fr_status measure_from(struct fr_probe *probe, size_t start, size_t k)
         waiting = 0;
     }
     let_in(probe, waiting, k);
-    probe->stats.measured += end - start;
-    probe->wanted_count = start;
+    probe->stats.measured += chosen;
+    drop_chosen(probe);
 out:
     return st;
 }
 
-/* Bring what is within a limit to the back; the answer is where it begins. */
+/* Bring what is within a limit to the front; the answer is how many these are. */
 static size_t part_wanted(struct fr_probe *probe, float limit)
 {
-    size_t start = probe->wanted_count;
+    const struct fr_node_entry **wanted = probe->wanted;
+    float *bounds = probe->bounds;
+    size_t count = probe->wanted_count, within = 0;
 
-    for (size_t i = start; i-- > 0;) {
-        float bound = probe->bounds[i];
-        const struct fr_node_entry *entry = probe->wanted[i];
+    for (size_t i = 0; i < count; i++) {
+        float bound = bounds[i];
+        const struct fr_node_entry *entry = wanted[i];
 
         if (bound > limit) continue;
-        start--;
-        probe->bounds[i] = probe->bounds[start];
-        probe->wanted[i] = probe->wanted[start];
-        probe->bounds[start] = bound;
-        probe->wanted[start] = entry;
+        bounds[i] = bounds[within];
+        wanted[i] = wanted[within];
+        bounds[within] = bound;
+        wanted[within++] = entry;
     }
-    return start;
+    return within;
 }
 
-/* Measure the best so many, or some more. They lower the limit, and some of the others drop out. */
-static fr_status measure_best(struct fr_probe *probe, size_t count, size_t k)
+/*
+ * Choose the best so many, or some more, to be measured next, and let their rows come. They will
+ * lower the limit, and some of the others will drop out.
+ */
+static void choose_best(struct fr_probe *probe, size_t count, size_t k)
 {
-    fr_status st = FR_OK;
-
     drop_beyond(probe, limit_now(probe, k));
-    if (probe->wanted_count == 0) return FR_OK;
-    if (probe->wanted_count <= count + count / 2) return measure_from(probe, 0, k);
-    float limit = fr_select_limit(probe->tree->space->kernels, probe->bounds, probe->wanted_count,
-            count, count + count / 2);
-    FR_TRY(measure_from(probe, part_wanted(probe, limit), k));
-out:
-    return st;
+    probe->chosen_count = probe->wanted_count;
+    if (probe->wanted_count > count + count / 2)
+        probe->chosen_count =
+                part_wanted(probe, fr_select_limit(probe->tree->space->kernels, probe->bounds,
+                                           probe->wanted_count, count, count + count / 2));
+    for (size_t i = 0; i < probe->chosen_count && i < FETCH_AHEAD; i++)
+        fetch_row(&probe->tree->tiers[0], probe->wanted[i]);
 }
 
 /* The best first, since they lower the limit for the others. */
-static fr_status measure_rest(struct fr_probe *probe, size_t k)
+static fr_status measure_rest(struct fr_probe *probe, size_t count, size_t k)
 {
-    size_t count = k + FR_BLOCK_VECTORS / 2;
-    fr_status st = FR_OK;
+    fr_status st;
 
+    FR_TRY(measure_chosen(probe, k));
     while (probe->wanted_count > 0) {
-        FR_TRY(measure_best(probe, count, k));
+        choose_best(probe, count, k);
+        FR_TRY(measure_chosen(probe, k));
         count *= 2;
     }
 out:
@@ -506,10 +522,11 @@ out:
 
 static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *effort, size_t k)
 {
+    size_t at_once = k + FR_BLOCK_VECTORS / 2;
     struct fr_scan scan = make_scan(probe);
     fr_status st = FR_OK;
 
-    probe->wanted_count = probe->pool_count = probe->near_count = 0;
+    probe->wanted_count = probe->chosen_count = probe->pool_count = probe->near_count = 0;
     find_nodes(probe, 1);
     for (size_t i = 0; i < probe->found_count; i++) {
         fetch_nodes(probe, i);
@@ -517,9 +534,11 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
         scan.slack = effort->slack * FR_CODE_DEVIATION * sqrtf(scan.offset);
         scan.limit = limit_now(probe, k);
         if (probe->nodes[i] != NULL) FR_TRY(scan_node(probe, probe->nodes[i], &scan));
-        if (is_time_to_measure(i + 1)) FR_TRY(measure_best(probe, k + FR_BLOCK_VECTORS / 2, k));
+        /* What was chosen after the last posting has come while this one was scanned. */
+        if (probe->chosen_count > 0) FR_TRY(measure_chosen(probe, k));
+        if (is_time_to_measure(i + 1)) choose_best(probe, at_once, k);
     }
-    st = measure_rest(probe, k);
+    st = measure_rest(probe, at_once, k);
 out:
     return st;
 }

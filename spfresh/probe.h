@@ -36,11 +36,14 @@ struct fr_probe {
     const struct fr_node **nodes; /* of those found */
     size_t found_count, found_capacity;
 
-    /* What a scan would like to have measured: bounds, and the entries they are of. */
+    /*
+     * What a scan would like to have measured: bounds, and the entries they are of. The first ones
+     * have been chosen to be measured next.
+     */
     float *bounds;
     const struct fr_node_entry **wanted;
     uint32_t *places; /* of one scan's */
-    size_t wanted_count, wanted_capacity;
+    size_t wanted_count, wanted_capacity, chosen_count;
 
     float *near; /* the k least distances so far: a heap, the largest on top */
     size_t near_count, near_capacity;
