@@ -25,6 +25,7 @@
 #include "base/crc32c.h"
 #include "bench/ann_child.h"
 #include "bench/ann_data.h"
+#include "bench/measure.h"
 #include "tools/args.h"
 #include "tools/json.h"
 
@@ -52,6 +53,7 @@ struct column {
 struct bench {
     const char *engines, *synthetic, *metric_name, *cache, *lock, *json;
     uint64_t limit, count, dimension, query_count, k, rounds, threads, seed;
+    bool huge;
     const char *operands[3];
 
     enum ann_metric metric;
@@ -203,13 +205,6 @@ static void run_rounds(struct bench *b)
     if (lock >= 0) close(lock);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Of one figure of a level's passes. */
 static double median(const struct ann_pass *passes, size_t rounds, size_t offset)
 {
@@ -217,8 +212,7 @@ static double median(const struct ann_pass *passes, size_t rounds, size_t offset
 
     for (size_t i = 0; i < rounds; i++)
         memcpy(&values[i], (const char *)&passes[i] + offset, sizeof(double));
-    qsort(values, rounds, sizeof(values[0]), by_value);
-    return values[rounds / 2];
+    return measure_median(values, rounds);
 }
 
 #define MEDIAN(b, passes, field) median(passes, (b)->rounds, offsetof(struct ann_pass, field))
@@ -457,6 +451,17 @@ static int run(struct bench *b)
     return b->json != NULL ? write_json(b) : FR_EXIT_FINE;
 }
 
+/* Only when a process starts can malloc be told to use huge pages. */
+static void start_with_huge_pages(char **argv)
+{
+    static const char name[] = "GLIBC_TUNABLES", value[] = "glibc.malloc.hugetlb=1";
+    const char *now = getenv(name);
+
+    if (now != NULL && strcmp(now, value) == 0) return;
+    if (setenv(name, value, 1) == 0) execv("/proc/self/exe", argv);
+    ann_die("cannot start again: %s", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b = {.metric_name = "l2",
@@ -481,6 +486,8 @@ int main(int argc, char **argv)
             {"threads", 't', FR_OPTION_COUNT, "N", "that search together (all processors)",
                     &b.threads},
             {"peer-cache", 0, FR_OPTION_TEXT, "DIR", "where the peers' indexes are kept", &b.cache},
+            {"huge", 0, FR_OPTION_FLAG, NULL, "let malloc use huge pages, for all engines",
+                    &b.huge},
             {"lock", 0, FR_OPTION_TEXT, "FILE", "locked while queries are timed", &b.lock},
             {"json", 0, FR_OPTION_TEXT, "FILE", "the figures as one JSON object", &b.json},
     };
@@ -494,6 +501,7 @@ int main(int argc, char **argv)
 
     b.threads = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     if (!fr_args_parse(&args, argc - 1, argv + 1, &code)) return code;
+    if (b.huge) start_with_huge_pages(argv);
     for (size_t i = 0; i < args.operand_count; i++)
         b.operands[i] = args.operands[i];
     return run(&b);
