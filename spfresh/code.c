@@ -143,13 +143,13 @@ void fr_block_hide(uint8_t *block, size_t block_size, size_t lane)
 /* The sums of four values with signs, bit i of the index saying plus for value i. */
 static void sign_sums(const float *values, float ret_sums[16])
 {
-    for (unsigned signs = 0; signs < 16; signs++) {
-        float sum = 0;
+    float a = values[0], b = values[1], c = values[2], d = values[3];
+    float low[4] = {-a - b, a - b, b - a, a + b};
+    float high[4] = {-c - d, c - d, d - c, c + d};
 
-        for (unsigned i = 0; i < 4; i++)
-            sum += signs >> i & 1 ? values[i] : -values[i];
-        ret_sums[signs] = sum;
-    }
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned j = 0; j < 4; j++)
+            ret_sums[4 * i + j] = low[j] + high[i];
 }
 
 /* Four values' sums lie between minus and plus this. */
@@ -166,7 +166,7 @@ void fr_query_table_fill(const float *query, size_t dims, uint8_t *ret_table, fl
     for (size_t i = 0; i < dims; i += 4) {
         float span = group_span(query + i);
 
-        widest = fmaxf(widest, span);
+        widest = span > widest ? span : widest;
         base -= span;
     }
     float step = 2 * widest / UINT8_MAX;
@@ -176,8 +176,11 @@ void fr_query_table_fill(const float *query, size_t dims, uint8_t *ret_table, fl
         float span = group_span(query + i), sums[16];
 
         sign_sums(query + i, sums);
-        for (size_t j = 0; j < 16; j++)
-            ret_table[i * 4 + j] = (uint8_t)rounded((sums[j] + span) * inverse, UINT8_MAX);
+        /* Not below zero, so that to add a half and cut off rounds to the nearest. */
+        for (size_t j = 0; j < 16; j++) {
+            float value = (sums[j] + span) * inverse + 0.5f;
+            ret_table[i * 4 + j] = (uint8_t)(int)(value < UINT8_MAX ? value : UINT8_MAX);
+        }
     }
     *ret_step = step;
     *ret_base = base;

@@ -55,7 +55,8 @@ struct fr_kernels {
     int32_t (*dot_i8)(const int8_t *a, const int8_t *b, size_t dims);
     /*
      * Of a query and a row of the store, whose vector is scale times the codes: by the high eight
-     * bits alone (times 16), or by all twelve.
+     * bits alone (times 16), or by all twelve. By l2_row8 a search measures rows first and asks
+     * whether they are alive then, so a writer may be filling them with another vector.
      */
     float (*l2_row8)(const float *query, const int8_t *high, float scale, size_t dims);
     float (*dot_row8)(const float *query, const int8_t *high, float scale, size_t dims);
@@ -71,6 +72,17 @@ struct fr_kernels {
      */
     uint32_t (*scan)(const uint8_t *block, const struct fr_scan *scan,
             float ret_bounds[FR_BLOCK_VECTORS]);
+
+    /*
+     * Of the first count vectors of a run of blocks those that are wanted: their bounds, and their
+     * places in the run, in order. The answer is how many. Both have room for all vectors of the
+     * blocks, and what lies behind the answer may have been written to.
+     */
+    size_t (*scan_run)(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+            float *ret_bounds, uint32_t *ret_places);
+
+    /* How many values are not above a limit. */
+    size_t (*count_within)(const float *values, size_t n, float limit);
 
     /* Hadamard's transform of n floats in place, not scaled. n is a power of two. */
     void (*hadamard)(float *x, size_t n);

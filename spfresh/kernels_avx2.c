@@ -241,7 +241,8 @@ FR_INLINE struct sums sum_block(const uint8_t *block, const struct fr_scan *scan
     return sums;
 }
 
-FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+/* The bounds of a block's vectors, and a bit for each that is wanted. */
+FR_INLINE uint32_t scan_block(const uint8_t *block, const struct fr_scan *scan,
         float ret_bounds[FR_BLOCK_VECTORS])
 {
     struct sums sums = sum_block(block, scan);
@@ -262,6 +263,47 @@ FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
         wanted |= (uint32_t)_mm256_movemask_ps(fits) << (8 * i);
     }
     return wanted;
+}
+
+FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+        float ret_bounds[FR_BLOCK_VECTORS])
+{
+    return scan_block(block, scan, ret_bounds);
+}
+
+FR_RACES static size_t scan_run(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+        float *ret_bounds, uint32_t *ret_places)
+{
+    size_t block_size = scan->row_count * FR_BLOCK_ROW_SIZE + FR_BLOCK_TAIL_SIZE;
+    size_t found = 0;
+
+    for (size_t place = 0; place < count; place += FR_BLOCK_VECTORS, blocks += block_size) {
+        float bounds[FR_BLOCK_VECTORS];
+        uint32_t wanted = scan_block(blocks, scan, bounds);
+
+        if (count - place < FR_BLOCK_VECTORS) wanted &= (1u << (count - place)) - 1;
+        for (; wanted != 0; wanted &= wanted - 1) {
+            unsigned lane = (unsigned)__builtin_ctz(wanted);
+
+            ret_bounds[found] = bounds[lane];
+            ret_places[found++] = (uint32_t)(place + lane);
+        }
+    }
+    return found;
+}
+
+static size_t count_within(const float *values, size_t n, float limit)
+{
+    __m256 limits = _mm256_set1_ps(limit);
+    size_t count = 0, i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        __m256 fits = _mm256_cmp_ps(_mm256_loadu_ps(values + i), limits, _CMP_LE_OQ);
+        count += (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(fits));
+    }
+    for (; i < n; i++)
+        count += values[i] <= limit;
+    return count;
 }
 
 /* Sums and differences of floats half apart, where half is less than a register's eight. */
@@ -309,5 +351,7 @@ const struct fr_kernels fr_kernels_avx2 = {
         .l2_row12 = l2_row12,
         .dot_row12 = dot_row12,
         .scan = scan,
+        .scan_run = scan_run,
+        .count_within = count_within,
         .hadamard = hadamard,
 };

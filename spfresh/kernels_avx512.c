@@ -178,7 +178,12 @@ FR_INLINE __m512 broadcast(float value)
 
 #include "spfresh/kernels_rows.h"
 
-FR_INLINE __m512i add_row(__m512i sums, const uint8_t *row, const uint8_t *table)
+FR_INLINE __m512i load_table(const uint8_t *table)
+{
+    return _mm512_loadu_si512((const void *)table);
+}
+
+FR_INLINE __m512i add_row(__m512i sums, const uint8_t *row, __m512i low_table, __m512i high_table)
 {
     const __m512i nibbles = _mm512_set1_epi8(15), ones = _mm512_set1_epi8(1);
     const __m512i which = _mm512_set1_epi32(0x30201000);
@@ -187,43 +192,164 @@ FR_INLINE __m512i add_row(__m512i sums, const uint8_t *row, const uint8_t *table
     __m512i low = _mm512_ternarylogic_epi32(signs, nibbles, which, 0xea);
     __m512i high = _mm512_ternarylogic_epi32(_mm512_srli_epi16(signs, 4), nibbles, which, 0xea);
 
-    low = _mm512_permutexvar_epi8(low, _mm512_loadu_si512((const void *)table));
-    high = _mm512_permutexvar_epi8(high, _mm512_loadu_si512((const void *)(table + 64)));
+    low = _mm512_permutexvar_epi8(low, low_table);
+    high = _mm512_permutexvar_epi8(high, high_table);
     return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sums, low, ones), high, ones);
 }
 
+FR_INLINE __m512i add_row_by(__m512i sums, const uint8_t *row, const uint8_t *table)
+{
+    return add_row(sums, row, load_table(table), load_table(table + FR_TABLE_ROW_SIZE / 2));
+}
+
 /* Two chains of additions, since one of them would wait for itself. */
-FR_INLINE __m512i sum_block(const uint8_t *block, const struct fr_scan *scan)
+FR_INLINE __m512i sum_block(const uint8_t *block, const uint8_t *table, size_t row_count)
 {
     __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-    const uint8_t *table = scan->table;
     size_t row = 0;
 
-    for (; row + 2 <= scan->row_count; row += 2) {
-        even = add_row(even, block, table);
-        odd = add_row(odd, block + FR_BLOCK_ROW_SIZE, table + FR_TABLE_ROW_SIZE);
+    for (; row + 2 <= row_count; row += 2) {
+        even = add_row_by(even, block, table);
+        odd = add_row_by(odd, block + FR_BLOCK_ROW_SIZE, table + FR_TABLE_ROW_SIZE);
         block += 2 * FR_BLOCK_ROW_SIZE;
         table += 2 * FR_TABLE_ROW_SIZE;
     }
-    if (row < scan->row_count) even = add_row(even, block, table);
+    if (row < row_count) even = add_row_by(even, block, table);
     return _mm512_add_epi32(even, odd);
+}
+
+/* What turns sums into bounds, all lanes alike. */
+struct bounding {
+    __m512 step, base, offset, limit;
+};
+
+FR_INLINE struct bounding make_bounding(const struct fr_scan *scan)
+{
+    return (struct bounding){.step = _mm512_set1_ps(scan->step),
+            .base = _mm512_set1_ps(scan->base + scan->slack),
+            .offset = _mm512_set1_ps(scan->offset),
+            .limit = _mm512_set1_ps(scan->limit)};
+}
+
+FR_INLINE __m512 bounds_of(__m512i sums, const uint8_t *tail, const struct bounding *by)
+{
+    __m512 add = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)tail));
+    __m512 factor =
+            _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(tail + 2 * FR_BLOCK_VECTORS)));
+    __m512 product = _mm512_fmadd_ps(by->step, _mm512_cvtepi32_ps(sums), by->base);
+
+    return _mm512_fmadd_ps(factor, product, _mm512_add_ps(add, by->offset));
 }
 
 FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
         float ret_bounds[FR_BLOCK_VECTORS])
 {
-    __m512 sums = _mm512_cvtepi32_ps(sum_block(block, scan));
-    const uint8_t *adds = block + scan->row_count * FR_BLOCK_ROW_SIZE;
-    __m512 add = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)adds));
-    __m512 factor =
-            _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(adds + 2 * FR_BLOCK_VECTORS)));
-    __m512 product = _mm512_fmadd_ps(_mm512_set1_ps(scan->step), sums,
-            _mm512_set1_ps(scan->base + scan->slack));
-    __m512 bounds =
-            _mm512_fmadd_ps(factor, product, _mm512_add_ps(add, _mm512_set1_ps(scan->offset)));
+    struct bounding by = make_bounding(scan);
+    __m512 bounds = bounds_of(sum_block(block, scan->table, scan->row_count),
+            block + scan->row_count * FR_BLOCK_ROW_SIZE, &by);
 
     _mm512_storeu_ps(ret_bounds, bounds);
-    return _mm512_cmp_ps_mask(bounds, _mm512_set1_ps(scan->limit), _CMP_LE_OQ);
+    return _mm512_cmp_ps_mask(bounds, by.limit, _CMP_LE_OQ);
+}
+
+/* What a scan of a run has found so far. */
+struct harvest {
+    float *bounds;
+    uint32_t *places;
+    size_t count;
+    __m512i next; /* places of a block's vectors */
+};
+
+FR_INLINE struct harvest make_harvest(float *bounds, uint32_t *places)
+{
+    return (struct harvest){.bounds = bounds,
+            .places = places,
+            .next = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+}
+
+/*
+ * What is wanted goes to the front of a register and is stored whether there is any or not: that is
+ * less than a branch which nobody can foresee.
+ */
+FR_INLINE void reap(struct harvest *harvest, __m512 bounds, __mmask16 lanes, __m512 limit)
+{
+    __mmask16 wanted = _mm512_mask_cmp_ps_mask(lanes, bounds, limit, _CMP_LE_OQ);
+
+    _mm512_storeu_ps(harvest->bounds + harvest->count, _mm512_maskz_compress_ps(wanted, bounds));
+    _mm512_storeu_si512(harvest->places + harvest->count,
+            _mm512_maskz_compress_epi32(wanted, harvest->next));
+    harvest->count += (size_t)__builtin_popcount(wanted);
+    harvest->next = _mm512_add_epi32(harvest->next, _mm512_set1_epi32(FR_BLOCK_VECTORS));
+}
+
+/* 128 dimensions are common, and the tables for four rows stay in eight registers. */
+#define ROWS_HELD 4
+
+struct tables {
+    __m512i low[ROWS_HELD], high[ROWS_HELD];
+};
+
+FR_INLINE __m512i sum_held(const uint8_t *block, const struct tables *held)
+{
+    __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+
+    for (size_t i = 0; i < ROWS_HELD; i++)
+        sums[i % 2] =
+                add_row(sums[i % 2], block + i * FR_BLOCK_ROW_SIZE, held->low[i], held->high[i]);
+    return _mm512_add_epi32(sums[0], sums[1]);
+}
+
+FR_INLINE size_t scan_run_held(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+        float *ret_bounds, uint32_t *ret_places)
+{
+    struct bounding by = make_bounding(scan);
+    struct harvest harvest = make_harvest(ret_bounds, ret_places);
+    struct tables held;
+
+    for (size_t i = 0; i < ROWS_HELD; i++) {
+        held.low[i] = load_table(scan->table + i * FR_TABLE_ROW_SIZE);
+        held.high[i] = load_table(scan->table + i * FR_TABLE_ROW_SIZE + FR_TABLE_ROW_SIZE / 2);
+    }
+    for (size_t place = 0; place < count; place += FR_BLOCK_VECTORS) {
+        const uint8_t *tail = blocks + ROWS_HELD * FR_BLOCK_ROW_SIZE;
+
+        reap(&harvest, bounds_of(sum_held(blocks, &held), tail, &by), left(count, place), by.limit);
+        blocks = tail + FR_BLOCK_TAIL_SIZE;
+    }
+    return harvest.count;
+}
+
+FR_RACES static size_t scan_run(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+        float *ret_bounds, uint32_t *ret_places)
+{
+    if (scan->row_count == ROWS_HELD)
+        return scan_run_held(blocks, count, scan, ret_bounds, ret_places);
+
+    struct bounding by = make_bounding(scan);
+    struct harvest harvest = make_harvest(ret_bounds, ret_places);
+    for (size_t place = 0; place < count; place += FR_BLOCK_VECTORS) {
+        const uint8_t *tail = blocks + scan->row_count * FR_BLOCK_ROW_SIZE;
+        __m512i sums = sum_block(blocks, scan->table, scan->row_count);
+
+        reap(&harvest, bounds_of(sums, tail, &by), left(count, place), by.limit);
+        blocks = tail + FR_BLOCK_TAIL_SIZE;
+    }
+    return harvest.count;
+}
+
+static size_t count_within(const float *values, size_t n, float limit)
+{
+    __m512 limits = _mm512_set1_ps(limit);
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 there = left(n, i);
+        __m512 value = _mm512_maskz_loadu_ps(there, values + i);
+        __mmask16 fits = _mm512_mask_cmp_ps_mask(there, value, limits, _CMP_LE_OQ);
+
+        count += (size_t)__builtin_popcount(fits);
+    }
+    return count;
 }
 
 /* Sums and differences of floats half apart, where half is less than a register's sixteen. */
@@ -268,5 +394,7 @@ const struct fr_kernels fr_kernels_avx512 = {
         .l2_row12 = l2_row12,
         .dot_row12 = dot_row12,
         .scan = scan,
+        .scan_run = scan_run,
+        .count_within = count_within,
         .hadamard = hadamard,
 };

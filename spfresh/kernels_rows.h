@@ -8,7 +8,7 @@
 #ifndef FR_SPFRESH_KERNELS_ROWS_H
 #define FR_SPFRESH_KERNELS_ROWS_H
 
-static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
+FR_RACES static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
 {
     struct lanes lanes = {0};
     size_t i = 0;

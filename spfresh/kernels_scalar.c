@@ -91,7 +91,7 @@ static float dot_row12(const float *query, const int8_t *high, const uint8_t *lo
     return scale * fold(lanes);
 }
 
-static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
+FR_RACES static float l2_row8(const float *query, const int8_t *high, float scale, size_t dims)
 {
     return l2_row12(query, high, NULL, scale, dims);
 }
@@ -116,23 +116,54 @@ FR_INLINE uint32_t sum_of_lane(const uint8_t *block, const struct fr_scan *scan,
     return sum;
 }
 
-FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
-        float ret_bounds[FR_BLOCK_VECTORS])
+FR_INLINE float bound_of_lane(const uint8_t *block, const struct fr_scan *scan, size_t lane)
 {
     const uint8_t *adds = block + scan->row_count * FR_BLOCK_ROW_SIZE;
     const uint8_t *factors = adds + sizeof(uint16_t) * FR_BLOCK_VECTORS;
+    float add = fr_half_to_float(fr_get_u16(adds + 2 * lane));
+    float factor = fr_half_to_float(fr_get_u16(factors + 2 * lane));
+    float product =
+            fmaf(scan->step, (float)sum_of_lane(block, scan, lane), scan->base + scan->slack);
+
+    return fmaf(factor, product, add + scan->offset);
+}
+
+FR_RACES static uint32_t scan(const uint8_t *block, const struct fr_scan *scan,
+        float ret_bounds[FR_BLOCK_VECTORS])
+{
     uint32_t wanted = 0;
 
     for (size_t lane = 0; lane < FR_BLOCK_VECTORS; lane++) {
-        float add = fr_half_to_float(fr_get_u16(adds + 2 * lane));
-        float factor = fr_half_to_float(fr_get_u16(factors + 2 * lane));
-        float product =
-                fmaf(scan->step, (float)sum_of_lane(block, scan, lane), scan->base + scan->slack);
-
-        ret_bounds[lane] = fmaf(factor, product, add + scan->offset);
+        ret_bounds[lane] = bound_of_lane(block, scan, lane);
         if (ret_bounds[lane] <= scan->limit) wanted |= 1u << lane;
     }
     return wanted;
+}
+
+FR_RACES static size_t scan_run(const uint8_t *blocks, size_t count, const struct fr_scan *scan,
+        float *ret_bounds, uint32_t *ret_places)
+{
+    size_t block_size = scan->row_count * FR_BLOCK_ROW_SIZE + FR_BLOCK_TAIL_SIZE;
+    size_t wanted = 0;
+
+    for (size_t place = 0; place < count; place++) {
+        const uint8_t *block = blocks + place / FR_BLOCK_VECTORS * block_size;
+        float bound = bound_of_lane(block, scan, place % FR_BLOCK_VECTORS);
+
+        if (!(bound <= scan->limit)) continue;
+        ret_bounds[wanted] = bound;
+        ret_places[wanted++] = (uint32_t)place;
+    }
+    return wanted;
+}
+
+static size_t count_within(const float *values, size_t n, float limit)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += values[i] <= limit;
+    return count;
 }
 
 static void hadamard(float *x, size_t n)
@@ -158,5 +189,7 @@ const struct fr_kernels fr_kernels_scalar = {
         .l2_row12 = l2_row12,
         .dot_row12 = dot_row12,
         .scan = scan,
+        .scan_run = scan_run,
+        .count_within = count_within,
         .hadamard = hadamard,
 };

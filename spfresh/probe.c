@@ -9,16 +9,26 @@
 #include "spfresh/select.h"
 #include "spfresh/tree_priv.h"
 
-/* Centroids are measured for so many times as many as are wanted: estimates of signs err. */
-#define OVERSAMPLING 2
+/* So many centroids are measured to find count of them: estimates of signs err. */
+static size_t oversample(size_t count)
+{
+    return count + count / 2 + FR_BLOCK_VECTORS;
+}
 
 /* High bytes err by so much of a square distance at the most, as far as it matters. */
 #define NEAR_MARGIN 1.02f
 
 /* Rows that are fetched ahead while one is measured. */
-#define FETCH_AHEAD 12
+#define FETCH_AHEAD 24
 
-/* Survivors of the scan are measured after so many postings: soon at first, to get a good limit. */
+/* Nodes are fetched ahead while one is scanned: first what says how many blocks there are. */
+#define NODES_AHEAD  16
+#define BLOCKS_AHEAD 8
+
+/*
+ * The best by estimate are measured after so many postings: soon at first, to get a good limit for
+ * what follows.
+ */
 static bool is_time_to_measure(size_t postings)
 {
     return postings == 1 || postings == 4 || postings % 16 == 0;
@@ -49,9 +59,14 @@ void fr_probe_free(struct fr_probe *probe)
     fr_free(probe->query);
     fr_free(probe->table);
     fr_free(probe->found);
+    fr_free(probe->scratch);
+    fr_free(probe->nodes);
+    fr_free(probe->bounds);
     fr_free(probe->wanted);
+    fr_free(probe->places);
     fr_free(probe->near);
     fr_free(probe->pool);
+    fr_free(probe->pool_scratch);
     fr_free(probe);
 }
 
@@ -64,45 +79,119 @@ void fr_probe_aim(struct fr_probe *probe, const float *query)
     probe->found_count = 0;
 }
 
-/* Room for so many of the items behind a pointer; what they are is kept. */
-static fr_status reserve(void **items, size_t *capacity, size_t count, size_t size)
+/* Move the items behind a pointer, whatever they are, to where there is room for so many. */
+static fr_status grow(void *pointer, size_t count, size_t size)
 {
-    if (count <= *capacity) return FR_OK;
-    size_t grown = count > 2 * *capacity ? count : 2 * *capacity;
-    void *memory = fr_realloc(*items, grown * size);
-    if (memory == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a search");
-    *items = memory;
-    *capacity = grown;
+    void *items;
+
+    memcpy(&items, pointer, sizeof(items));
+    items = fr_realloc(items, count * size);
+    if (items == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a search");
+    memcpy(pointer, &items, sizeof(items));
     return FR_OK;
 }
 
-static fr_status reserve_wanted(struct fr_probe *probe, size_t more)
+static size_t more_than(size_t capacity, size_t count)
 {
-    void *wanted = probe->wanted;
-    fr_status st = reserve(&wanted, &probe->wanted_capacity, probe->wanted_count + more,
-            sizeof(*probe->wanted));
-
-    probe->wanted = wanted;
-    return st;
+    return FR_MAX(count, 2 * capacity);
 }
 
 static fr_status reserve_found(struct fr_probe *probe, size_t count)
 {
-    void *found = probe->found;
-    fr_status st = reserve(&found, &probe->found_capacity, count, sizeof(*probe->found));
+    size_t capacity = more_than(probe->found_capacity, count);
+    fr_status st = FR_OK;
 
-    probe->found = found;
+    if (count <= probe->found_capacity) return FR_OK;
+    FR_TRY(grow(&probe->found, capacity, sizeof(*probe->found)));
+    FR_TRY(grow(&probe->scratch, capacity, sizeof(*probe->scratch)));
+    FR_TRY(grow(&probe->nodes, capacity, sizeof(*probe->nodes)));
+    probe->found_capacity = capacity;
+out:
     return st;
 }
 
-/* Whether a slot still has the version, and its row was alive when the query was aimed. */
+static fr_status reserve_wanted(struct fr_probe *probe, size_t count)
+{
+    size_t capacity = more_than(probe->wanted_capacity, count);
+    fr_status st = FR_OK;
+
+    if (count <= probe->wanted_capacity) return FR_OK;
+    FR_TRY(grow(&probe->bounds, capacity, sizeof(*probe->bounds)));
+    FR_TRY(grow(&probe->wanted, capacity, sizeof(*probe->wanted)));
+    FR_TRY(grow(&probe->places, capacity, sizeof(*probe->places)));
+    probe->wanted_capacity = capacity;
+out:
+    return st;
+}
+
+static fr_status reserve_pool(struct fr_probe *probe, size_t count)
+{
+    size_t capacity = more_than(probe->pool_capacity, count);
+    fr_status st = FR_OK;
+
+    if (count <= probe->pool_capacity) return FR_OK;
+    FR_TRY(grow(&probe->pool, capacity, sizeof(*probe->pool)));
+    FR_TRY(grow(&probe->pool_scratch, capacity, sizeof(*probe->pool_scratch)));
+    probe->pool_capacity = capacity;
+out:
+    return st;
+}
+
+static fr_status reserve_near(struct fr_probe *probe, size_t k)
+{
+    fr_status st = FR_OK;
+
+    if (k <= probe->near_capacity) return FR_OK;
+    FR_TRY(grow(&probe->near, k, sizeof(*probe->near)));
+    probe->near_capacity = k;
+out:
+    return st;
+}
+
+/*
+ * Whether a slot still has the version, and its row was alive when the query was aimed. What was
+ * read of the row before this is asked was the row's, if the answer is yes: a writer says that a
+ * slot is used anew before it writes a byte of the next row there.
+ */
 static bool is_alive(const struct fr_probe *probe, const struct fr_row *row, uint32_t version)
 {
+    /* Pairs with the release fence in fr_rows_take. */
+    atomic_thread_fence(memory_order_acquire);
     uint64_t stamp = atomic_load_explicit(&row->stamp, memory_order_acquire);
 
     if (atomic_load_explicit(&row->version, memory_order_acquire) != version) return false;
     if ((stamp & FR_ROW_DEAD) != 0) return (stamp & ~FR_ROW_DEAD) > probe->clock;
     return stamp <= probe->clock;
+}
+
+/* Into the second cache: fewer lines can be on their way to the first one at once. */
+FR_INLINE void fetch(const void *line)
+{
+    __builtin_prefetch(line, 0, 2);
+}
+
+/*
+ * Keep the nearest so many that are alive, in order, of all that was measured. A row that is moving
+ * may have been found twice: side by side then, since the distance is the same.
+ */
+static void keep_nearest(struct fr_probe *probe, const struct fr_rows *rows, size_t size,
+        size_t count)
+{
+    struct fr_found *found = probe->found;
+    size_t kept = 0, at = 0;
+
+    while (at < size && kept < count) {
+        size_t end = at + fr_select_found(found + at, size - at, count - kept, probe->scratch);
+
+        for (size_t i = at; i < end; i++)
+            fetch(fr_rows_row(rows, found[i].slot));
+        for (; at < end; at++) {
+            if (kept > 0 && found[kept - 1].slot == found[at].slot) continue;
+            if (is_alive(probe, fr_rows_row(rows, found[at].slot), found[at].version))
+                found[kept++] = found[at];
+        }
+    }
+    probe->found_count = kept;
 }
 
 /* All centroids of the last tier. */
@@ -111,10 +200,10 @@ static fr_status find_in_last(struct fr_probe *probe, uint32_t tier, size_t coun
     const struct fr_rows *rows = &probe->tree->tiers[tier];
     const struct fr_kernels *kernels = probe->tree->space->kernels;
     fr_slot slot_count = atomic_load_explicit(&rows->slot_count, memory_order_acquire);
+    size_t size = 0;
     fr_status st;
 
     FR_TRY(reserve_found(probe, slot_count));
-    probe->found_count = 0;
     for (fr_slot slot = 0; slot < slot_count; slot++) {
         const struct fr_row *row = fr_rows_row(rows, slot);
         uint32_t version = atomic_load_explicit(&row->version, memory_order_acquire);
@@ -122,43 +211,63 @@ static fr_status find_in_last(struct fr_probe *probe, uint32_t tier, size_t coun
         if (version % 2 == 0 || !is_alive(probe, row, version)) continue;
         float distance =
                 kernels->l2_row8(probe->query, fr_rows_high(rows, slot), row->scale, probe->dims);
-        probe->found[probe->found_count++] =
+        probe->found[size++] =
                 (struct fr_found){.distance = distance, .slot = slot, .version = version};
     }
-    probe->stats.centroids += probe->found_count;
-    probe->found_count = fr_select_found(probe->found, probe->found_count, count);
+    probe->stats.centroids += size;
+    keep_nearest(probe, rows, size, count);
 out:
     return st;
 }
 
-/* The lanes of a block that have an entry. */
-static uint32_t lanes_in_use(uint32_t count, uint32_t place)
+static void fetch_blocks(const struct fr_node *node)
 {
-    return count - place >= FR_BLOCK_VECTORS ? 0xffffu : (1u << (count - place)) - 1;
+    size_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
+    size_t size = (count + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS * node->block_size;
+
+    for (size_t i = 0; i < size; i += 64)
+        fetch(node->blocks + i);
+}
+
+/* The nodes of all that was found, the first of them on their way. */
+static void find_nodes(struct fr_probe *probe, uint32_t tier)
+{
+    const struct fr_node **nodes = probe->nodes;
+
+    for (size_t i = 0; i < probe->found_count; i++) {
+        nodes[i] = fr_tree_node(probe->tree, tier, probe->found[i].slot);
+        if (i < NODES_AHEAD) fetch(nodes[i]);
+    }
+    for (size_t i = 0; i < probe->found_count && i < BLOCKS_AHEAD; i++)
+        if (nodes[i] != NULL) fetch_blocks(nodes[i]);
+}
+
+/* While one is scanned those that follow are on their way. */
+static void fetch_nodes(const struct fr_probe *probe, size_t at)
+{
+    if (at + NODES_AHEAD < probe->found_count) fetch(probe->nodes[at + NODES_AHEAD]);
+    if (at + BLOCKS_AHEAD < probe->found_count && probe->nodes[at + BLOCKS_AHEAD] != NULL)
+        fetch_blocks(probe->nodes[at + BLOCKS_AHEAD]);
 }
 
 /* Scan a node, and keep the entries whose bound is within the limit. */
-static fr_status scan_node(struct fr_probe *probe, const struct fr_node *node, struct fr_scan *scan)
+static fr_status scan_node(struct fr_probe *probe, const struct fr_node *node,
+        const struct fr_scan *scan)
 {
-    const struct fr_kernels *kernels = probe->tree->space->kernels;
-    uint32_t count = atomic_load_explicit(&node->count, memory_order_acquire);
-    const uint8_t *block = node->blocks;
+    size_t count = atomic_load_explicit(&node->count, memory_order_acquire);
+    size_t before = probe->wanted_count;
     fr_status st;
 
-    if (count == 0) return FR_OK;
-    FR_TRY(reserve_wanted(probe, count));
-    struct fr_wanted *end = probe->wanted + probe->wanted_count;
-    for (uint32_t place = 0; place < count; place += FR_BLOCK_VECTORS, block += node->block_size) {
-        float bounds[FR_BLOCK_VECTORS];
-        uint32_t wanted = kernels->scan(block, scan, bounds) & lanes_in_use(count, place);
-
-        for (; wanted != 0; wanted &= wanted - 1) {
-            unsigned lane = (unsigned)__builtin_ctz(wanted);
-            *end++ = (struct fr_wanted){
-                    .bound = bounds[lane], .entry = &node->entries[place + lane]};
-        }
+    /* The kernel fills whole blocks. */
+    FR_TRY(reserve_wanted(probe, before + count + FR_BLOCK_VECTORS));
+    size_t wanted = probe->tree->space->kernels->scan_run(node->blocks, count, scan,
+            probe->bounds + before, probe->places);
+    const struct fr_node_entry **to = probe->wanted + before;
+    for (size_t i = 0; i < wanted; i++) {
+        to[i] = &node->entries[probe->places[i]];
+        fetch(to[i]);
     }
-    probe->wanted_count = (size_t)(end - probe->wanted);
+    probe->wanted_count = before + wanted;
     probe->stats.scanned += count;
 out:
     return st;
@@ -173,60 +282,66 @@ static struct fr_scan make_scan(const struct fr_probe *probe)
             .limit = INFINITY};
 }
 
+/* Drop what is wanted but beyond a limit. */
+static void drop_beyond(struct fr_probe *probe, float limit)
+{
+    const struct fr_node_entry **wanted = probe->wanted;
+    float *bounds = probe->bounds;
+    size_t count = probe->wanted_count, kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        float bound = bounds[i];
+
+        bounds[kept] = bound;
+        wanted[kept] = wanted[i];
+        kept += bound <= limit;
+    }
+    probe->wanted_count = kept;
+}
+
+/* Drop all but the best so many, and some more, of what is wanted; answer the worst bound left. */
+static float keep_best(struct fr_probe *probe, size_t count)
+{
+    if (probe->wanted_count <= count) return INFINITY;
+    float limit = fr_select_limit(probe->tree->space->kernels, probe->bounds, probe->wanted_count,
+            count, count + count / 16);
+    drop_beyond(probe, limit);
+    return limit;
+}
+
 static void fetch_row(const struct fr_rows *rows, const struct fr_node_entry *entry)
 {
     const int8_t *high = fr_rows_high(rows, entry->slot);
 
-    __builtin_prefetch(fr_rows_row(rows, entry->slot));
     for (size_t i = 0; i < rows->dims && i < 256; i += 64)
-        __builtin_prefetch(high + i);
+        fetch(high + i);
 }
 
-/* Measure all that is wanted and may be seen, into found. */
+FR_INLINE float measure(const struct fr_probe *probe, const struct fr_rows *rows,
+        const struct fr_node_entry *entry)
+{
+    return probe->tree->space->kernels->l2_row8(probe->query, fr_rows_high(rows, entry->slot),
+            entry->scale, probe->dims);
+}
+
+/* Measure all that is wanted, dead or alive, into found. */
 static fr_status measure_centroids(struct fr_probe *probe, const struct fr_rows *rows)
 {
-    const struct fr_kernels *kernels = probe->tree->space->kernels;
-    size_t count = 0;
+    size_t count = probe->wanted_count;
     fr_status st;
 
-    FR_TRY(reserve_found(probe, probe->wanted_count));
-    for (size_t i = 0; i < probe->wanted_count; i++) {
-        const struct fr_node_entry *entry = probe->wanted[i].entry;
+    FR_TRY(reserve_found(probe, count));
+    for (size_t i = 0; i < count; i++) {
+        const struct fr_node_entry *entry = probe->wanted[i];
 
-        if (i + FETCH_AHEAD < probe->wanted_count)
-            fetch_row(rows, probe->wanted[i + FETCH_AHEAD].entry);
-        if (!is_alive(probe, fr_rows_row(rows, entry->slot), entry->version)) continue;
-        probe->found[count++] = (struct fr_found){.slot = entry->slot,
+        if (i + FETCH_AHEAD < count) fetch_row(rows, probe->wanted[i + FETCH_AHEAD]);
+        probe->found[i] = (struct fr_found){.slot = entry->slot,
                 .version = entry->version,
-                .distance = kernels->l2_row8(probe->query, fr_rows_high(rows, entry->slot),
-                        entry->scale, probe->dims)};
+                .distance = measure(probe, rows, entry)};
     }
-    probe->found_count = count;
-    probe->stats.measured += probe->wanted_count;
+    probe->stats.measured += count;
 out:
     return st;
-}
-
-/* A row that is moving may be found twice, side by side since the distance is the same. */
-static void drop_double(struct fr_probe *probe)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < probe->found_count; i++)
-        if (kept == 0 || probe->found[kept - 1].slot != probe->found[i].slot)
-            probe->found[kept++] = probe->found[i];
-    probe->found_count = kept;
-}
-
-/* Drop all but the best so many of what is wanted, and answer the bound of the worst of these. */
-static float keep_best(struct fr_probe *probe, size_t count)
-{
-    float worst = -INFINITY;
-
-    probe->wanted_count = fr_select_wanted(probe->wanted, probe->wanted_count, count);
-    for (size_t i = 0; i < probe->wanted_count; i++)
-        worst = fmaxf(worst, probe->wanted[i].bound);
-    return worst;
 }
 
 /*
@@ -236,22 +351,21 @@ static float keep_best(struct fr_probe *probe, size_t count)
 static fr_status step_down(struct fr_probe *probe, uint32_t tier, size_t count)
 {
     const struct fr_rows *below = &probe->tree->tiers[tier - 1];
-    size_t needed = OVERSAMPLING * count + FR_BLOCK_VECTORS;
+    size_t needed = oversample(count);
     struct fr_scan scan = make_scan(probe);
     fr_status st;
 
     probe->wanted_count = 0;
+    find_nodes(probe, tier);
     for (size_t i = 0; i < probe->found_count; i++) {
-        const struct fr_node *node = fr_tree_node(probe->tree, tier, probe->found[i].slot);
-
+        fetch_nodes(probe, i);
         scan.offset = probe->found[i].distance;
-        if (node != NULL) FR_TRY(scan_node(probe, node, &scan));
+        if (probe->nodes[i] != NULL) FR_TRY(scan_node(probe, probe->nodes[i], &scan));
         if (probe->wanted_count >= 2 * needed) scan.limit = keep_best(probe, needed);
     }
     (void)keep_best(probe, needed);
     FR_TRY(measure_centroids(probe, below));
-    probe->found_count = fr_select_found(probe->found, probe->found_count, count);
-    drop_double(probe);
+    keep_nearest(probe, below, probe->wanted_count, count);
 out:
     return st;
 }
@@ -270,94 +384,161 @@ out:
     return st;
 }
 
-/* A farther one leaves if there are k. The same row may come twice: then it has the same distance.
- */
-static void keep_near(struct fr_probe *probe, float distance, size_t k)
-{
-    for (size_t i = 0; i < probe->near_count; i++)
-        if (probe->near[i] == distance) return;
-    fr_heap_push(probe->near, &probe->near_count, k, distance);
-}
-
 static float limit_now(const struct fr_probe *probe, size_t k)
 {
     return probe->near_count < k ? INFINITY : probe->near[0];
 }
 
-static fr_status keep_in_pool(struct fr_probe *probe, struct fr_found found)
+/* Whether a row that has this distance is in the pool already: it was moving when it was found. */
+static bool is_in_pool(const struct fr_probe *probe, fr_slot slot)
 {
-    void *pool = probe->pool;
-    fr_status st =
-            reserve(&pool, &probe->pool_capacity, probe->pool_count + 1, sizeof(*probe->pool));
+    for (size_t i = 0; i < probe->pool_count; i++)
+        if (probe->pool[i].slot == slot) return true;
+    return false;
+}
 
-    probe->pool = pool;
-    if (st == FR_OK) probe->pool[probe->pool_count++] = found;
-    return st;
+static bool is_near(const struct fr_probe *probe, float distance)
+{
+    for (size_t i = 0; i < probe->near_count; i++)
+        if (probe->near[i] == distance) return true;
+    return false;
 }
 
 /*
- * By its high bytes; those that may be among the k nearest go to the pool. An entry may have been
- * left behind by a row whose slot is being filled anew, so first see whether it is alive: then it
- * stays.
+ * Rows wait for so many others behind the end of the pool, by when it is known whether they are
+ * alive: what tells lies in another place than what was measured, and takes its time to come.
  */
-static fr_status measure_row(struct fr_probe *probe, const struct fr_node_entry *entry, size_t k)
+#define WAITING_MAX 16
+
+static void let_in(struct fr_probe *probe, size_t waiting, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
-    fr_status st = FR_OK;
 
-    if (!is_alive(probe, fr_rows_row(rows, entry->slot), entry->version)) return FR_OK;
-    float distance = probe->tree->space->kernels->l2_row8(probe->query,
-            fr_rows_high(rows, entry->slot), entry->scale, probe->dims);
-    if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) return FR_OK;
-    FR_TRY(keep_in_pool(probe,
-            (struct fr_found){
-                    .distance = distance, .slot = entry->slot, .version = entry->version}));
-    keep_near(probe, distance, k);
+    if (waiting == 0) return;
+    const struct fr_found *found = probe->pool + probe->pool_count;
+    for (size_t i = 0; i < waiting; i++) {
+        struct fr_found next = found[i];
+
+        if (!is_alive(probe, fr_rows_row(rows, next.slot), next.version)) continue;
+        if (is_near(probe, next.distance) && is_in_pool(probe, next.slot)) continue;
+        probe->pool[probe->pool_count++] = next;
+        fr_heap_push(probe->near, &probe->near_count, k, next.distance);
+        fetch(fr_rows_low(rows, next.slot));
+    }
+}
+
+static void drop_chosen(struct fr_probe *probe)
+{
+    size_t chosen = probe->chosen_count, left = probe->wanted_count - chosen;
+
+    if (left > 0) {
+        memmove(probe->bounds, probe->bounds + chosen, left * sizeof(*probe->bounds));
+        memmove(probe->wanted, probe->wanted + chosen, left * sizeof(*probe->wanted));
+    }
+    probe->wanted_count = left;
+    probe->chosen_count = 0;
+}
+
+/*
+ * What was chosen, by high bytes. An entry may have been left behind by a row whose slot is being
+ * filled anew: whether it's alive is asked last, see is_alive.
+ */
+static fr_status measure_chosen(struct fr_probe *probe, size_t k)
+{
+    const struct fr_rows *rows = &probe->tree->tiers[0];
+    const struct fr_node_entry **wanted = probe->wanted;
+    size_t chosen = probe->chosen_count, waiting = 0;
+    fr_status st;
+
+    FR_TRY(reserve_pool(probe, probe->pool_count + chosen));
+    for (size_t i = 0; i < chosen; i++) {
+        if (i + FETCH_AHEAD < chosen) fetch_row(rows, wanted[i + FETCH_AHEAD]);
+        float distance = measure(probe, rows, wanted[i]);
+        if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) continue;
+        fetch(fr_rows_row(rows, wanted[i]->slot));
+        probe->pool[probe->pool_count + waiting++] = (struct fr_found){
+                .distance = distance, .slot = wanted[i]->slot, .version = wanted[i]->version};
+        if (waiting < WAITING_MAX) continue;
+        let_in(probe, waiting, k);
+        waiting = 0;
+    }
+    let_in(probe, waiting, k);
+    probe->stats.measured += chosen;
+    drop_chosen(probe);
 out:
     return st;
 }
 
-/* The nearest by estimate first, since they lower the limit for the others. */
-static fr_status measure_wanted(struct fr_probe *probe, size_t k)
+/* Bring what is within a limit to the front; the answer is how many these are. */
+static size_t part_wanted(struct fr_probe *probe, float limit)
 {
-    const struct fr_rows *rows = &probe->tree->tiers[0];
-    float limit = limit_now(probe, k);
-    size_t count = 0;
-    fr_status st = FR_OK;
+    const struct fr_node_entry **wanted = probe->wanted;
+    float *bounds = probe->bounds;
+    size_t count = probe->wanted_count, within = 0;
 
-    for (size_t i = 0; i < probe->wanted_count; i++)
-        if (probe->wanted[i].bound <= limit) probe->wanted[count++] = probe->wanted[i];
-    fr_sort_wanted(probe->wanted, count);
-    for (size_t i = 0; i < count && i < FETCH_AHEAD; i++)
-        fetch_row(rows, probe->wanted[i].entry);
-    for (size_t i = 0; i < count && probe->wanted[i].bound <= limit_now(probe, k); i++) {
-        if (i + FETCH_AHEAD < count) fetch_row(rows, probe->wanted[i + FETCH_AHEAD].entry);
-        FR_TRY(measure_row(probe, probe->wanted[i].entry, k));
-        probe->stats.measured++;
+    for (size_t i = 0; i < count; i++) {
+        float bound = bounds[i];
+        const struct fr_node_entry *entry = wanted[i];
+
+        if (bound > limit) continue;
+        bounds[i] = bounds[within];
+        wanted[i] = wanted[within];
+        bounds[within] = bound;
+        wanted[within++] = entry;
     }
-    probe->wanted_count = 0;
+    return within;
+}
+
+/*
+ * Choose the best so many, or some more, to be measured next, and let their rows come. They will
+ * lower the limit, and some of the others will drop out.
+ */
+static void choose_best(struct fr_probe *probe, size_t count, size_t k)
+{
+    drop_beyond(probe, limit_now(probe, k));
+    probe->chosen_count = probe->wanted_count;
+    if (probe->wanted_count > count + count / 2)
+        probe->chosen_count =
+                part_wanted(probe, fr_select_limit(probe->tree->space->kernels, probe->bounds,
+                                           probe->wanted_count, count, count + count / 2));
+    for (size_t i = 0; i < probe->chosen_count && i < FETCH_AHEAD; i++)
+        fetch_row(&probe->tree->tiers[0], probe->wanted[i]);
+}
+
+/* The best first, since they lower the limit for the others. */
+static fr_status measure_rest(struct fr_probe *probe, size_t count, size_t k)
+{
+    fr_status st;
+
+    FR_TRY(measure_chosen(probe, k));
+    while (probe->wanted_count > 0) {
+        choose_best(probe, count, k);
+        FR_TRY(measure_chosen(probe, k));
+        count *= 2;
+    }
 out:
     return st;
 }
 
 static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *effort, size_t k)
 {
+    size_t at_once = k + FR_BLOCK_VECTORS / 2;
     struct fr_scan scan = make_scan(probe);
     fr_status st = FR_OK;
 
-    probe->wanted_count = probe->pool_count = probe->near_count = 0;
+    probe->wanted_count = probe->chosen_count = probe->pool_count = probe->near_count = 0;
+    find_nodes(probe, 1);
     for (size_t i = 0; i < probe->found_count; i++) {
-        const struct fr_node *node = fr_tree_node(probe->tree, 1, probe->found[i].slot);
-
-        if (i + 1 < probe->found_count)
-            __builtin_prefetch(fr_tree_node(probe->tree, 1, probe->found[i + 1].slot));
+        fetch_nodes(probe, i);
         scan.offset = probe->found[i].distance;
         scan.slack = effort->slack * FR_CODE_DEVIATION * sqrtf(scan.offset);
         scan.limit = limit_now(probe, k);
-        if (node != NULL) FR_TRY(scan_node(probe, node, &scan));
-        if (is_time_to_measure(i + 1)) FR_TRY(measure_wanted(probe, k));
+        if (probe->nodes[i] != NULL) FR_TRY(scan_node(probe, probe->nodes[i], &scan));
+        /* What was chosen after the last posting has come while this one was scanned. */
+        if (probe->chosen_count > 0) FR_TRY(measure_chosen(probe, k));
+        if (is_time_to_measure(i + 1)) choose_best(probe, at_once, k);
     }
-    st = measure_wanted(probe, k);
+    st = measure_rest(probe, at_once, k);
 out:
     return st;
 }
@@ -371,8 +552,6 @@ static void finish_pool(struct fr_probe *probe, size_t k)
 
     for (size_t i = 0; i < probe->pool_count; i++)
         if (probe->pool[i].distance <= limit) probe->pool[count++] = probe->pool[i];
-    for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(fr_rows_low(rows, probe->pool[i].slot));
     for (size_t i = 0; i < count; i++) {
         fr_slot slot = probe->pool[i].slot;
 
@@ -387,17 +566,16 @@ static void finish_pool(struct fr_probe *probe, size_t k)
 fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort, size_t k,
         struct fr_found *ret_found, size_t *ret_count)
 {
-    void *near = probe->near;
     size_t count = 0;
     fr_status st;
 
-    FR_TRY(reserve(&near, &probe->near_capacity, k, sizeof(*probe->near)));
-    probe->near = near;
+    FR_TRY(reserve_near(probe, k));
     FR_TRY(fr_probe_descend(probe, 1, effort->postings, effort->width));
     FR_TRY(scan_postings(probe, effort, k));
     finish_pool(probe, k);
-    probe->pool_count = fr_select_found(probe->pool, probe->pool_count, probe->pool_count);
-    for (size_t i = 0; i < probe->pool_count && count < k; i++) {
+    size_t size =
+            fr_select_found(probe->pool, probe->pool_count, probe->pool_count, probe->pool_scratch);
+    for (size_t i = 0; i < size && count < k; i++) {
         if (count > 0 && ret_found[count - 1].slot == probe->pool[i].slot) continue;
         ret_found[count++] = probe->pool[i];
     }

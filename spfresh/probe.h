@@ -17,12 +17,6 @@ struct fr_found {
     uint32_t version; /* of the slot */
 };
 
-/* An entry that the scan would like to have measured. */
-struct fr_wanted {
-    float bound;
-    const struct fr_node_entry *entry;
-};
-
 /* Looked at; by signs, by high bytes, by all bits. */
 struct fr_probe_stats {
     uint64_t centroids, scanned, measured, finished;
@@ -38,12 +32,23 @@ struct fr_probe {
     float step, base;
 
     struct fr_found *found; /* of the tier that was reached, nearest first */
+    struct fr_found *scratch;
+    const struct fr_node **nodes; /* of those found */
     size_t found_count, found_capacity;
-    struct fr_wanted *wanted;
-    size_t wanted_count, wanted_capacity;
+
+    /*
+     * What a scan would like to have measured: bounds, and the entries they are of. The first ones
+     * have been chosen to be measured next.
+     */
+    float *bounds;
+    const struct fr_node_entry **wanted;
+    uint32_t *places; /* of one scan's */
+    size_t wanted_count, wanted_capacity, chosen_count;
+
     float *near; /* the k least distances so far: a heap, the largest on top */
     size_t near_count, near_capacity;
     struct fr_found *pool; /* rows that may be among the k nearest */
+    struct fr_found *pool_scratch;
     size_t pool_count, pool_capacity;
     struct fr_probe_stats stats;
 };

@@ -5,10 +5,10 @@
 #include "base/status.h"
 
 /* High bytes of a chunk: a few huge pages, so that few translations serve many rows. */
-#define CHUNK_BYTES     ((size_t)4 << 20)
-#define CHUNK_ALIGNMENT ((size_t)1 << 20)
-#define CHUNK_BITS_MIN  6
-#define CHUNK_BITS_MAX  15
+#define CHUNK_BYTES    ((size_t)4 << 20)
+#define CHUNK_BITS_MIN 6
+#define CHUNK_BITS_MAX 15
+#define HUGE_PAGE      ((size_t)2 << 20)
 
 fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids)
 {
@@ -24,9 +24,7 @@ fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids)
 static void free_chunk(struct fr_row_chunk *chunk)
 {
     if (chunk == NULL) return;
-    fr_free(chunk->high);
-    fr_free(chunk->low);
-    fr_free(chunk->rows);
+    fr_free(chunk->memory);
     fr_free(chunk->nodes);
     fr_free(chunk);
 }
@@ -40,6 +38,28 @@ void fr_rows_deinit(struct fr_rows *rows)
     *rows = (struct fr_rows){0};
 }
 
+/*
+ * One piece of memory for all parts but the nodes: what a search reads of a row lies in huge pages
+ * then, from the first byte to the last but few. Even to fetch ahead waits for a translation.
+ */
+static bool take_parts(struct fr_row_chunk *chunk, size_t count, size_t dims)
+{
+    size_t high = count * dims, low = count * fr_row_low_size(dims);
+    size_t rows = count * sizeof(struct fr_row);
+
+    chunk->memory = fr_alloc(high + low + rows + HUGE_PAGE);
+    if (chunk->memory == NULL) return false;
+    uintptr_t start = (uintptr_t)chunk->memory;
+    uint8_t *parts =
+            (uint8_t *)chunk->memory + ((start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE - start);
+    fr_alloc_prefer_huge(parts, high + low + rows);
+    chunk->high = (int8_t *)parts;
+    chunk->low = parts + high;
+    chunk->rows = (struct fr_row *)(void *)(parts + high + low);
+    memset((void *)chunk->rows, 0, rows);
+    return true;
+}
+
 static fr_status add_chunk(struct fr_rows *rows, size_t index)
 {
     struct fr_row_chunk *chunk = FR_NEW(struct fr_row_chunk);
@@ -50,19 +70,15 @@ static fr_status add_chunk(struct fr_rows *rows, size_t index)
         return FR_FAIL(FR_ERR_FULL, "an index has no room for more than %zu vectors",
                 count * FR_ROW_CHUNKS_MAX);
     }
-    if (chunk != NULL) {
-        chunk->high = fr_alloc_aligned(count * rows->dims, CHUNK_ALIGNMENT);
-        chunk->low = fr_alloc_aligned(count * fr_row_low_size(rows->dims), CHUNK_ALIGNMENT);
-        chunk->rows = fr_alloc_zeroed(count, sizeof(chunk->rows[0]));
-        if (rows->are_centroids) chunk->nodes = fr_alloc_zeroed(count, sizeof(chunk->nodes[0]));
+    bool good = chunk != NULL && take_parts(chunk, count, rows->dims);
+    if (good && rows->are_centroids) {
+        chunk->nodes = fr_alloc_zeroed(count, sizeof(chunk->nodes[0]));
+        good = chunk->nodes != NULL;
     }
-    if (chunk == NULL || chunk->high == NULL || chunk->low == NULL || chunk->rows == NULL ||
-            (rows->are_centroids && chunk->nodes == NULL)) {
+    if (!good) {
         free_chunk(chunk);
         return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu more rows of an index", count);
     }
-    fr_alloc_prefer_huge(chunk->high, count * rows->dims);
-    fr_alloc_prefer_huge(chunk->low, count * fr_row_low_size(rows->dims));
     atomic_store_explicit(&rows->chunks[index], chunk, memory_order_release);
     return FR_OK;
 }
@@ -110,6 +126,9 @@ static void use(struct fr_rows *rows, fr_slot slot)
     atomic_store_explicit(&row->stamp, FR_ROW_UNBORN, memory_order_relaxed);
     /* Release: whoever finds an entry of this version finds the row that it is of. */
     atomic_store_explicit(&row->version, version + 1, memory_order_release);
+    /* Pairs with the acquire fence of a search: who has read what is written from here on knows
+     * that the version has changed. */
+    atomic_thread_fence(memory_order_release);
     rows->live_count++;
 }
 
@@ -163,5 +182,6 @@ size_t fr_rows_bytes(const struct fr_rows *rows)
     size_t chunk_count = (used_slots(rows) + count - 1) >> rows->chunk_bits;
     size_t row_bytes = rows->dims + fr_row_low_size(rows->dims) + sizeof(struct fr_row);
 
+    /* What lies in front of a chunk's boundary is never touched. */
     return chunk_count * count * row_bytes + rows->free_capacity * sizeof(fr_slot);
 }

@@ -11,7 +11,11 @@
  * the slot's next vector. A slot whose versions are used up is not used again.
  *
  * Writers take turns (spfresh/tree.h); searches read beside them, in an epoch. A row that is dead
- * can be read until its slot is reused, which the tree does only when nobody can be looking at it.
+ * can be read until its slot is reused, which the tree does only when nobody can be looking at it
+ * as that row. Who follows an entry that was left behind may read a slot while it is filled anew:
+ * the version, looked at afterwards, says so, and what was read is thrown away. For that a writer
+ * raises it before the first byte, with a fence between, and a search has its fence between the
+ * last byte and the version.
  */
 #ifndef FR_SPFRESH_ROWS_H
 #define FR_SPFRESH_ROWS_H
@@ -43,6 +47,7 @@ struct fr_row {
 struct fr_node;
 
 struct fr_row_chunk {
+    void *memory; /* of the three that follow */
     int8_t *high;
     uint8_t *low;
     struct fr_row *rows;

@@ -8,15 +8,16 @@
 
 /*
  * Bring the nearest, count at the most, to the front and sort them, ties by slot; the answer is how
- * many there are.
+ * many there are. The others follow in no order. There is room for as many behind the scratch.
  */
-size_t fr_select_found(struct fr_found *found, size_t size, size_t count);
+size_t fr_select_found(struct fr_found *found, size_t size, size_t count, struct fr_found *scratch);
 
-/* Bring those with the least bounds to the front, in no order; the answer is how many. */
-size_t fr_select_wanted(struct fr_wanted *wanted, size_t size, size_t count);
-
-/* The least bound first. */
-void fr_sort_wanted(struct fr_wanted *wanted, size_t size);
+/*
+ * A limit that at least count of the values do not exceed, and not more than most unless many are
+ * alike. 0 < count <= most; count <= size.
+ */
+float fr_select_limit(const struct fr_kernels *kernels, const float *values, size_t size,
+        size_t count, size_t most);
 
 /* Of a heap of the k least values, the largest on top: add one, and drop the largest if it's one
  * too many. */

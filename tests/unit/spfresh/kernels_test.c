@@ -202,6 +202,77 @@ Test(kernels, scans_agree_with_the_definition_bit_by_bit)
                 check_scan(kernels, row_count, round == 0 ? 255 : round == 1 ? 0 : -1);
 }
 
+/* Blocks one after the other in memory that ends where the last does. */
+static uint8_t *random_run(size_t row_count, size_t block_count)
+{
+    size_t block_size = row_count * FR_BLOCK_ROW_SIZE + FR_BLOCK_TAIL_SIZE;
+    uint8_t *run = random_bytes(block_count * block_size);
+
+    for (size_t i = 0; i < block_count; i++) {
+        uint8_t *block = random_block(row_count);
+        memcpy(run + i * block_size, block, block_size);
+        fr_free(block);
+    }
+    return run;
+}
+
+/* What a scan of each block says, one after the other. */
+static void check_run(const struct fr_kernels *kernels, size_t row_count, size_t count)
+{
+    size_t block_count = (count + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS, wanted = 0;
+    size_t block_size = row_count * FR_BLOCK_ROW_SIZE + FR_BLOCK_TAIL_SIZE;
+    uint8_t *run = random_run(row_count, block_count);
+    uint8_t *table = random_bytes(row_count * FR_TABLE_ROW_SIZE);
+    float *bounds = random_floats(block_count * FR_BLOCK_VECTORS);
+    uint32_t *places = random_bytes(block_count * FR_BLOCK_VECTORS * sizeof(uint32_t));
+    struct fr_scan scan = {.table = table, .row_count = row_count, .step = 1, .limit = 0};
+    float expected[FR_BLOCK_VECTORS];
+
+    size_t found = kernels->scan_run(run, count, &scan, bounds, places);
+    for (size_t i = 0; i < count; i++) {
+        size_t lane = i % FR_BLOCK_VECTORS;
+
+        if (lane == 0) kernels->scan(run + i / FR_BLOCK_VECTORS * block_size, &scan, expected);
+        if (!(expected[lane] <= scan.limit)) continue;
+        cr_assert_lt(wanted, found, "%s, %zu", kernels->name, row_count);
+        cr_assert_eq(places[wanted], i, "%s, %zu", kernels->name, row_count);
+        cr_assert_eq(bounds[wanted++], expected[lane], "%s, %zu", kernels->name, row_count);
+    }
+    cr_assert_eq(wanted, found, "%s, %zu", kernels->name, row_count);
+    fr_free(run);
+    fr_free(table);
+    fr_free(bounds);
+    fr_free(places);
+}
+
+Test(kernels, a_scan_of_a_run_says_what_scans_of_its_blocks_say)
+{
+    const struct fr_kernels *kernels;
+
+    fr_rng_init(&rng, 5);
+    for (size_t v = 0; (kernels = fr_kernels_variants(v)) != NULL; v++)
+        for (size_t row_count = 1; row_count < 8; row_count++)
+            for (size_t count = 0; count < 70; count++)
+                check_run(kernels, row_count, count);
+}
+
+Test(kernels, values_within_a_limit_are_counted)
+{
+    const struct fr_kernels *kernels;
+
+    fr_rng_init(&rng, 6);
+    for (size_t v = 0; (kernels = fr_kernels_variants(v)) != NULL; v++)
+        for (size_t n = 0; n < 100; n++) {
+            float *values = random_floats(n), limit = n > 2 ? values[n / 2] : 0;
+            size_t expected = 0;
+
+            for (size_t i = 0; i < n; i++)
+                expected += values[i] <= limit;
+            cr_assert_eq(kernels->count_within(values, n, limit), expected, "%s", kernels->name);
+            fr_free(values);
+        }
+}
+
 /* By the formula of the header, bit by bit, with tables that hold the sums of the query itself. */
 Test(kernels, a_scan_sums_the_query_by_the_signs_of_each_vector)
 {

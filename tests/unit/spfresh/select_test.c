@@ -17,7 +17,12 @@ static int by_distance(const void *a, const void *b)
     return (x->slot > y->slot) - (x->slot < y->slot);
 }
 
-/* Many ties, few, sorted and backwards: what partitions trip over. */
+#define KINDS 6
+
+/*
+ * Many ties, few, sorted and backwards: what partitions trip over. One far from all others, and so
+ * near to zero that no scale is finite: what buckets do.
+ */
 static void fill(struct fr_found *found, size_t size, uint64_t kind)
 {
     for (size_t i = 0; i < size; i++) {
@@ -25,24 +30,31 @@ static void fill(struct fr_found *found, size_t size, uint64_t kind)
                          : kind == 1 ? fr_rng_below(&rng, 1u << 20)
                          : kind == 2 ? i
                                      : size - i;
-        found[i] = (struct fr_found){.distance = (float)value, .slot = (fr_slot)i};
+        float distance = kind == 4   ? (i == size / 2 ? 1e9f : (float)value)
+                         : kind == 5 ? (float)value * 1e-42f
+                                     : (float)value;
+        found[i] = (struct fr_found){.distance = distance, .slot = (fr_slot)i};
     }
 }
 
 Test(select, the_nearest_come_first_in_order)
 {
-    static struct fr_found found[MOST], sorted[MOST];
+    static struct fr_found found[MOST], sorted[MOST], scratch[MOST];
 
     fr_rng_init(&rng, 1);
     for (int round = 0; round < 3000; round++) {
         size_t size = fr_rng_below(&rng, MOST + 1), count = fr_rng_below(&rng, MOST + 1);
 
-        fill(found, size, round % 4);
+        fill(found, size, round % KINDS);
         memcpy(sorted, found, size * sizeof(found[0]));
         qsort(sorted, size, sizeof(sorted[0]), by_distance);
-        size_t kept = fr_select_found(found, size, count);
+        size_t kept = fr_select_found(found, size, count, scratch);
         cr_assert_eq(kept, FR_MIN(size, count));
         for (size_t i = 0; i < kept; i++)
+            cr_assert_eq(found[i].slot, sorted[i].slot);
+        /* None is lost. */
+        qsort(found, size, sizeof(found[0]), by_distance);
+        for (size_t i = 0; i < size; i++)
             cr_assert_eq(found[i].slot, sorted[i].slot);
     }
 }
@@ -54,29 +66,26 @@ static int by_float(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-Test(select, the_least_bounds_come_first)
+Test(select, a_limit_lets_through_as_many_as_are_wanted)
 {
-    static struct fr_wanted wanted[MOST];
     static struct fr_found found[MOST];
-    static float sorted[MOST], chosen[MOST];
+    static float values[MOST], sorted[MOST];
+    const struct fr_kernels *kernels = fr_kernels_get();
 
     fr_rng_init(&rng, 2);
     for (int round = 0; round < 3000; round++) {
-        size_t size = fr_rng_below(&rng, MOST + 1), count = fr_rng_below(&rng, MOST + 1);
+        size_t size = 1 + fr_rng_below(&rng, MOST), count = 1 + fr_rng_below(&rng, size);
+        size_t most = count + fr_rng_below(&rng, 10);
 
-        fill(found, size, round % 4);
+        fill(found, size, round % KINDS);
         for (size_t i = 0; i < size; i++)
-            wanted[i].bound = sorted[i] = found[i].distance;
+            values[i] = sorted[i] = found[i].distance - (round % 2 == 0 ? 0 : 300);
         qsort(sorted, size, sizeof(sorted[0]), by_float);
-        size_t kept = fr_select_wanted(wanted, size, count);
-        cr_assert_eq(kept, FR_MIN(size, count));
-        for (size_t i = 0; i < kept; i++)
-            chosen[i] = wanted[i].bound;
-        qsort(chosen, kept, sizeof(chosen[0]), by_float);
-        cr_assert_arr_eq(chosen, sorted, kept * sizeof(float));
-        fr_sort_wanted(wanted, size);
-        for (size_t i = 0; i < size; i++)
-            cr_assert_eq(wanted[i].bound, sorted[i]);
+        float limit = fr_select_limit(kernels, values, size, count, most);
+        size_t within = kernels->count_within(values, size, limit);
+        cr_assert_geq(within, count);
+        /* Or there are ties: without the last value there are too few. */
+        if (within > most) cr_assert_eq(limit, sorted[count - 1]);
     }
 }
 
