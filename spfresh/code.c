@@ -77,30 +77,6 @@ void fr_row_decode(const int8_t *high, const uint8_t *low, float scale, size_t d
         }
 }
 
-/* What signs and factors are made of. */
-struct residual {
-    float square;    /* |r|^2 */
-    float magnitude; /* sum |r_i| */
-    float signed_c;  /* <s,c> */
-};
-
-/* The signs of FR_CODE_DIMS dimensions, a bit each. */
-static uint32_t take_signs(const float *x, const float *c, struct residual *residual)
-{
-    uint32_t signs = 0;
-
-    for (size_t i = 0; i < FR_CODE_DIMS; i++) {
-        float r = x[i] - c[i];
-        bool plus = r >= 0;
-
-        residual->square += r * r;
-        residual->magnitude += fabsf(r);
-        residual->signed_c += plus ? c[i] : -c[i];
-        signs |= (uint32_t)plus << i;
-    }
-    return signs;
-}
-
 /* Bytes in which group t has the low nibble and group 4 + t the high one. */
 static void put_signs(uint8_t *bytes, uint32_t signs)
 {
@@ -118,21 +94,30 @@ static void put_factors(uint8_t *tail, size_t lane, float add, float factor)
     fr_put_u16(tail + 2 * (FR_BLOCK_VECTORS + lane), fr_half_from_float(factor));
 }
 
+/* Signs that are taken at once; longer vectors take them in parts. */
+#define SIGNS_MAX 64
+
 float fr_block_put(uint8_t *block, size_t lane, const float *x, const float *centroid, size_t dims)
 {
     size_t row_count = dims / FR_CODE_DIMS;
-    struct residual residual = {0};
+    struct fr_residual sum = {0};
+    uint32_t signs[SIGNS_MAX];
 
-    for (size_t row = 0; row < row_count; row++) {
-        size_t start = row * FR_CODE_DIMS;
+    for (size_t row = 0; row < row_count; row += SIGNS_MAX) {
+        size_t rows = FR_MIN(row_count - row, (size_t)SIGNS_MAX), start = row * FR_CODE_DIMS;
+        struct fr_residual part =
+                fr_kernels_get()->residual(x + start, centroid + start, rows * FR_CODE_DIMS, signs);
 
-        put_signs(block + row * FR_BLOCK_ROW_SIZE + 4 * lane,
-                take_signs(x + start, centroid + start, &residual));
+        for (size_t i = 0; i < rows; i++)
+            put_signs(block + (row + i) * FR_BLOCK_ROW_SIZE + 4 * lane, signs[i]);
+        sum.square += part.square;
+        sum.magnitude += part.magnitude;
+        sum.signed_c += part.signed_c;
     }
-    float a = residual.magnitude > 0 ? residual.square / residual.magnitude : 0;
-    put_factors(block + row_count * FR_BLOCK_ROW_SIZE, lane,
-            residual.square + 2 * a * residual.signed_c, -2 * a);
-    return residual.square;
+    float a = sum.magnitude > 0 ? sum.square / sum.magnitude : 0;
+    put_factors(block + row_count * FR_BLOCK_ROW_SIZE, lane, sum.square + 2 * a * sum.signed_c,
+            -2 * a);
+    return sum.square;
 }
 
 void fr_block_hide(uint8_t *block, size_t block_size, size_t lane)

@@ -29,6 +29,13 @@ struct fr_dots {
     float ab, aa, bb;
 };
 
+/* What signs and factors are made of: of r = x - c, with s the signs of r. */
+struct fr_residual {
+    float square;    /* |r|^2 */
+    float magnitude; /* sum |r_i| */
+    float signed_c;  /* <s,c> */
+};
+
 /*
  * How a block's sums become bounds. With <s,q> = step * sum + base the signs' inner product with
  * the query, a vector's bound is
@@ -83,6 +90,10 @@ struct fr_kernels {
 
     /* How many values are not above a limit. */
     size_t (*count_within)(const float *values, size_t n, float limit);
+
+    /* What a centroid leaves of a vector, and its signs, a bit each; zero counts as plus. */
+    struct fr_residual (*residual)(const float *x, const float *c, size_t dims,
+            uint32_t *ret_signs);
 
     /* Hadamard's transform of n floats in place, not scaled. n is a power of two. */
     void (*hadamard)(float *x, size_t n);

@@ -321,6 +321,44 @@ FR_INLINE __m256 mix_within(__m256 x)
     return _mm256_add_ps(_mm256_permute2f128_ps(x, x, 1), _mm256_xor_ps(x, odd4));
 }
 
+struct residual_lanes {
+    struct lanes square, magnitude, signed_c;
+};
+
+/* Eight dimensions; answers their signs. */
+FR_INLINE uint32_t add_residual(struct residual_lanes *lanes, size_t i, const float *x,
+        const float *c)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 centroid = _mm256_loadu_ps(c);
+    __m256 r = _mm256_sub_ps(_mm256_loadu_ps(x), centroid);
+    __m256 plus = _mm256_cmp_ps(r, _mm256_setzero_ps(), _CMP_GE_OQ);
+
+    lanes->square.v[i] = _mm256_fmadd_ps(r, r, lanes->square.v[i]);
+    lanes->magnitude.v[i] = _mm256_add_ps(lanes->magnitude.v[i], _mm256_andnot_ps(sign, r));
+    lanes->signed_c.v[i] = _mm256_add_ps(lanes->signed_c.v[i],
+            _mm256_xor_ps(centroid, _mm256_andnot_ps(plus, sign)));
+    return (uint32_t)_mm256_movemask_ps(plus);
+}
+
+static struct fr_residual residual(const float *x, const float *c, size_t dims, uint32_t *ret_signs)
+{
+    struct residual_lanes lanes = {0};
+
+    for (size_t i = 0; i < dims; i += FR_CODE_DIMS) {
+        size_t at = i % FR_LANES / 8;
+        uint32_t signs = 0;
+
+        for (size_t eight = 0; eight < 4; eight++)
+            signs |= add_residual(&lanes, at + eight, x + i + 8 * eight, c + i + 8 * eight)
+                     << (8 * eight);
+        *ret_signs++ = signs;
+    }
+    return (struct fr_residual){.square = fold(&lanes.square),
+            .magnitude = fold(&lanes.magnitude),
+            .signed_c = fold(&lanes.signed_c)};
+}
+
 static void hadamard(float *x, size_t n)
 {
     if (n < 8) {
@@ -353,5 +391,6 @@ const struct fr_kernels fr_kernels_avx2 = {
         .scan = scan,
         .scan_run = scan_run,
         .count_within = count_within,
+        .residual = residual,
         .hadamard = hadamard,
 };

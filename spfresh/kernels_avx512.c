@@ -363,6 +363,39 @@ FR_INLINE __m512 mix_within(__m512 x)
     return _mm512_add_ps(_mm512_shuffle_f32x4(x, x, 0x4e), _mm512_mask_xor_ps(x, 0xff00, x, sign));
 }
 
+struct residual_lanes {
+    struct lanes square, magnitude, signed_c;
+};
+
+/* Sixteen dimensions; answers their signs. */
+FR_INLINE uint32_t add_residual(struct residual_lanes *lanes, size_t i, const float *x,
+        const float *c)
+{
+    __m512 centroid = _mm512_loadu_ps(c), sum = lanes->signed_c.v[i];
+    __m512 r = _mm512_sub_ps(_mm512_loadu_ps(x), centroid);
+    __mmask16 plus = _mm512_cmp_ps_mask(r, _mm512_setzero_ps(), _CMP_GE_OQ);
+
+    lanes->square.v[i] = _mm512_fmadd_ps(r, r, lanes->square.v[i]);
+    lanes->magnitude.v[i] = _mm512_add_ps(lanes->magnitude.v[i], _mm512_abs_ps(r));
+    lanes->signed_c.v[i] = _mm512_mask_add_ps(_mm512_sub_ps(sum, centroid), plus, sum, centroid);
+    return plus;
+}
+
+static struct fr_residual residual(const float *x, const float *c, size_t dims, uint32_t *ret_signs)
+{
+    struct residual_lanes lanes = {0};
+
+    for (size_t i = 0; i < dims; i += FR_CODE_DIMS) {
+        size_t at = i % FR_LANES / 16;
+        uint32_t low = add_residual(&lanes, at, x + i, c + i);
+
+        *ret_signs++ = low | add_residual(&lanes, at + 1, x + i + 16, c + i + 16) << 16;
+    }
+    return (struct fr_residual){.square = fold(&lanes.square),
+            .magnitude = fold(&lanes.magnitude),
+            .signed_c = fold(&lanes.signed_c)};
+}
+
 static void hadamard(float *x, size_t n)
 {
     if (n < 16) {
@@ -396,5 +429,6 @@ const struct fr_kernels fr_kernels_avx512 = {
         .scan = scan,
         .scan_run = scan_run,
         .count_within = count_within,
+        .residual = residual,
         .hadamard = hadamard,
 };

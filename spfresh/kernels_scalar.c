@@ -166,6 +166,24 @@ static size_t count_within(const float *values, size_t n, float limit)
     return count;
 }
 
+static struct fr_residual residual(const float *x, const float *c, size_t dims, uint32_t *ret_signs)
+{
+    float squares[FR_LANES] = {0}, magnitudes[FR_LANES] = {0}, signed_cs[FR_LANES] = {0};
+
+    for (size_t i = 0; i < dims; i++) {
+        float r = x[i] - c[i];
+        size_t lane = i % FR_LANES, bit = i % FR_CODE_DIMS;
+
+        squares[lane] = fmaf(r, r, squares[lane]);
+        magnitudes[lane] += fabsf(r);
+        signed_cs[lane] += r >= 0 ? c[i] : -c[i];
+        if (bit == 0) ret_signs[i / FR_CODE_DIMS] = 0;
+        ret_signs[i / FR_CODE_DIMS] |= (uint32_t)(r >= 0) << bit;
+    }
+    return (struct fr_residual){
+            .square = fold(squares), .magnitude = fold(magnitudes), .signed_c = fold(signed_cs)};
+}
+
 static void hadamard(float *x, size_t n)
 {
     for (size_t half = 1; half < n; half *= 2)
@@ -191,5 +209,6 @@ const struct fr_kernels fr_kernels_scalar = {
         .scan = scan,
         .scan_run = scan_run,
         .count_within = count_within,
+        .residual = residual,
         .hadamard = hadamard,
 };

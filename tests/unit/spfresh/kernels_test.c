@@ -273,6 +273,30 @@ Test(kernels, values_within_a_limit_are_counted)
         }
 }
 
+Test(kernels, residuals_and_signs_are_the_same_bit_by_bit)
+{
+    const struct fr_kernels *kernels;
+
+    fr_rng_init(&rng, 12);
+    for (size_t dims = FR_CODE_DIMS; dims <= 9 * FR_CODE_DIMS; dims += FR_CODE_DIMS) {
+        float x[9 * FR_CODE_DIMS], c[9 * FR_CODE_DIMS];
+        uint32_t expected[9], signs[9];
+
+        for (size_t i = 0; i < dims; i++) {
+            c[i] = (float)(fr_rng_double(&rng) - 0.5) * 100;
+            x[i] = i % 7 == 0 ? c[i] : (float)(fr_rng_double(&rng) - 0.5) * 100;
+        }
+        struct fr_residual right = fr_kernels_scalar.residual(x, c, dims, expected);
+        cr_assert_eq(expected[0] & 1, 1); /* nothing is left: plus */
+        for (size_t n = 0; (kernels = fr_kernels_variants(n)) != NULL; n++) {
+            struct fr_residual got = kernels->residual(x, c, dims, signs);
+
+            cr_assert_eq(memcmp(&got, &right, sizeof(got)), 0, "%s, %zu", kernels->name, dims);
+            cr_assert_eq(memcmp(signs, expected, dims / 8), 0, "%s, %zu", kernels->name, dims);
+        }
+    }
+}
+
 /* By the formula of the header, bit by bit, with tables that hold the sums of the query itself. */
 Test(kernels, a_scan_sums_the_query_by_the_signs_of_each_vector)
 {
