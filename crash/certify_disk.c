@@ -54,6 +54,7 @@ static fr_status lose_power(struct fr_certify_work *w, struct fr_small_disk *dis
     life.power = true;
     life.troubles[0] = FR_ERR_IO;
     life.troubles[1] = FR_ERR_POISONED;
+    life.troubles[2] = FR_ERR_READONLY;
     pid_t pid = fr_certify_start(w, &life);
     if (pid < 0) return FR_FAIL(FR_ERR_IO, "a process cannot be started");
     fr_certify_sleep_us(after_us);
@@ -148,9 +149,7 @@ static fr_status bear_full_disk(struct fr_crash_run *run, const struct fr_life *
 
     for (int i = 0; i < 2; i++) {
         FR_TRY(fr_life_steps(run, 12));
-        fr_life_set_trouble(life, true);
-        fill_disk();
-        FR_TRY(fr_certify_push(run, life, "on a full disk"));
+        FR_TRY(fr_certify_push(run, life, fill_disk, "on a full disk"));
         (void)unlink(BALLAST);
         FR_TRY(fr_certify_get_well(run, life, "a full disk"));
     }
@@ -164,9 +163,7 @@ static fr_status leave_full_disk(struct fr_crash_run *run, const struct fr_life 
     fr_status st;
 
     FR_TRY(fr_life_steps(run, 12));
-    fr_life_set_trouble(life, true);
-    fill_disk();
-    st = fr_certify_push(run, life, "on a full disk");
+    st = fr_certify_push(run, life, fill_disk, "on a full disk");
 out:
     return st;
 }
@@ -222,6 +219,7 @@ fr_status fr_certify_run_full(struct fr_certify_work *w)
     enter_disk(w, &disk);
     for (unsigned i = 0; !fr_certify_is_over(w); i++) {
         fr_certify_begin_store(w, true);
+        if (i % 2 == 0) w->config += w->how->subject->configs; /* the disk refuses, not the store */
         FR_TRY(fill_once(w, i % 3 == 2));
     }
 out:

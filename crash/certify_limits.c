@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "crash/certify_priv.h"
+#include "io/dir.h"
 #include "io/env.h"
+#include "io/file.h"
+#include "io/map.h"
 
 /* Writes until the system has refused so many, and the most without. */
 #define REFUSALS_LEAST 6
@@ -107,10 +110,11 @@ static fr_status go_on(fr_status st)
 }
 
 /*
- * Nothing but writes, each followed now and then by a look at all that is there, which stays
+ * Nothing but writes, followed now and then by a look at all that is there, which stays
  * readable as far as the system lets it be read.
  */
-fr_status fr_certify_push(struct fr_crash_run *run, const struct fr_life *life, const char *what)
+fr_status fr_certify_push(struct fr_crash_run *run, const struct fr_life *life,
+        void (*tighten)(void), const char *what)
 {
     uint64_t begin = atomic_load(&life->ledger->refused);
     fr_status st = FR_OK;
@@ -118,6 +122,7 @@ fr_status fr_certify_push(struct fr_crash_run *run, const struct fr_life *life, 
     fr_life_set_trouble(life, true);
     for (unsigned i = 0; i < WRITES_MOST; i++) {
         if (atomic_load(&life->ledger->refused) - begin >= REFUSALS_LEAST) return FR_OK;
+        if (tighten != NULL && i % 16 == 0) tighten(); /* what the store has freed */
         run->step++;
         FR_TRY(go_on(fr_crash_run_write(run, 0, (fr_sync)(i % 3))));
         if (i % 16 == 15)
@@ -140,6 +145,7 @@ fr_status fr_certify_get_well(struct fr_crash_run *run, const struct fr_life *li
         if (i > 0) fr_env_sleep_us(run->env, WELL_US);
         st = fr_crash_run_act(run, FR_CRASH_FLUSH, 0, 0);
         if (st == FR_OK) st = fr_crash_run_act(run, FR_CRASH_IDLE, 0, 0);
+        if (st == FR_OK) st = fr_crash_run_write(run, 0, FR_SYNC_OS);
         if (st == FR_ERR_CANCELLED) return st;
     }
     if (st < 0) return fr_crash_run_find(run, "writing does not go on after %s", what);
@@ -156,25 +162,60 @@ out:
 static const struct {
     int resource;
     rlim_t most;
+    bool ends_log; /* unless that is memory, which no limit is about */
     const char *what;
 } limits[] = {
-        {RLIMIT_NOFILE, 3, "no file descriptors"},
-        {RLIMIT_FSIZE, 4096, "files of 4 KiB at most"},
+        {RLIMIT_NOFILE, 3, false, "no file descriptors"},
+        {RLIMIT_FSIZE, 4096, true, "files of 4 KiB at most"},
 };
 
-static fr_status bear_limits(struct fr_crash_run *run, const struct fr_life *life)
+/* Whether a log is a shared mapping here: found out as the log does it. */
+static fr_status ask_mapping(struct fr_env *env, bool *ret_shared)
 {
+    static const uint8_t bytes[FR_MAP_ALIGNMENT];
+    struct fr_dir *dir = NULL;
+    struct fr_file *file = NULL;
+    struct fr_map *map = NULL;
     fr_status st;
 
+    FR_TRY(fr_dir_open(env, ".", 0, &dir));
+    FR_TRY(fr_file_open(dir, "probe", FR_OPEN_WRITE | FR_OPEN_CREATE, &file));
+    FR_TRY(fr_file_write(file, 0, bytes, sizeof(bytes), 0));
+    FR_TRY(fr_map_open(file, 0, sizeof(bytes), 0, &map));
+    *ret_shared = fr_map_is_shared(map);
+out:
+    fr_map_close(map);
+    fr_file_close(file);
+    fr_dir_close(dir);
+    return st;
+}
+
+static fr_status push_below(struct fr_crash_run *run, const struct fr_life *life, size_t i)
+{
+    struct rlimit before, lowered;
+    fr_status st;
+
+    (void)getrlimit((__rlimit_resource_t)limits[i].resource, &before);
+    lowered = (struct rlimit){.rlim_cur = limits[i].most, .rlim_max = before.rlim_max};
+    (void)setrlimit((__rlimit_resource_t)limits[i].resource, &lowered);
+    st = fr_certify_push(run, life, NULL, limits[i].what);
+    (void)setrlimit((__rlimit_resource_t)limits[i].resource, &before);
+    return st;
+}
+
+/* Where the log has ended the process does, too: the next one finds all that was acknowledged. */
+static fr_status bear_limits(struct fr_crash_run *run, const struct fr_life *life)
+{
+    bool mapped = false;
+    fr_status st;
+
+    FR_TRY(ask_mapping(run->env, &mapped));
     FR_TRY(fr_life_steps(run, 12));
     for (size_t i = 0; i < FR_ARRAY_COUNT(limits); i++) {
-        struct rlimit before, lowered;
-        (void)getrlimit((__rlimit_resource_t)limits[i].resource, &before);
-        lowered = (struct rlimit){.rlim_cur = limits[i].most, .rlim_max = before.rlim_max};
-        (void)setrlimit((__rlimit_resource_t)limits[i].resource, &lowered);
-        st = fr_certify_push(run, life, limits[i].what);
-        (void)setrlimit((__rlimit_resource_t)limits[i].resource, &before);
-        FR_TRY(st);
+        FR_TRY(push_below(run, life, i));
+        if (fr_life_is_poisoned() && limits[i].ends_log && !mapped) return FR_OK;
+        if (fr_life_is_poisoned())
+            return fr_crash_run_find(run, "%s: writing has ended", limits[i].what);
         FR_TRY(fr_certify_get_well(run, life, limits[i].what));
     }
 out:
@@ -191,7 +232,9 @@ fr_status fr_certify_run_limits(struct fr_certify_work *w)
         struct fr_life life = fr_certify_life(w, 0);
         life.script = bear_limits;
         life.troubles[0] = FR_ERR_IO;
+        life.troubles[1] = FR_ERR_POISONED;
         FR_TRY(fr_certify_live(w, &life, FR_CERTIFY_NEVER, &end));
+        atomic_store(&w->ledger->trouble, false);
         FR_TRY(fr_certify_compare(w, false));
     }
 out:

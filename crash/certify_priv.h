@@ -98,16 +98,20 @@ void fr_certify_count(struct fr_certify_work *w, enum fr_certify_counter counter
 
 /* ---- parts: FR_OK, what fr_certify_find and fr_certify_skip answer, or a failure */
 
-fr_status fr_certify_run_openers(struct fr_certify_work *w);
-fr_status fr_certify_run_limits(struct fr_certify_work *w);
-fr_status fr_certify_run_kill(struct fr_certify_work *w);
-fr_status fr_certify_run_syscall(struct fr_certify_work *w);
-fr_status fr_certify_run_powercut(struct fr_certify_work *w);
-fr_status fr_certify_run_full(struct fr_certify_work *w);
+FR_NODISCARD fr_status fr_certify_run_openers(struct fr_certify_work *w);
+FR_NODISCARD fr_status fr_certify_run_limits(struct fr_certify_work *w);
+FR_NODISCARD fr_status fr_certify_run_kill(struct fr_certify_work *w);
+FR_NODISCARD fr_status fr_certify_run_syscall(struct fr_certify_work *w);
+FR_NODISCARD fr_status fr_certify_run_powercut(struct fr_certify_work *w);
+FR_NODISCARD fr_status fr_certify_run_full(struct fr_certify_work *w);
 
-/* Writes until the disk refuses, and on after there is room; see certify_limits.c. */
-fr_status fr_certify_push(struct fr_crash_run *run, const struct fr_life *life, const char *what);
-fr_status fr_certify_get_well(struct fr_crash_run *run, const struct fr_life *life,
+/* Parts of the scripts of such processes (certify_limits.c). Write until enough was refused;
+ * tighten, which may be NULL, is called now and then, so that it comes to that. */
+FR_NODISCARD fr_status fr_certify_push(struct fr_crash_run *run, const struct fr_life *life,
+        void (*tighten)(void), const char *what);
+
+/* What was refused is taken again, soon, without an opening. */
+FR_NODISCARD fr_status fr_certify_get_well(struct fr_crash_run *run, const struct fr_life *life,
         const char *what);
 
 #endif

@@ -41,7 +41,7 @@ void fr_ledger_take(struct fr_ledger *ledger, struct fr_crash_run *run, bool pow
         struct fr_crash_pending *ret_pending)
 {
     struct fr_ledger_copies *copies = &ledger->copies[atomic_load(&ledger->copies_now)];
-    size_t most = atomic_load(&ledger->issued);
+    size_t most = atomic_load(&ledger->issued), ingest = atomic_load(&ledger->ingest);
 
     fr_crash_history_copy(&run->history, &ledger->history, most);
     run->next_id = FR_CRASH_ID_NUMBER(atomic_load(&ledger->next_id) + IDS_AHEAD);
@@ -51,7 +51,7 @@ void fr_ledger_take(struct fr_ledger *ledger, struct fr_crash_run *run, bool pow
             .most = most,
             .checkpoints_acked = copies->acked,
             .checkpoints_issued = copies->issued,
-            .ingest = atomic_load(&ledger->ingest)};
+            .ingest = ingest > most ? 0 : ingest}; /* one that has failed is not looked for */
 }
 
 /* The batches that may have changed are the last one and the one that is tried behind it. */

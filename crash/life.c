@@ -17,7 +17,9 @@
 /* Batches that a history must have room for at the end of a life. */
 #define ROOM_LEAST 8
 
-static const struct fr_life *living; /* this process's */
+/* This process's. */
+static const struct fr_life *living;
+static bool poisoned;
 
 /* ---- a subject that waits for its predecessor to be gone */
 
@@ -43,10 +45,16 @@ static bool explains(const struct fr_crash_run *run, fr_status st)
     if (!atomic_load(&living->ledger->trouble)) return false;
     for (size_t i = 0; i < FR_ARRAY_COUNT(living->troubles) && living->troubles[i] != FR_OK; i++)
         if (living->troubles[i] == st) {
+            poisoned |= st == FR_ERR_POISONED;
             atomic_fetch_add(&living->ledger->refused, 1);
             return true;
         }
     return false;
+}
+
+bool fr_life_is_poisoned(void)
+{
+    return poisoned;
 }
 
 void fr_life_set_trouble(const struct fr_life *life, bool trouble)

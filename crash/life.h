@@ -42,6 +42,9 @@ struct fr_life {
 /* The disk is in trouble, or no more, from here on. For scripts. */
 void fr_life_set_trouble(const struct fr_life *life, bool trouble);
 
+/* Whether the trouble has ended writing, for this process. */
+bool fr_life_is_poisoned(void);
+
 /* Open the store for reading only, beside the process that has it, and compare it. For visits. */
 FR_NODISCARD fr_status fr_life_look(struct fr_crash_run *run, const struct fr_life *life);
 
