@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,18 +293,20 @@ static fr_status make_base(struct fr_certify_work *w)
 fr_status fr_certify_run(const struct fr_certify *how, struct fr_certificate *ret_certificate)
 {
     struct fr_certify_work w = {.how = how, .certificate = ret_certificate};
+    struct sigaction before, usual = {.sa_handler = SIG_DFL};
     fr_status st;
 
     memset(ret_certificate, 0, sizeof(*ret_certificate));
     w.ledger = fr_ledger_new();
     if (w.ledger == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a ledger");
+    (void)sigaction(SIGCHLD, &usual, &before); /* ignored, it would hide how processes end */
     FR_TRY(make_base(&w));
     st = run_parts(&w);
-    if (fr_certificate_is_good(ret_certificate))
-        fr_certify_remove(w.base);
-    else
+    if (fr_certificate_is_good(ret_certificate)) fr_certify_remove(w.base);
+    if (access(w.base, F_OK) == 0)
         (void)snprintf(ret_certificate->kept, sizeof(ret_certificate->kept), "%s", w.base);
 out:
+    (void)sigaction(SIGCHLD, &before, NULL);
     fr_ledger_free(w.ledger);
     return st;
 }

@@ -78,6 +78,17 @@ pid_t fr_certify_start(struct fr_certify_work *w, const struct fr_life *life)
     return pid;
 }
 
+/* Waits to the end, whatever interrupts it. */
+static bool await_end(pid_t pid, int *ret_status)
+{
+    pid_t ended;
+
+    do
+        ended = waitpid(pid, ret_status, 0);
+    while (ended < 0 && errno == EINTR);
+    return ended == pid;
+}
+
 static void end_by(struct fr_certify_end *end, int status)
 {
     end->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -91,30 +102,32 @@ struct fr_certify_end fr_certify_wait(struct fr_certify_work *w, pid_t pid, uint
     struct fr_certify_end end = {.code = -1};
     uint64_t begin_us = fr_certify_now_us();
     int status = 0;
+    pid_t ended;
 
     (void)w;
-    while (waitpid(pid, &status, WNOHANG) == 0) {
+    while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
         uint64_t spent_us = fr_certify_now_us() - begin_us;
         end.hung = spent_us > (uint64_t)HUNG_SECONDS * 1000000;
         end.killed = end.hung || spent_us >= kill_after_us;
-        if (!end.killed) {
-            fr_certify_sleep_us(FR_MIN((uint64_t)POLL_US, kill_after_us - spent_us));
-            continue;
+        if (end.killed) {
+            (void)kill(pid, SIGKILL);
+            ended = await_end(pid, &status) ? pid : -1;
+            break;
         }
-        (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, &status, 0);
-        break;
+        fr_certify_sleep_us(FR_MIN((uint64_t)POLL_US, kill_after_us - spent_us));
     }
-    end_by(&end, status);
+    if (ended == pid) end_by(&end, status);
     end.spent_us = fr_certify_now_us() - begin_us;
     return end;
 }
 
 /* ---- tracing */
 
+static volatile sig_atomic_t alarmed;
+
 static void on_alarm(int number)
 {
-    (void)number;
+    alarmed = number;
 }
 
 /* The signal that a stopped thread goes on with; those that only say that it is traced end here. */
@@ -137,6 +150,7 @@ static void follow(pid_t pid, uint64_t kill_at, struct fr_certify_end *end)
         int status;
         pid_t thread = waitpid(-1, &status, __WALL);
         if (thread < 0 && errno == EINTR) {
+            if (!alarmed) continue;
             end->hung = end->killed = true;
             (void)kill(pid, SIGKILL);
             continue;
@@ -166,7 +180,7 @@ fr_status fr_certify_trace(struct fr_certify_work *w, const struct fr_life *life
 
     pid_t pid = fr_certify_start(w, life);
     if (pid < 0) return FR_FAIL(FR_ERR_IO, "a process cannot be started");
-    (void)waitpid(pid, &status, 0);
+    (void)await_end(pid, &status); /* or that it stops */
     if (!WIFSTOPPED(status)) {
         if (WIFEXITED(status) && WEXITSTATUS(status) == FR_LIFE_REFUSED)
             return FR_FAIL(FR_ERR_UNSUPPORTED, "a process may not be traced here");
@@ -176,10 +190,11 @@ fr_status fr_certify_trace(struct fr_certify_work *w, const struct fr_life *life
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
     if (ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)options) != 0) {
         (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, &status, 0);
+        (void)await_end(pid, &status);
         return FR_FAIL(FR_ERR_UNSUPPORTED, "a process may not be traced here");
     }
     (void)sigaction(SIGALRM, &alarms, &before);
+    alarmed = 0;
     (void)alarm(HUNG_SECONDS);
     (void)ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
     follow(pid, kill_at, &end);

@@ -127,7 +127,7 @@ static bool is_interrupted(void *ctx)
 static void heed_interrupts(void)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_interrupt};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
 
     for (size_t i = 0; i < FR_ARRAY_COUNT(numbers); i++)
         (void)sigaction(numbers[i], &action, NULL);
