@@ -7,7 +7,8 @@
  * second process wants the same store. What is left each time is opened by another process, and
  * compared by the oracle of the simulated machines (run.h).
  *
- * The caller must be a process without threads which has no environment open: it forks.
+ * The caller must be a process without threads and without children which has no environment open:
+ * it forks, and waits for whatever child ends.
  */
 #ifndef FR_CRASH_CERTIFY_H
 #define FR_CRASH_CERTIFY_H

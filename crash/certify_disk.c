@@ -59,6 +59,7 @@ static fr_status lose_power(struct fr_certify_work *w, struct fr_small_disk *dis
     if (pid < 0) return FR_FAIL(FR_ERR_IO, "a process cannot be started");
     fr_certify_sleep_us(after_us);
     atomic_store(&w->ledger->trouble, true);
+    w->shut_down = true;
     st = fr_small_disk_cut(disk);
     if (st == FR_OK && fr_rng_one_in(&w->rng, 2)) fr_certify_sleep_us(3000);
     end = fr_certify_wait(w, pid, 0);
@@ -69,6 +70,7 @@ static fr_status lose_power(struct fr_certify_work *w, struct fr_small_disk *dis
     st = fr_small_disk_boot(disk);
     atomic_store(&w->ledger->trouble, false);
 out:
+    w->shut_down = false;
     return st;
 }
 

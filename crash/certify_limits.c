@@ -53,14 +53,17 @@ static fr_status want_store(struct fr_crash_run *run, const struct fr_life *life
     return fr_life_look(run, life);
 }
 
-/* Whether the holder has come to its end before it holds the store. */
+/* Until it holds the store; false: it has ended before that, or is hung. */
 static bool await_holder(struct fr_certify_work *w, pid_t holder)
 {
+    uint64_t begin_us = fr_certify_now_us();
     siginfo_t info = {0};
 
     while (atomic_load(&w->ledger->stage) != FR_LEDGER_DONE) {
         if (waitid(P_PID, (id_t)holder, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return false;
         if (info.si_pid != 0) return false;
+        if (fr_certify_now_us() - begin_us > (uint64_t)FR_CERTIFY_HUNG_SECONDS * 1000000)
+            return false;
         fr_certify_sleep_us(500);
     }
     return true;
@@ -76,11 +79,13 @@ static fr_status try_openers(struct fr_certify_work *w)
     other.visit = want_store;
     pid_t pid = fr_certify_start(w, &holder);
     if (pid < 0) return FR_FAIL(FR_ERR_IO, "a process cannot be started");
-    if (await_holder(w, pid)) {
+    bool holds = await_holder(w, pid);
+    if (holds) {
         st = fr_certify_live(w, &other, FR_CERTIFY_NEVER, &end);
         atomic_store(&w->ledger->stage, FR_LEDGER_DONE);
     }
     held = fr_certify_wait(w, pid, 0);
+    held.hung = held.killed && !holds;
     FR_TRY(st);
     FR_TRY(fr_certify_judge(w, &held));
     FR_TRY(fr_certify_compare(w, false));

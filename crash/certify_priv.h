@@ -28,6 +28,7 @@ struct fr_certify_work {
     unsigned config; /* of the store */
     unsigned deaths; /* of the store, in a row */
     unsigned lives;  /* of the store */
+    bool shut_down;  /* the file system: who has memory of it mapped may die of that */
 };
 
 /* How a process has ended. */
@@ -41,6 +42,9 @@ struct fr_certify_end {
 };
 
 #define FR_CERTIFY_NEVER UINT64_MAX
+
+/* A life is a matter of milliseconds, of seconds under a sanitizer on a slow disk. */
+#define FR_CERTIFY_HUNG_SECONDS 180
 
 uint64_t fr_certify_now_us(void);
 void fr_certify_sleep_us(uint64_t us);

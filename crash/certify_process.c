@@ -14,9 +14,6 @@
 
 #include "crash/certify_priv.h"
 
-/* A life is a matter of milliseconds, of seconds under a sanitizer on a slow disk. */
-#define HUNG_SECONDS 180
-
 #define POLL_US 200
 
 uint64_t fr_certify_now_us(void)
@@ -107,7 +104,7 @@ struct fr_certify_end fr_certify_wait(struct fr_certify_work *w, pid_t pid, uint
     (void)w;
     while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
         uint64_t spent_us = fr_certify_now_us() - begin_us;
-        end.hung = spent_us > (uint64_t)HUNG_SECONDS * 1000000;
+        end.hung = spent_us > (uint64_t)FR_CERTIFY_HUNG_SECONDS * 1000000;
         end.killed = end.hung || spent_us >= kill_after_us;
         if (end.killed) {
             (void)kill(pid, SIGKILL);
@@ -195,7 +192,7 @@ fr_status fr_certify_trace(struct fr_certify_work *w, const struct fr_life *life
     }
     (void)sigaction(SIGALRM, &alarms, &before);
     alarmed = 0;
-    (void)alarm(HUNG_SECONDS);
+    (void)alarm(FR_CERTIFY_HUNG_SECONDS);
     (void)ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
     follow(pid, kill_at, &end);
     (void)alarm(0);
@@ -207,12 +204,10 @@ fr_status fr_certify_trace(struct fr_certify_work *w, const struct fr_life *life
 
 /* ---- judging */
 
-/* A process may die of a file system that went away below its memory. */
-static bool is_right(struct fr_certify_work *w, const struct fr_certify_end *end)
+static bool is_right(const struct fr_certify_work *w, const struct fr_certify_end *end)
 {
     if (end->killed) return true;
-    if (end->code == FR_LIFE_FINE) return true;
-    return end->signal == SIGBUS && atomic_load(&w->ledger->trouble);
+    return end->code == FR_LIFE_FINE || (end->signal == SIGBUS && w->shut_down);
 }
 
 fr_status fr_certify_judge(struct fr_certify_work *w, const struct fr_certify_end *end)
@@ -228,7 +223,8 @@ fr_status fr_certify_judge(struct fr_certify_work *w, const struct fr_certify_en
         return fr_certify_find(w, "process %u of its store, after %u deaths: %s", w->lives,
                 w->deaths, w->ledger->report.finding);
     if (end->hung)
-        return fr_certify_find(w, "a process did not end within %d seconds", HUNG_SECONDS);
+        return fr_certify_find(w, "a process did not end within %d seconds",
+                FR_CERTIFY_HUNG_SECONDS);
     if (is_right(w, end)) return FR_OK;
     if (end->code == FR_LIFE_FAILED) return FR_FAIL(FR_ERR_IO, "%s", w->ledger->failure);
     return fr_certify_find(w, "a process ended by itself, %s %d, %s",

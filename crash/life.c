@@ -203,7 +203,7 @@ void fr_life_live(const struct fr_life *life)
     fr_status st = begin(life, &patient, &run);
     if (st == FR_OK) st = live(run, life);
     if (fr_crash_counted(&life->ledger->report, FR_CRASH_FINDINGS) > 0) _exit(FR_LIFE_FOUND);
-    if (st >= 0 || atomic_load(&life->ledger->trouble)) _exit(FR_LIFE_FINE);
+    if (st >= 0 || (life->power && atomic_load(&life->ledger->trouble))) _exit(FR_LIFE_FINE);
     (void)snprintf(life->ledger->failure, FR_LEDGER_WORDS_MAX, "%s", fr_last_error());
     _exit(FR_LIFE_FAILED);
 }

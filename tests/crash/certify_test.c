@@ -5,6 +5,7 @@
  * whose promise it breaks.
  */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,16 @@ static fr_status write_in_panic(void *store, const struct fr_crash_change *chang
     return st == FR_ERR_IO || st == FR_ERR_NOSPACE ? FR_ERR_CORRUPT : st;
 }
 
+/* A store in memory of a file that could not grow. */
+static fr_status write_to_death(void *store, const struct fr_crash_change *changes, size_t count,
+        fr_sync sync)
+{
+    fr_status st = fr_crash_engine.write(store, changes, count, sync);
+
+    if (st < 0) (void)raise(SIGBUS);
+    return st;
+}
+
 Test(certify, a_lost_batch_is_found_after_a_kill, .timeout = 600)
 {
     struct fr_crash_subject subject = fr_crash_engine;
@@ -200,6 +211,14 @@ Test(certify, an_undocumented_answer_of_a_full_disk_is_found, .timeout = 300)
 
     subject.write = write_in_panic;
     must_fail(&subject, FR_CERTIFY_FULL, "FR_ERR_CORRUPT");
+}
+
+Test(certify, a_death_of_a_limit_is_found, .timeout = 300)
+{
+    struct fr_crash_subject subject = fr_crash_engine;
+
+    subject.write = write_to_death;
+    must_fail(&subject, FR_CERTIFY_LIMITS, "ended by itself, signal");
 }
 
 /* ---- the rest */
