@@ -62,7 +62,6 @@ static const struct {
         [FR_CERTIFY_EXTRA] = {"batches_extra", "others that were there besides"},
         [FR_CERTIFY_WAITED] = {"openings_waited", "openings that waited for the dead to be gone"},
         [FR_CERTIFY_REFUSED] = {"refused", "calls refused as documented"},
-        [FR_CERTIFY_BUSY] = {"busy", "openers refused"},
 };
 
 const char *fr_certify_counter_key(enum fr_certify_counter counter)

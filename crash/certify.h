@@ -50,7 +50,6 @@ enum fr_certify_counter {
     FR_CERTIFY_EXTRA, /* that were there besides */
     FR_CERTIFY_WAITED,
     FR_CERTIFY_REFUSED,
-    FR_CERTIFY_BUSY,
     FR_CERTIFY_COUNTERS
 };
 

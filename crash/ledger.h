@@ -47,7 +47,6 @@ struct fr_ledger {
     _Atomic(uint64_t) compared;        /* stores that were compared, */
     _Atomic(uint64_t) held;            /* with so many batches that had to be there, all in all, */
     _Atomic(uint64_t) extra;           /* and so many that were there besides */
-    _Atomic(uint64_t) written;         /* batches that were acknowledged */
     struct fr_crash_report report;     /* its mutex is begun anew in every process */
     char failure[FR_LEDGER_WORDS_MAX]; /* why a process could not go on; "" */
     char io[FR_LEDGER_WORDS_MAX];      /* how files are read and written, in words */

@@ -137,17 +137,13 @@ out:
 
 static fr_status live(struct fr_crash_run *run, const struct fr_life *life)
 {
-    struct fr_ledger *ledger = life->ledger;
     fr_status st;
 
     if (life->visit != NULL) return life->visit(run, life);
     FR_TRY(compare(run, life));
-    size_t before = run->history.count;
-    st = life->script != NULL ? life->script(run, life) : fr_life_steps(run, life->steps);
-    atomic_fetch_add(&ledger->written, run->history.count - before);
-    FR_TRY(st);
+    FR_TRY(life->script != NULL ? life->script(run, life) : fr_life_steps(run, life->steps));
     if (life->closes) FR_TRY(fr_crash_run_close(run));
-    atomic_store(&ledger->stage, FR_LEDGER_DONE);
+    atomic_store(&life->ledger->stage, FR_LEDGER_DONE);
 out:
     return st;
 }
