@@ -21,19 +21,23 @@
 static const struct part {
     const char *name;
     const char *help;
+    const char *promise;
     unsigned weight; /* of the time */
     fr_status (*run)(struct fr_certify_work *w);
 } parts[FR_CERTIFY_PARTS] = {
-        [FR_CERTIFY_OPENERS] = {"openers", "two processes want the same store", 1,
-                fr_certify_run_openers},
-        [FR_CERTIFY_LIMITS] = {"limits", "no file descriptors, no room in files", 2,
-                fr_certify_run_limits},
-        [FR_CERTIFY_KILL] = {"kill", "processes killed at random", 6, fr_certify_run_kill},
-        [FR_CERTIFY_SYSCALL] = {"syscall", "processes killed around each system call", 9,
+        [FR_CERTIFY_OPENERS] = {"openers", "two processes want the same store",
+                "one has it, others may read it, and all of it stays", 1, fr_certify_run_openers},
+        [FR_CERTIFY_LIMITS] = {"limits", "no file descriptors, no room in files",
+                "what was acknowledged stays, and writing goes on", 2, fr_certify_run_limits},
+        [FR_CERTIFY_KILL] = {"kill", "processes killed at random",
+                "what FR_SYNC_OS and FR_SYNC_DEVICE acknowledged survives", 6, fr_certify_run_kill},
+        [FR_CERTIFY_SYSCALL] = {"syscall", "processes killed around each system call",
+                "what FR_SYNC_OS and FR_SYNC_DEVICE acknowledged survives", 9,
                 fr_certify_run_syscall},
-        [FR_CERTIFY_POWERCUT] = {"powercut", "a file system that loses power", 5,
-                fr_certify_run_powercut},
-        [FR_CERTIFY_FULL] = {"full", "a file system that is full", 3, fr_certify_run_full},
+        [FR_CERTIFY_POWERCUT] = {"powercut", "a file system that loses power",
+                "what FR_SYNC_DEVICE acknowledged survives", 5, fr_certify_run_powercut},
+        [FR_CERTIFY_FULL] = {"full", "a file system that is full",
+                "what was acknowledged stays, and writing goes on", 3, fr_certify_run_full},
 };
 
 const char *fr_certify_part_name(enum fr_certify_part part)
@@ -44,6 +48,11 @@ const char *fr_certify_part_name(enum fr_certify_part part)
 const char *fr_certify_part_help(enum fr_certify_part part)
 {
     return parts[part].help;
+}
+
+const char *fr_certify_part_promise(enum fr_certify_part part)
+{
+    return parts[part].promise;
 }
 
 static const struct {

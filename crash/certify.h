@@ -29,9 +29,10 @@ enum fr_certify_part {
     FR_CERTIFY_PARTS
 };
 
-/* A part's name, and a line about it; static. */
+/* A part's name, a line about it, and what has held if it has passed; static. */
 const char *fr_certify_part_name(enum fr_certify_part part);
 const char *fr_certify_part_help(enum fr_certify_part part);
+const char *fr_certify_part_promise(enum fr_certify_part part);
 
 /* Names with commas between them as a mask; FR_ERR_MISUSE: one of them is no part's. */
 FR_NODISCARD fr_status fr_certify_parse_parts(const char *names, unsigned *ret_mask);

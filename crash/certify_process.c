@@ -181,7 +181,8 @@ fr_status fr_certify_trace(struct fr_certify_work *w, const struct fr_life *life
     if (!WIFSTOPPED(status)) {
         if (WIFEXITED(status) && WEXITSTATUS(status) == FR_LIFE_REFUSED)
             return FR_FAIL(FR_ERR_UNSUPPORTED, "a process may not be traced here");
-        end_by(ret_end, status);
+        end_by(&end, status);
+        *ret_end = end;
         return FR_OK;
     }
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;

@@ -65,6 +65,8 @@ static void tell_part(const struct fr_certify_result *result, enum fr_certify_pa
         if (result->counters[i] > 0)
             printf("%14s  %s\n", fr_human_count(result->counters[i]).text,
                     fr_certify_counter_text((enum fr_certify_counter)i));
+    if (result->state == FR_CERTIFY_PASSED)
+        printf("           %s\n", fr_certify_part_promise(part));
     if (result->words[0] != '\0') printf("           %s\n", result->words);
 }
 
@@ -109,6 +111,7 @@ static void json_part(struct fr_json *json, const struct fr_certify_result *resu
     fr_json_text(json, "name", fr_certify_part_name(part));
     fr_json_text(json, "state",
             result->state == FR_CERTIFY_FAILED ? "failed" : fr_certify_state_name(result->state));
+    fr_json_text(json, "promise", fr_certify_part_promise(part));
     fr_json_text(json, "words", result->words);
     fr_json_text(json, "where", result->where);
     fr_json_double(json, "seconds", (double)result->spent_us / 1e6);

@@ -56,6 +56,7 @@ Test(certificate, tells_what_passed_and_why_something_was_skipped)
     must_have(text, "seed         42, ");
     must_have(text, "kill       processes killed at random, 0 ns: passed\n");
     must_have(text, "         1,234  of them killed\n");
+    must_have(text, "\n           what FR_SYNC_OS and FR_SYNC_DEVICE acknowledged survives\n");
     must_have(text, "full       a file system that is full, 0 ns: skipped\n           no root\n");
     must_not_have(text, "syscall");
 }
@@ -73,7 +74,8 @@ Test(certificate, one_finding_fails_all_of_it)
     text = json();
     must_have(text, "\"verdict\":\"failed\"");
     must_have(text, "\"kept\":\"disk/remains\"");
-    must_have(text, "{\"name\":\"limits\",\"state\":\"failed\",\"words\":\"a batch is gone\"");
+    must_have(text, "{\"name\":\"limits\",\"state\":\"failed\",\"promise\":");
+    must_have(text, "\"words\":\"a batch is gone\"");
 }
 
 Test(certificate, of_nothing_but_skipped_parts_does_not_pass)
