@@ -39,6 +39,7 @@ static fr_status make_places(struct fr_small_disk *disk, const char *dir)
 
     if ((size_t)size + sizeof("mount") > sizeof(disk->image))
         return FR_FAIL(FR_ERR_LIMIT, "%s: too long a path", dir);
+    (void)snprintf(disk->after, sizeof(disk->after), "%s/after", dir);
     (void)snprintf(disk->mount, sizeof(disk->mount), "%s/mount", dir);
     if (mkdir(disk->mount, 0755) != 0) return refuse("making", disk->mount);
     return FR_OK;
@@ -56,8 +57,7 @@ static fr_status make_image(const char *path, uint64_t size)
     return st;
 }
 
-/* -m 0 of the command: all of it is for the store, whoever runs it. */
-static void be_mkfs(const char *image)
+static void be_tool(char *const *words)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -65,22 +65,44 @@ static void be_mkfs(const char *image)
     (void)dup2(null, STDOUT_FILENO);
     (void)dup2(null, STDERR_FILENO);
     (void)setenv("PATH", "/usr/sbin:/sbin:/usr/bin:/bin", 1);
-    (void)execlp("mkfs.ext4", "mkfs.ext4", "-q", "-F", "-m", "0", image, (char *)NULL);
+    (void)execvp(words[0], words);
     _exit(127);
 }
 
-static fr_status make_file_system(const char *image)
+/* Its exit code; 127: there is no such tool; -1: it could not be run to its end. */
+static int run_tool(char *const *words)
 {
     int status = 0;
+    pid_t ended;
 
     (void)fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0) be_mkfs(image);
-    if (pid < 0 || waitpid(pid, &status, 0) < 0) return refuse("running", "mkfs.ext4");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return FR_FAIL(FR_ERR_UNSUPPORTED, "there is no mkfs.ext4");
-    if (status != 0) return FR_FAIL(FR_ERR_UNSUPPORTED, "mkfs.ext4 has failed");
+    if (pid == 0) be_tool(words);
+    do
+        ended = pid < 0 ? -1 : waitpid(pid, &status, 0);
+    while (ended < 0 && pid > 0 && errno == EINTR);
+    return ended == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* -m 0: all of it is for the store, whoever runs it. */
+static fr_status make_file_system(char *image)
+{
+    char name[] = "mkfs.ext4", quiet[] = "-q", force[] = "-F", reserve[] = "-m", none[] = "0";
+    int code = run_tool((char *[]){name, quiet, force, reserve, none, image, NULL});
+
+    if (code == 127) return FR_FAIL(FR_ERR_UNSUPPORTED, "there is no mkfs.ext4");
+    if (code != 0) return FR_FAIL(FR_ERR_UNSUPPORTED, "mkfs.ext4 has failed");
     return FR_OK;
+}
+
+/* Bit 2 of e2fsck's code: there are errors, which it was told to leave. */
+bool fr_small_disk_is_sound(const struct fr_small_disk *disk)
+{
+    char name[] = "e2fsck", force[] = "-f", only_look[] = "-n", image[FR_SMALL_DISK_PATH_MAX];
+
+    memcpy(image, disk->image, sizeof(image));
+    int code = run_tool((char *[]){name, force, only_look, image, NULL});
+    return code < 0 || code >= 8 || (code & 4) == 0;
 }
 
 /* ---- loop devices */
@@ -173,6 +195,28 @@ out:
     return st;
 }
 
+static fr_status copy_all(int from, int to)
+{
+    ssize_t copied;
+
+    do
+        copied = copy_file_range(from, NULL, to, NULL, (size_t)1 << 26, 0);
+    while (copied > 0 || (copied < 0 && errno == EINTR));
+    return copied == 0 ? FR_OK : FR_FAIL(FR_ERR_IO, "copying a disk: %s", strerror(errno));
+}
+
+static fr_status put_aside(struct fr_small_disk *disk)
+{
+    int from = open(disk->image, O_RDONLY | O_CLOEXEC);
+    int to = open(disk->after, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    fr_status st = from < 0 || to < 0 ? FR_FAIL(FR_ERR_IO, "%s: %s", disk->after, strerror(errno))
+                                      : copy_all(from, to);
+
+    if (from >= 0) (void)close(from);
+    if (to >= 0) (void)close(to);
+    return st;
+}
+
 fr_status fr_small_disk_cut(struct fr_small_disk *disk)
 {
     uint32_t flags = SHUTDOWN_NO_FLUSH;
@@ -182,7 +226,7 @@ fr_status fr_small_disk_cut(struct fr_small_disk *disk)
     if (fd < 0) return refuse("opening", disk->mount);
     if (ioctl(fd, SHUTDOWN, &flags) != 0) st = refuse("shutting down", disk->type);
     (void)close(fd);
-    return st;
+    return st == FR_OK ? put_aside(disk) : st;
 }
 
 static bool unmount(struct fr_small_disk *disk)
@@ -201,6 +245,8 @@ static bool unmount(struct fr_small_disk *disk)
 fr_status fr_small_disk_boot(struct fr_small_disk *disk)
 {
     if (!unmount(disk)) return FR_FAIL(FR_ERR_IO, "%s: cannot be unmounted", disk->mount);
+    if (rename(disk->after, disk->image) != 0)
+        return FR_FAIL(FR_ERR_IO, "%s: %s", disk->after, strerror(errno));
     fr_status st = mount_image(disk);
     if (st < 0)
         return FR_FAIL(FR_ERR_IO, "%s: cannot be mounted again: %s", disk->image, fr_last_error());

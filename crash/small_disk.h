@@ -16,6 +16,7 @@
 
 struct fr_small_disk {
     char image[FR_SMALL_DISK_PATH_MAX];
+    char after[FR_SMALL_DISK_PATH_MAX]; /* what a loss of power has left of it */
     char mount[FR_SMALL_DISK_PATH_MAX]; /* the directory where it is */
     const char *type;                   /* "ext4" or "tmpfs"; static */
     bool mounted;
@@ -32,12 +33,17 @@ FR_NODISCARD fr_status fr_small_disk_make_tmpfs(struct fr_small_disk *disk, cons
 
 /*
  * From now on nothing reaches the disk any more, neither data nor journal, and every call on it
- * fails: what is on it is what a loss of power would leave. FR_ERR_UNSUPPORTED. ext4 only.
+ * fails. What is on it is what a loss of power would leave, and is put aside at once: a kernel that
+ * unmounts such a file system still writes some of what it had in memory. FR_ERR_UNSUPPORTED. ext4
+ * only.
  */
 FR_NODISCARD fr_status fr_small_disk_cut(struct fr_small_disk *disk);
 
-/* Mounted again, which replays its journal. Nobody may be on it. */
+/* What was left is mounted in its place, which replays its journal. Nobody may be on it. */
 FR_NODISCARD fr_status fr_small_disk_boot(struct fr_small_disk *disk);
+
+/* Whether an unmounted one is sound, as far as e2fsck can be asked. */
+bool fr_small_disk_is_sound(const struct fr_small_disk *disk);
 
 /* Unmounted; its image stays. A zeroed one is fine. */
 void fr_small_disk_end(struct fr_small_disk *disk);
