@@ -17,7 +17,7 @@
 #ifdef FR_SANITIZED
 #define ROUNDS 4
 #else
-#define ROUNDS 16
+#define ROUNDS 8
 #endif
 
 static struct fr_certificate certificate;
