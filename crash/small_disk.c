@@ -226,6 +226,7 @@ fr_status fr_small_disk_cut(struct fr_small_disk *disk)
     if (fd < 0) return refuse("opening", disk->mount);
     if (ioctl(fd, SHUTDOWN, &flags) != 0) st = refuse("shutting down", disk->type);
     (void)close(fd);
+    disk->cut = st == FR_OK;
     return st == FR_OK ? put_aside(disk) : st;
 }
 
@@ -247,6 +248,7 @@ fr_status fr_small_disk_boot(struct fr_small_disk *disk)
     if (!unmount(disk)) return FR_FAIL(FR_ERR_IO, "%s: cannot be unmounted", disk->mount);
     if (rename(disk->after, disk->image) != 0)
         return FR_FAIL(FR_ERR_IO, "%s: %s", disk->after, strerror(errno));
+    disk->cut = false;
     fr_status st = mount_image(disk);
     if (st < 0)
         return FR_FAIL(FR_ERR_IO, "%s: cannot be mounted again: %s", disk->image, fr_last_error());

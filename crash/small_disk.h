@@ -20,6 +20,7 @@ struct fr_small_disk {
     char mount[FR_SMALL_DISK_PATH_MAX]; /* the directory where it is */
     const char *type;                   /* "ext4" or "tmpfs"; static */
     bool mounted;
+    bool cut; /* and not booted since */
 };
 
 /*
