@@ -96,6 +96,7 @@ static fr_status engine_open(struct fr_env *env, const char *path, unsigned conf
     struct fr_engine_options options = options_of(config % CONFIGS);
     struct fr_engine *engine;
 
+    if (config >= CONFIGS) options.disk_reserve = 0;
     options.create = mode == FR_CRASH_MAKE;
     options.read_only = mode == FR_CRASH_READ_ONLY;
     fr_status st = fr_engine_open(env, path, &options, &engine);

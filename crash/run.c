@@ -35,6 +35,16 @@ struct fr_crash_run *fr_crash_run_new(const struct fr_crash_subject *subject,
     return run;
 }
 
+static struct fr_env *env_of(const struct fr_crash_run *run)
+{
+    return run->env != NULL ? run->env : fr_sim_env(run->sim);
+}
+
+static void tell_witness(struct fr_crash_run *run)
+{
+    if (run->witness != NULL) run->witness(run);
+}
+
 static void drop_held(struct fr_crash_run *run, struct fr_crash_held *held)
 {
     if (held->held != NULL) run->subject->release(run->store, FR_TAKE(held->held));
@@ -88,14 +98,15 @@ void fr_crash_run_all_acked(struct fr_crash_run *run)
 {
     run->published = run->history.count;
     atomic_store(&run->acked, run->history.count);
+    tell_witness(run);
 }
 
 /* ---- opening and closing */
 
 fr_status fr_crash_run_open(struct fr_crash_run *run)
 {
-    fr_status st = run->subject->open(fr_sim_env(run->sim), run->path, run->config, FR_CRASH_MAKE,
-            &run->store);
+    fr_status st =
+            run->subject->open(env_of(run), run->path, run->config, FR_CRASH_MAKE, &run->store);
 
     if (st < 0) {
         run->store = NULL;
@@ -174,6 +185,7 @@ static fr_status begin_attempt(struct fr_crash_run *run, const struct fr_crash_c
     h->progress[n + 1] = run->subject->progress(run->store) + 1;
     *ret_attempt = (struct attempt){.n = n, .id = changes->id, .hash = h->hashes[n + 1]};
     atomic_store(&run->issued, n + 1);
+    tell_witness(run);
 out:
     return st;
 }
@@ -210,6 +222,7 @@ static fr_status end_attempt(struct fr_crash_run *run, const struct attempt *att
         h->doubt_hashes[h->doubt_count++] = attempt->hash;
     }
     atomic_store(&run->issued, n);
+    tell_witness(run);
     fr_status rebuilt = rebuild(run, n);
     return rebuilt < 0 ? rebuilt : st;
 }
@@ -228,6 +241,7 @@ fr_status fr_crash_run_write(struct fr_crash_run *run, uint32_t id, fr_sync sync
     FR_TRY(end_attempt(run, &attempt, st, is_refusal(st)));
     if (sync != FR_SYNC_NONE) run->published = run->history.count;
     if (sync == FR_SYNC_DEVICE) fr_crash_run_all_acked(run);
+    tell_witness(run);
 out:
     return st;
 }
@@ -258,38 +272,42 @@ static fr_status prebuild(struct fr_crash_run *run, const struct fr_crash_change
     fr_status st;
 
     ingest_path(changes->id, 0, path);
-    FR_TRY(run->subject->prebuild(fr_sim_env(run->sim), path, changes->list, half));
+    FR_TRY(run->subject->prebuild(env_of(run), path, changes->list, half));
     ingest_path(changes->id, 1, path);
-    FR_TRY(run->subject->prebuild(fr_sim_env(run->sim), path, changes->list + half,
-            changes->count - half));
+    FR_TRY(run->subject->prebuild(env_of(run), path, changes->list + half, changes->count - half));
 out:
     return st;
 }
 
-static bool is_there(struct fr_crash_run *run, const char *path)
+/* FR_NOT_FOUND: it is not there. */
+static fr_status look_for(struct fr_crash_run *run, const char *path)
 {
     struct fr_file_info info;
     struct fr_dir *dir = NULL;
-    bool there = false;
+    fr_status st;
 
-    if (fr_dir_open(fr_sim_env(run->sim), ".", 0, &dir) == FR_OK)
-        there = fr_dir_stat(dir, path, &info) == FR_OK;
+    FR_TRY(fr_dir_open(env_of(run), ".", 0, &dir));
+    st = fr_dir_stat(dir, path, &info);
+out:
     fr_dir_close(dir);
-    return there;
+    return st < 0 ? fr_crash_run_settle(run, st) : st;
 }
 
 fr_status fr_crash_run_check_ingest(struct fr_crash_run *run, const struct fr_crash_pending *p,
         size_t n)
 {
     char path[PATH_ROOM];
+    fr_status st = FR_OK;
 
     if (p->ingest == 0 || p->ingest <= n || run->lied) return FR_OK;
     for (unsigned part = 0; part < 2; part++) {
         ingest_path(run->history.ids[p->ingest - 1], part, path);
-        if (is_there(run, path)) continue;
-        return fr_crash_run_find(run, "%s is gone, and not part of the store either", path);
+        FR_TRY(look_for(run, path));
+        if (st == FR_NOT_FOUND)
+            return fr_crash_run_find(run, "%s is gone, and not part of the store either", path);
     }
-    return FR_OK;
+out:
+    return st;
 }
 
 fr_status fr_crash_run_ingest(struct fr_crash_run *run, bool move)
@@ -307,8 +325,8 @@ fr_status fr_crash_run_ingest(struct fr_crash_run *run, bool move)
         ingest_path(changes.id, part, paths[part]);
     FR_TRY(fr_crash_run_settle(run, prebuild(run, &changes)));
     run->doing = move ? "ingesting with move" : "ingesting";
+    atomic_store(&run->ingest, run->history.count + 1);
     FR_TRY(begin_attempt(run, &changes, &attempt));
-    atomic_store(&run->ingest, attempt.n + 1);
     st = run->subject->ingest(run->store, given, 2, move);
     FR_TRY(end_attempt(run, &attempt, st, st == FR_ERR_POISONED));
     fr_crash_run_all_acked(run);
@@ -337,12 +355,20 @@ fr_status fr_crash_run_checkpoint(struct fr_crash_run *run)
     checkpoint_path(&run->checkpoints[count], path);
     run->checkpoint_count = count + 1;
     atomic_fetch_or(&run->checkpoints_issued, 1u << count);
+    tell_witness(run);
     fr_status st = run->subject->checkpoint(run->store, path);
     if (st == FR_OK) {
         atomic_fetch_or(&run->checkpoints_acked, 1u << count);
+        tell_witness(run);
         fr_crash_count(run->report, FR_CRASH_CHECKPOINTS, 1);
     }
     return fr_crash_run_settle(run, st);
+}
+
+static fr_status fail_checkpoint(struct fr_crash_run *run, const char *path, fr_status st)
+{
+    if (run->explains != NULL && run->explains(run, st)) return st;
+    return fr_crash_run_find(run, "%s: %s", path, fr_last_error());
 }
 
 /* It is opened as any store; what it does to its files must not be seen in the one it came from. */
@@ -353,19 +379,18 @@ static fr_status read_checkpoint(struct fr_crash_run *run, const struct fr_crash
     void *store;
     fr_status st;
 
-    st = run->subject->open(fr_sim_env(run->sim), path, run->config, FR_CRASH_EXISTING, &store);
-    if (st < 0) return fr_crash_run_find(run, "%s: %s", path, fr_last_error());
+    st = run->subject->open(env_of(run), path, run->config, FR_CRASH_EXISTING, &store);
+    if (st < 0) return fail_checkpoint(run, path, st);
     st = run->subject->read(store, FR_CRASH_FORWARDS, &reading);
     uint64_t wanted = run->history.hashes[c->n], found = fr_crash_reading_hash(&reading);
     if (st < 0)
-        st = fr_crash_run_find(run, "%s: %s", path, fr_last_error());
+        st = fail_checkpoint(run, path, st);
     else if (found != wanted)
         st = fr_crash_run_find(run, "%s does not hold the %zu batches of its moment", path, c->n);
     else if ((st = run->subject->act(store, FR_CRASH_COMPACT, 0, 0)) < 0)
-        st = fr_crash_run_find(run, "%s: %s", path, fr_last_error());
+        st = fail_checkpoint(run, path, st);
     fr_status closed = run->subject->close(store);
-    if (st == FR_OK && closed < 0)
-        st = fr_crash_run_find(run, "%s: closing: %s", path, fr_last_error());
+    if (st == FR_OK && closed < 0) st = fail_checkpoint(run, path, closed);
     fr_crash_count(run->report, FR_CRASH_CHECKPOINTS_READ, 1);
     return st;
 }
@@ -378,7 +403,8 @@ static fr_status check_checkpoint(struct fr_crash_run *run, const struct fr_cras
     fr_status st = FR_OK;
 
     checkpoint_path(c, path);
-    if (!is_there(run, path)) {
+    FR_TRY(look_for(run, path));
+    if (st == FR_NOT_FOUND) {
         if (must_be && !run->lied) return fr_crash_run_find(run, "%s is gone", path);
         return FR_OK;
     }
@@ -386,6 +412,7 @@ static fr_status check_checkpoint(struct fr_crash_run *run, const struct fr_cras
     if (c->n > n) return fr_crash_run_find(run, "%s is ahead of what it was made from", path);
     st = read_checkpoint(run, c, path);
     run->checkpoints[run->checkpoint_count++] = *c;
+out:
     return st;
 }
 

@@ -1,5 +1,5 @@
 /*
- * run.h - one store on one simulated machine, beside the model of what it must hold.
+ * run.h - one store on one machine, beside the model of what it must hold.
  *
  *     fr_crash_run_new        with a subject, a report, a seed and a plan
  *     fr_crash_enumerate_take a machine; from here on its changes are watched (enumerate.h)
@@ -69,6 +69,11 @@ struct fr_crash_run {
     unsigned config;
     unsigned depth; /* how many crashes lie behind */
     const char *path;
+    struct fr_env *env; /* NULL: the simulated machine's */
+
+    /* Called whenever what is promised has changed, by the thread that runs it; NULL: nobody is. */
+    void (*witness)(struct fr_crash_run *run);
+    void *witness_ctx;
 
     /* Whether a fault that is at work explains a failure; NULL: there is none. */
     bool (*explains)(const struct fr_crash_run *run, fr_status st);
@@ -76,8 +81,8 @@ struct fr_crash_run {
     bool lied; /* syncs did not do what they said */
 
     /* The thread that runs it. */
-    struct fr_sim *sim;
-    void *store; /* NULL: closed */
+    struct fr_sim *sim; /* NULL: the machine is a real one */
+    void *store;        /* NULL: closed */
     uint64_t step;
     const char *doing;
     struct fr_crash_history history;

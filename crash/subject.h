@@ -72,7 +72,8 @@ enum fr_crash_hold { FR_CRASH_SNAPSHOT = 0, FR_CRASH_ITERATOR, FR_CRASH_HOLDS };
 struct fr_crash_subject {
     const char *name;
     uint32_t change_kinds; /* mask of 1 << enum fr_crash_change_kind */
-    unsigned configs;      /* numbered from 0; the lower half does much with few bytes */
+    unsigned configs;      /* numbered from 0; the lower half does much with few bytes; and as many
+                              again, which use the disk to its last byte */
 
     /* Closing ends it in any case. */
     fr_status (*open)(struct fr_env *env, const char *path, unsigned config,

@@ -18,8 +18,7 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-        {"crash", fr_verb_crash,
-                "try to break a store on a simulated machine, and count how often"},
+        {"crash", fr_verb_crash, "try to break a store, on simulated machines or on a real disk"},
         {"iotest", fr_verb_iotest, "measure what reads, writes and syncs cost in a directory"},
         {"version", fr_verb_version, "say which library this is and what it found on this machine"},
 };

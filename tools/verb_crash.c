@@ -2,17 +2,21 @@
  * verb_crash.c - how often a store was broken on purpose, and what came of it.
  *
  * Rounds of all harnesses of crash/, seed after seed, until the time is over or all seeds are done.
- * The first finding ends it: its words name what it takes to see it again.
+ * The first finding ends it: its words name what it takes to see it again. With --certify, the
+ * machine is this one, and the disk that of a directory (crash/certify.h).
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/human.h"
+#include "crash/certify.h"
 #include "crash/engine_subject.h"
 #include "crash/memory.h"
 #include "crash/torture.h"
 #include "io/env.h"
 #include "tools/args.h"
+#include "tools/certificate.h"
 #include "tools/json.h"
 #include "tools/verbs.h"
 
@@ -24,6 +28,8 @@ struct crash {
     uint64_t rounds;
     bool as_json;
     const char *only;
+    const char *certify; /* a directory; NULL: simulated machines */
+    uint64_t rounds_most;
 };
 
 static uint64_t spent_ns(const struct crash *c)
@@ -102,9 +108,82 @@ static void tell_words(const struct crash *c)
     if (c->report.finding[0] != '\0') printf("\n%s\n", c->report.finding);
 }
 
+/* ---- a real disk */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = number;
+}
+
+static bool is_interrupted(void *ctx)
+{
+    (void)ctx;
+    return interrupted != 0;
+}
+
+/* Whoever interrupts it finds neither mounts nor files left. */
+static void heed_interrupts(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(numbers); i++)
+        (void)sigaction(numbers[i], &action, NULL);
+}
+
+static int certify(const struct crash *c)
+{
+    static struct fr_certificate certificate;
+    struct fr_certify how = {.subject = &fr_crash_engine,
+            .path = c->certify,
+            .seed = c->seed,
+            .duration_us = c->duration_ns / 1000,
+            .rounds = (unsigned)FR_MIN(c->rounds_most, (uint64_t)1000000),
+            .over = is_interrupted};
+    struct fr_ground ground;
+    int code = FR_EXIT_FINE;
+
+    if (c->only != NULL && fr_certify_parse_parts(c->only, &how.parts) < 0)
+        return fr_exit_failed("crash --only");
+    if (how.duration_us == 0 && how.rounds == 0) how.rounds = 1;
+    heed_interrupts();
+    fr_ground_find(c->certify, &ground);
+    if (fr_certify_run(&how, &certificate) < 0) {
+        code = fr_exit_failed("crash");
+        if (certificate.spent_us == 0) return code;
+    }
+    if (!c->as_json)
+        fr_certificate_tell(&how, &ground, &certificate);
+    else if (fr_certificate_tell_json(&how, &ground, &certificate) < 0)
+        code = fr_exit_failed("crash");
+    if (code == FR_EXIT_FINE && !fr_certificate_is_good(&certificate)) code = FR_EXIT_FINDINGS;
+    return code;
+}
+
+/* ---- the verb */
+
+#define STEPS_USUAL 150
+
+/* Words about options that do not go together, or NULL. */
+static const char *misuse(const struct crash *c)
+{
+    bool simulated = c->seeds > 0 || c->points > 0 || c->one_in != 1 || c->steps != STEPS_USUAL;
+
+    if (c->certify != NULL && simulated)
+        return "--seeds, --points, --one-in and --steps are of simulated machines";
+    if (c->certify == NULL && c->rounds_most > 0) return "--rounds is of --certify";
+    if (c->one_in == 0) return "--one-in is 1 at least";
+    if (c->certify == NULL && c->only != NULL && !is_part(c->only))
+        return "--only: there is no such part";
+    return NULL;
+}
+
 int fr_verb_crash(int argc, char **argv)
 {
-    static struct crash c = {.seed = 1, .steps = 150, .one_in = 1, .duration_ns = 60000000000};
+    static struct crash c = {
+            .seed = 1, .steps = STEPS_USUAL, .one_in = 1, .duration_ns = 60000000000};
     const struct fr_option options[] = {
             {"time", 't', FR_OPTION_DURATION, "TIME", "budget, 0 s for none (60 s)",
                     &c.duration_ns},
@@ -118,6 +197,11 @@ int fr_verb_crash(int argc, char **argv)
             {"steps", 0, FR_OPTION_COUNT, "N", "of each history (150)", &c.steps},
             {"only", 0, FR_OPTION_TEXT, "PART",
                     "histories, faults, memory, sequences, damage or configs", &c.only},
+            {"certify", 0, FR_OPTION_TEXT, "DIR",
+                    "instead: a store on the disk of this directory, which gets one of its own",
+                    &c.certify},
+            {"rounds", 0, FR_OPTION_COUNT, "N",
+                    "with --certify: the most of each part (all that fit)", &c.rounds_most},
             {"json", 0, FR_OPTION_FLAG, NULL, "the figures as one JSON object", &c.as_json},
     };
     struct fr_args args = {.verb = "crash",
@@ -125,6 +209,13 @@ int fr_verb_crash(int argc, char **argv)
                     "Try to break a store on simulated machines: lose power around every change\n"
                     "of the disk, kill the process, let every operation and every allocation\n"
                     "fail. What is found afterwards is compared with what was acknowledged.\n"
+                    "\n"
+                    "With --certify, do so with processes on a real disk: kill them, at random "
+                    "and\n"
+                    "around each of their system calls, lose power and fill the disk where that\n"
+                    "can be played here, lower their limits; and write a certificate. The parts\n"
+                    "for --only, with commas, are openers, limits, kill, syscall, powercut, full.\n"
+                    "\n"
                     "Exits with 1 if anything was lost, wrong or left behind.",
             .operand_names = "",
             .options = options,
@@ -133,11 +224,12 @@ int fr_verb_crash(int argc, char **argv)
 
     fr_status st = fr_crash_memory_install();
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
-    if (c.one_in == 0 || (c.only != NULL && !is_part(c.only))) {
-        fprintf(stderr, "freshet crash: %s (try --help)\n",
-                c.one_in == 0 ? "--one-in is 1 at least" : "--only: there is no such part");
+    const char *wrong = misuse(&c);
+    if (wrong != NULL) {
+        fprintf(stderr, "freshet crash: %s (try --help)\n", wrong);
         return FR_EXIT_USAGE;
     }
+    if (c.certify != NULL) return certify(&c);
     if (st == FR_OK) st = fr_env_open(NULL, &c.env);
     if (st < 0) return fr_exit_failed("crash");
     fr_crash_report_init(&c.report);

@@ -16,7 +16,7 @@ struct capture {
     FILE *stream;
     FILE *file;
     int before; /* the stream's own descriptor, put away */
-    char text[4096];
+    char text[8192];
 };
 
 static inline void capture_begin(struct capture *capture, FILE *stream)
