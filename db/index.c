@@ -248,6 +248,16 @@ out:
     return st;
 }
 
+fr_status fr_index_verify(struct fr_index *index)
+{
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    st = fr_spfresh_check(index->core);
+out:
+    return st;
+}
+
 fr_status fr_index_stats_get(struct fr_index *index, struct fr_index_stats *ret_stats)
 {
     fr_status st;

@@ -213,6 +213,9 @@ int main(int argc, char **argv)
     uint64_t missing = count_missing(index, acknowledged);
     printf("%llu vectors were acknowledged, %llu of them are missing\n",
             (unsigned long long)acknowledged, (unsigned long long)missing);
+    start = now();
+    check(fr_index_verify(index));
+    printf("verified in %.3f s: every vector is where it belongs\n", now() - start);
     fr_index_close(index);
     check(fr_db_close(db));
     return missing == 0 && acknowledged > 0 ? 0 : 1;

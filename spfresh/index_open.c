@@ -19,17 +19,11 @@
 #include "base/rng.h"
 #include "spfresh/index_priv.h"
 
-/* Vectors by which a space is calibrated, if there are as many. */
-#define SAMPLE_MAX 16384
-
-/* Of rows that are read to build a tree; between looks at what is to be split. */
-#define BUILD_STEP 256
-
 #define READAHEAD ((size_t)2 << 20)
 
 /* ---- Walking over one kind of rows ---- */
 
-static fr_status scan_kind(struct fr_spfresh *index, const struct fr_index_key *kind,
+fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr_index_key *kind,
         struct fr_iter **ret_iter)
 {
     struct fr_engine_scan_options options = {.at = FR_SEQ_MAX,
@@ -184,8 +178,8 @@ static fr_status restore_all(struct restoring *r)
     struct fr_iter *it = NULL;
     fr_status st;
 
-    FR_TRY(scan_kind(r->index, &postings, &r->postings));
-    FR_TRY(scan_kind(r->index, &centroids, &it));
+    FR_TRY(fr_spfresh_scan(r->index, &postings, &r->postings));
+    FR_TRY(fr_spfresh_scan(r->index, &centroids, &it));
     while ((st = fr_iter_next(it)) == FR_OK)
         FR_TRY(restore_centroid(r, it->entry.key, it->entry.value));
     if (st < 0) goto out;
@@ -212,87 +206,6 @@ out:
     fr_tree_free(r.tree);
     fr_id_set_deinit(&r.latest);
     fr_free(r.records);
-    return st;
-}
-
-/* ---- From rows ---- */
-
-static fr_status read_row(struct fr_spfresh *index, const struct fr_iter *it, uint64_t *ret_id,
-        float *ret_vector)
-{
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    fr_slice payload;
-    fr_status st;
-
-    FR_TRY(fr_key_read_vector(&kind, it->entry.key, ret_id));
-    st = fr_stored_read_vector(it->entry.value, index->options.dimension, ret_vector, &payload);
-out:
-    return st;
-}
-
-/* The first rows, as far as there are any. */
-static fr_status read_sample(struct fr_spfresh *index, float *sample, size_t *ret_count)
-{
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    struct fr_iter *it = NULL;
-    size_t count = 0;
-    uint64_t id;
-    fr_status st;
-
-    FR_TRY(scan_kind(index, &kind, &it));
-    for (; count < SAMPLE_MAX && (st = fr_iter_next(it)) == FR_OK; count++)
-        FR_TRY(read_row(index, it, &id, sample + count * index->options.dimension));
-    *ret_count = count;
-out:
-    fr_iter_close(it);
-    return st < 0 ? st : FR_OK;
-}
-
-static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, float *vector)
-{
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    struct fr_iter *it = NULL;
-    size_t left = 0;
-    uint64_t id = 0;
-    fr_slot slot;
-    fr_status st;
-
-    FR_TRY(scan_kind(index, &kind, &it));
-    while ((st = fr_iter_next(it)) == FR_OK) {
-        FR_TRY(read_row(index, it, &id, vector));
-        FR_TRY(fr_id_map_reserve(&index->map, 1));
-        FR_TRY(fr_tree_add(tree, id, vector, FR_SLOT_NONE, &slot));
-        fr_id_map_set(&index->map, slot);
-        if (index->map.count % BUILD_STEP == 0) FR_TRY(fr_tree_maintain(tree, SIZE_MAX, &left));
-        tree->changes.count = 0;
-    }
-    if (st < 0) goto out;
-    st = fr_tree_maintain(tree, SIZE_MAX, &left);
-    tree->changes.count = 0;
-    tree->changes.lost = false;
-out:
-    fr_iter_close(it);
-    return st;
-}
-
-/* The answer is NULL if there are no rows. */
-static fr_status build(struct fr_spfresh *index, struct fr_tree **ret_tree)
-{
-    float *sample = fr_alloc((size_t)SAMPLE_MAX * index->options.dimension * sizeof(float));
-    struct fr_tree *tree = NULL;
-    size_t count = 0;
-    fr_status st;
-
-    *ret_tree = NULL;
-    if (sample == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
-    FR_TRY(read_sample(index, sample, &count));
-    if (count == 0) goto out;
-    FR_TRY(fr_spfresh_make_tree(index, sample, count, false, &tree));
-    FR_TRY(add_all_rows(index, tree, sample));
-    *ret_tree = FR_TAKE(tree);
-out:
-    fr_tree_free(tree);
-    fr_free(sample);
     return st;
 }
 
@@ -392,7 +305,7 @@ static fr_status open_tree(struct fr_spfresh *index, const char *name)
         fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": %s; it is built anew from its rows", name,
                 fr_last_error());
     }
-    FR_TRY(build(index, &tree));
+    FR_TRY(fr_spfresh_build(index, &tree));
     if (tree == NULL) {
         index->rebuilt = 0;
         goto out;

@@ -95,6 +95,14 @@ void fr_spfresh_free_work(struct fr_work *work);
 FR_NODISCARD fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample,
         size_t count, bool restored, struct fr_tree **ret_tree);
 
+/* Walk over all keys that begin so. */
+FR_NODISCARD fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr_index_key *kind,
+        struct fr_iter **ret_iter);
+
+/* The tree from the rows, and the map with it; NULL if there are none. Nobody else has the index.
+ */
+FR_NODISCARD fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree);
+
 /* Into a batch: the space, and a posting as it is in memory, or its end. */
 FR_NODISCARD fr_status fr_spfresh_add_space(struct fr_spfresh *index, struct fr_batch *batch,
         struct fr_buf *value);

@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-#include "base/alloc.h"
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/status.h"
 
@@ -11,16 +12,19 @@ static size_t blocks_bytes(size_t block_size, size_t capacity)
     return capacity / FR_BLOCK_VECTORS * block_size;
 }
 
-fr_status fr_node_new(size_t dims, fr_slot number, size_t capacity, struct fr_node **ret_node)
+fr_status fr_node_new(struct fr_node_pool *pool, size_t dims, fr_slot number, size_t capacity,
+        struct fr_node **ret_node)
 {
     size_t block_size = fr_block_size(dims);
 
     capacity = (capacity + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS * FR_BLOCK_VECTORS;
     size_t blocks = blocks_bytes(block_size, capacity);
     size_t size = sizeof(struct fr_node) + blocks + capacity * sizeof(struct fr_node_entry);
-    struct fr_node *node = fr_alloc_aligned(size, 64);
+    struct fr_node *node = fr_node_pool_take(pool, size);
     if (node == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a posting of %zu", capacity);
     memset(node, 0, sizeof(*node) + blocks);
+    node->pool = pool;
+    node->size = size;
     node->number = number;
     node->dissolve_below = UINT32_MAX;
     node->capacity = (uint32_t)capacity;
@@ -32,7 +36,7 @@ fr_status fr_node_new(size_t dims, fr_slot number, size_t capacity, struct fr_no
 
 void fr_node_free(struct fr_node *node)
 {
-    fr_free(node);
+    if (node != NULL) fr_node_pool_give(node->pool, node, node->size);
 }
 
 uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const float *x,
@@ -71,10 +75,4 @@ void fr_node_copy(struct fr_node *to, const struct fr_node *from)
     to->radius = from->radius;
     /* Release: the copy is complete. Acquire by whoever scans it. */
     atomic_store_explicit(&to->count, count, memory_order_release);
-}
-
-size_t fr_node_bytes(const struct fr_node *node)
-{
-    return sizeof(*node) + blocks_bytes(node->block_size, node->capacity) +
-           node->capacity * sizeof(struct fr_node_entry);
 }

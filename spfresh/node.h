@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/epoch.h"
+#include "spfresh/node_pool.h"
 #include "spfresh/rows.h"
 
 struct fr_node_entry {
@@ -24,6 +25,8 @@ struct fr_node_entry {
 
 struct fr_node {
     struct fr_epoch_item item;
+    struct fr_node_pool *pool; /* that it is of */
+    size_t size;
     fr_slot number;    /* the slot of its centroid in the tier above */
     uint32_t capacity; /* a multiple of FR_BLOCK_VECTORS */
     size_t block_size;
@@ -44,8 +47,8 @@ struct fr_node {
 };
 
 /* Empty, with room for capacity entries at least. FR_ERR_NOMEM. */
-FR_NODISCARD fr_status fr_node_new(size_t dims, fr_slot number, size_t capacity,
-        struct fr_node **ret_node);
+FR_NODISCARD fr_status fr_node_new(struct fr_node_pool *pool, size_t dims, fr_slot number,
+        size_t capacity, struct fr_node **ret_node);
 
 /* Accepts NULL. */
 void fr_node_free(struct fr_node *node);
@@ -64,7 +67,5 @@ void fr_node_hide(struct fr_node *node, uint32_t place);
 
 /* Copy all entries into a new node with more room. */
 void fr_node_copy(struct fr_node *to, const struct fr_node *from);
-
-size_t fr_node_bytes(const struct fr_node *node);
 
 #endif

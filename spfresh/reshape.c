@@ -426,7 +426,7 @@ static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *no
     struct fr_node *copy;
     fr_status st;
 
-    FR_TRY(fr_node_new(r->dims, node->number, r->count + FR_BLOCK_VECTORS / 2, &copy));
+    FR_TRY(fr_node_new(&tree->pool, r->dims, node->number, r->count + FR_BLOCK_VECTORS / 2, &copy));
     /* Whoever missed a row where it has moved to has ended, before it is gone from here. */
     fr_epoch_wait(&tree->epoch);
     for (size_t n = 0; n < r->count; n++) {

@@ -63,6 +63,7 @@ fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options
     set_options(&tree->options, options);
     fr_epoch_init(&tree->epoch);
     fr_mutex_init(&tree->mu, FR_RANK_SPFRESH_TREE);
+    fr_node_pool_init(&tree->pool);
     FR_TRY(fr_probe_new(tree, &tree->probe));
     FR_TRY(fr_reshape_new(space, &tree->reshape));
     tree->vector = fr_alloc(space->dims * sizeof(float));
@@ -108,6 +109,7 @@ void fr_tree_free(struct fr_tree *tree)
     fr_free(tree->tasks);
     fr_free(tree->corpses);
     fr_free(tree->changes.items);
+    fr_node_pool_deinit(&tree->pool);
     fr_mutex_deinit(&tree->mu);
     fr_free(tree);
 }
@@ -141,8 +143,6 @@ static void free_item(struct fr_epoch_item *item)
 void fr_tree_replace_node_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *old,
         struct fr_node *node)
 {
-    tree->node_bytes += fr_node_bytes(node);
-    tree->node_bytes -= fr_node_bytes(old);
     atomic_store_explicit(fr_rows_node(&tree->tiers[tier], old->number), node,
             memory_order_release);
     fr_epoch_retire(&tree->epoch, &old->item, free_item);
@@ -156,7 +156,7 @@ static fr_status grow(struct fr_tree *tree, uint32_t tier, struct fr_node **node
     size_t room = FR_MAX((size_t)old->capacity / 8, (size_t)ROOM_MIN);
     fr_status st;
 
-    FR_TRY(fr_node_new(tree->space->dims, old->number, old->capacity + room, &grown));
+    FR_TRY(fr_node_new(&tree->pool, tree->space->dims, old->number, old->capacity + room, &grown));
     fr_node_copy(grown, old);
     fr_tree_replace_node_locked(tree, tier, old, grown);
     *node = grown;
@@ -272,14 +272,13 @@ fr_status fr_tree_add_centroid_locked(struct fr_tree *tree, uint32_t tier, const
     fr_status st;
 
     FR_TRY(fr_tree_take_row_locked(tree, tier, x, &number));
-    st = fr_node_new(tree->space->dims, number, room, &node);
+    st = fr_node_new(&tree->pool, tree->space->dims, number, room, &node);
     if (st == FR_OK && tier + 1 < tier_count) st = fr_tree_place_locked(tree, tier, number, x);
     if (st < 0) {
         fr_node_free(node);
         fr_rows_give(rows, number);
         return st;
     }
-    tree->node_bytes += fr_node_bytes(node);
     atomic_store_explicit(fr_rows_node(rows, number), node, memory_order_release);
     fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, number);
     *ret_number = number;
@@ -375,7 +374,6 @@ static void free_node_of(struct fr_tree *tree, const struct fr_corpse *corpse) F
 
     if (!rows->are_centroids) return;
     struct fr_node *node = atomic_exchange(fr_rows_node(rows, corpse->slot), NULL);
-    if (node != NULL) tree->node_bytes -= fr_node_bytes(node);
     fr_node_free(node);
 }
 
@@ -415,11 +413,6 @@ static void drop_tier(struct fr_tree *tree, uint32_t tier) FR_REQUIRES(tree->mu)
 
     for (fr_slot slot = 0; slot < rows->slot_count; slot++)
         fr_rows_row(rows, slot)->node = FR_SLOT_NONE;
-    for (fr_slot slot = 0; slot < tree->tiers[tier].slot_count; slot++) {
-        const struct fr_node *node = fr_tree_node(tree, tier, slot);
-
-        if (node != NULL) tree->node_bytes -= fr_node_bytes(node);
-    }
     while (tree->task_count > 0 && tree->tasks[tree->task_count - 1].tier == tier)
         tree->task_count--;
     free_nodes(&tree->tiers[tier]);
@@ -567,7 +560,7 @@ size_t fr_tree_bytes(struct fr_tree *tree)
     size_t bytes;
 
     fr_mutex_lock(&tree->mu);
-    bytes = sizeof(*tree) + tree->node_bytes;
+    bytes = sizeof(*tree) + fr_node_pool_bytes(&tree->pool);
     for (uint32_t tier = 0; tier < tree->tier_count; tier++)
         bytes += fr_rows_bytes(&tree->tiers[tier]);
     fr_mutex_unlock(&tree->mu);

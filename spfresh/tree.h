@@ -98,6 +98,8 @@ struct fr_tree {
     const struct fr_space *space;
     struct fr_tree_options options;
 
+    struct fr_node_pool pool; /* any thread's */
+
     _Atomic(uint32_t) tier_count; /* release when a tier is complete, acquire by searches */
     _Atomic(uint64_t) clock;      /* steps: release when a step is complete, acquire by searches */
     struct fr_rows tiers[FR_TIERS_MAX];
@@ -110,10 +112,9 @@ struct fr_tree {
     struct fr_corpse *corpses;
     size_t corpse_count, corpse_capacity;
     size_t corpses_promised; /* room that is kept for deaths to come */
-    size_t node_bytes;
-    fr_slot restoring;      /* the posting that was restored last */
-    fr_slot refreshed;      /* the posting at which the next refresh begins */
-    struct fr_probe *probe; /* the writers' own, as what follows */
+    fr_slot restoring;       /* the posting that was restored last */
+    fr_slot refreshed;       /* the posting at which the next refresh begins */
+    struct fr_probe *probe;  /* the writers' own, as what follows */
     float *vector, *centroid;
     int8_t *high;
     uint8_t *low;

@@ -175,7 +175,7 @@ fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float s
         st = FR_FAIL(FR_ERR_CORRUPT, "posting %u comes after a later one", number);
         goto out;
     }
-    FR_TRY(fr_node_new(rows->dims, number, FR_MAX(room, (size_t)1), &node));
+    FR_TRY(fr_node_new(&tree->pool, rows->dims, number, FR_MAX(room, (size_t)1), &node));
     st = fr_rows_take_at(rows, number);
     if (st < 0) fr_node_free(node);
     FR_TRY(st);
@@ -184,7 +184,6 @@ fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float s
     fr_rows_row(rows, number)->scale = scale;
     fr_rows_row(rows, number)->stamp = 0; /* always there */
     atomic_store_explicit(fr_rows_node(rows, number), node, memory_order_release);
-    tree->node_bytes += fr_node_bytes(node);
     tree->restoring = number;
 out:
     fr_mutex_unlock(&tree->mu);

@@ -72,7 +72,8 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
  * must stay open for longer. FR_ERR_MISSING: there is none, and create is false. FR_ERR_MISUSE:
  * dimension or metric are not those of the index. FR_ERR_CORRUPT: its options cannot be read.
  *
- * Keys of the store that begin with "spfresh" are the indexes' own.
+ * Keys of the store that begin with "spfresh" are the indexes' own. In a store that is open for
+ * reading only, the index is as it was when it was opened.
  */
 FR_API FR_NODISCARD fr_status fr_index_open(struct fr_db *db, const char *name,
         const struct fr_index_options *options, struct fr_index **ret_index);
@@ -168,6 +169,14 @@ FR_API FR_NODISCARD fr_status fr_index_search(struct fr_index *index,
  */
 FR_API FR_NODISCARD fr_status fr_index_maintain(struct fr_index *index, uint64_t limit_us,
         uint64_t *ret_left);
+
+/*
+ * Whether the rows, all that is derived from them and what is in memory say the same: every vector
+ * is in exactly the posting that it should be in, with the code that it should have, and nothing
+ * else is. Reads all rows; writers wait meanwhile, searches do not. FR_ERR_CORRUPT: the words say
+ * what is wrong first.
+ */
+FR_API FR_NODISCARD fr_status fr_index_verify(struct fr_index *index);
 
 /* Counters and sizes. The caller sets size. */
 struct fr_index_stats {

@@ -224,6 +224,7 @@ Test(db_index, a_writer_killed_in_mid_stream_has_lost_nothing_that_was_acknowled
         open_store();
         open_index();
         check_all_there(acknowledged);
+        must(fr_index_verify(vectors));
         struct fr_index_stats stats = {.size = sizeof(stats)};
         must(fr_index_stats_get(vectors, &stats));
         cr_assert_eq(stats.rebuilt, 0);

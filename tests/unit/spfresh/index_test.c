@@ -563,3 +563,38 @@ Test(index, finds_all_within_a_distance)
     cr_assert_gt(there, 100);
     close_bed();
 }
+
+/* ---- By several threads ---- */
+
+#define MANY 20000
+
+Test(index, many_rows_bring_it_back_by_several_threads)
+{
+    struct fr_index_key prefix;
+    struct fr_hit hits[3];
+    float x[50][DIM];
+    uint64_t ids[50];
+    size_t count;
+
+    open_bed(0);
+    fr_key_prefix("", &prefix);
+    for (uint64_t id = 0; id < MANY; id += 50) {
+        for (uint64_t i = 0; i < 50; i++) {
+            ids[i] = id + i;
+            draw(x[i]);
+        }
+        must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 50, ids, x[0], NULL));
+    }
+    fr_spfresh_close(t.index);
+    put_key(fr_key_space(&prefix), NULL, 0);
+    open_index();
+    cr_assert_eq(t.index->rebuilt, 1);
+    cr_assert_eq(t.index->map.count, MANY);
+    must(fr_spfresh_check(t.index));
+    must(fr_spfresh_search(t.index, &(struct fr_search_options){0}, x[0], 3, hits, &count));
+    cr_assert_eq(hits[0].id, MANY - 50);
+    reopen();
+    cr_assert_eq(t.index->rebuilt, 0);
+    must(fr_spfresh_check(t.index));
+    close_bed();
+}
