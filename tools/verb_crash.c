@@ -9,6 +9,7 @@
 
 #include "base/human.h"
 #include "crash/engine_subject.h"
+#include "crash/index_subject.h"
 #include "crash/memory.h"
 #include "crash/torture.h"
 #include "io/env.h"
@@ -23,7 +24,8 @@ struct crash {
     uint64_t begin_ns;
     uint64_t rounds;
     bool as_json;
-    const char *only;
+    const char *only, *subject_name;
+    const struct fr_crash_subject *subject;
 };
 
 static uint64_t spent_ns(const struct crash *c)
@@ -42,7 +44,7 @@ static bool is_over(void *ctx)
 /* Without seeds and without a time there would be no end. */
 static fr_status run_rounds(struct crash *c)
 {
-    struct fr_crash_torture torture = {.subject = &fr_crash_engine,
+    struct fr_crash_torture torture = {.subject = c->subject,
             .steps = (unsigned)FR_MIN(c->steps, (uint64_t)1000000),
             .points_one_in = (unsigned)FR_MIN(c->one_in, (uint64_t)1000000),
             .only = c->only,
@@ -57,6 +59,15 @@ static fr_status run_rounds(struct crash *c)
     }
 out:
     return st;
+}
+
+static const struct fr_crash_subject *find_subject(const char *name)
+{
+    const struct fr_crash_subject *subjects[] = {&fr_crash_engine, &fr_crash_index};
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(subjects); i++)
+        if (name == NULL || strcmp(subjects[i]->name, name) == 0) return subjects[i];
+    return NULL;
 }
 
 static bool is_part(const char *name)
@@ -75,7 +86,7 @@ static fr_status tell_json(const struct crash *c)
     struct fr_json json = FR_JSON_EMPTY;
 
     fr_json_begin_object(&json, NULL);
-    fr_json_text(&json, "subject", fr_crash_engine.name);
+    fr_json_text(&json, "subject", c->subject->name);
     fr_json_text(&json, "machine", "simulated");
     fr_json_u64(&json, "first_seed", c->seed);
     fr_json_u64(&json, "rounds", c->rounds);
@@ -90,7 +101,7 @@ static fr_status tell_json(const struct crash *c)
 
 static void tell_words(const struct crash *c)
 {
-    printf("subject      %s, on simulated machines\n", fr_crash_engine.name);
+    printf("subject      %s, on simulated machines\n", c->subject->name);
     printf("seeds        from %llu, %llu rounds in %s\n\n", (unsigned long long)c->seed,
             (unsigned long long)c->rounds, fr_human_duration(spent_ns(c)).text);
     for (int i = 0; i < FR_CRASH_COUNTERS; i++) {
@@ -100,6 +111,15 @@ static void tell_words(const struct crash *c)
                 fr_crash_counter_text((enum fr_crash_counter)i));
     }
     if (c->report.finding[0] != '\0') printf("\n%s\n", c->report.finding);
+}
+
+/* NULL: it is none; then the subject is known. */
+static const char *misuse_of(struct crash *c)
+{
+    if (c->one_in == 0) return "--one-in is 1 at least";
+    if (c->only != NULL && !is_part(c->only)) return "--only: there is no such part";
+    c->subject = find_subject(c->subject_name);
+    return c->subject == NULL ? "--subject: there is no such subject" : NULL;
 }
 
 int fr_verb_crash(int argc, char **argv)
@@ -116,6 +136,7 @@ int fr_verb_crash(int argc, char **argv)
             {"one-in", 0, FR_OPTION_COUNT, "N", "crash at every N-th change of the disk (1)",
                     &c.one_in},
             {"steps", 0, FR_OPTION_COUNT, "N", "of each history (150)", &c.steps},
+            {"subject", 0, FR_OPTION_TEXT, "NAME", "engine or index (engine)", &c.subject_name},
             {"only", 0, FR_OPTION_TEXT, "PART",
                     "histories, faults, memory, sequences, damage or configs", &c.only},
             {"json", 0, FR_OPTION_FLAG, NULL, "the figures as one JSON object", &c.as_json},
@@ -133,9 +154,9 @@ int fr_verb_crash(int argc, char **argv)
 
     fr_status st = fr_crash_memory_install();
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
-    if (c.one_in == 0 || (c.only != NULL && !is_part(c.only))) {
-        fprintf(stderr, "freshet crash: %s (try --help)\n",
-                c.one_in == 0 ? "--one-in is 1 at least" : "--only: there is no such part");
+    const char *misuse = misuse_of(&c);
+    if (misuse != NULL) {
+        fprintf(stderr, "freshet crash: %s (try --help)\n", misuse);
         return FR_EXIT_USAGE;
     }
     if (st == FR_OK) st = fr_env_open(NULL, &c.env);
