@@ -16,6 +16,13 @@ void fr_epoch_init(struct fr_epoch *epoch)
     epoch->last = &epoch->items;
 }
 
+/* The system may do it, or a schedule: whoever is waited for may be waiting for its turn. */
+static void let_others_run(void)
+{
+    fr_thread_pause();
+    (void)sched_yield();
+}
+
 /*
  * All orders here are sequentially consistent, for one argument carries it all: a reader stores its
  * epoch and then loads a pointer, a writer swaps the pointer and then looks at the epochs. Either
@@ -33,7 +40,7 @@ unsigned fr_epoch_enter(struct fr_epoch *epoch)
         unsigned reader = (start + i) % FR_EPOCH_READERS;
         uint64_t none = 0;
 
-        if (i > 0 && i % FR_EPOCH_READERS == 0) (void)sched_yield();
+        if (i > 0 && i % FR_EPOCH_READERS == 0) let_others_run();
         if (atomic_load_explicit(&epoch->readers[reader].entered, memory_order_relaxed) != 0)
             continue;
         if (atomic_compare_exchange_strong(&epoch->readers[reader].entered, &none,
@@ -108,7 +115,7 @@ void fr_epoch_wait(struct fr_epoch *epoch)
     uint64_t began = atomic_fetch_add(&epoch->now, 1) + 1;
 
     while (oldest_reader(epoch) < began)
-        (void)sched_yield();
+        let_others_run();
 }
 
 void fr_epoch_deinit(struct fr_epoch *epoch)

@@ -50,6 +50,22 @@ static void add_id(struct fr_crash_changes *changes)
             .bytes = fr_slice_of(text, (size_t)size)};
 }
 
+static bool is_delete(const struct fr_crash_change *change)
+{
+    return change->kind == FR_CRASH_DELETE || change->kind == FR_CRASH_DELETE_RANGE;
+}
+
+/* One delete in it makes all of the batch deletes. */
+static void unmix(struct fr_crash_changes *changes)
+{
+    bool deletes = false;
+
+    for (size_t i = 0; i < changes->count; i++)
+        deletes |= is_delete(&changes->list[i]);
+    for (size_t i = 0; deletes && i < changes->count; i++)
+        if (!is_delete(&changes->list[i])) changes->list[i].kind = FR_CRASH_DELETE;
+}
+
 /* Each slot above the one before, and room left for the id behind them. */
 static void make_ingest(struct fr_crash_changes *changes, struct fr_rng *rng)
 {
@@ -86,4 +102,5 @@ void fr_crash_changes_make(const struct fr_crash_subject *subject, uint32_t id,
         enum fr_crash_change_kind kind = single ? FR_CRASH_ID_KIND(id) : choose_kind(&rng);
         add(ret_changes, subject, &rng, kind);
     }
+    if (subject->unmixed) unmix(ret_changes);
 }

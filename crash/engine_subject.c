@@ -75,7 +75,7 @@ static struct fr_engine_options tiny_options(unsigned config)
     return options;
 }
 
-static struct fr_engine_options options_of(unsigned config)
+struct fr_engine_options fr_crash_engine_options(unsigned config)
 {
     struct fr_engine_options options = tiny_options(config);
 
@@ -93,7 +93,7 @@ static struct fr_engine_options options_of(unsigned config)
 static fr_status engine_open(struct fr_env *env, const char *path, unsigned config,
         enum fr_crash_mode mode, void **ret_store)
 {
-    struct fr_engine_options options = options_of(config % CONFIGS);
+    struct fr_engine_options options = fr_crash_engine_options(config % CONFIGS);
     struct fr_engine *engine;
 
     if (config >= CONFIGS) options.disk_reserve = 0;

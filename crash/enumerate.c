@@ -39,6 +39,7 @@ fr_status fr_crash_enumerate_now(struct fr_crash_run *run)
     fr_status st;
 
     fr_crash_count(run->report, FR_CRASH_POINTS, 1);
+    fr_crash_count(run->report, FR_CRASH_POINTS_TENDED, atomic_load(&run->tending));
     FR_TRY(fr_sim_crash_open(run->sim, &options, &crash));
     p.most = atomic_load(&run->issued);
     p.checkpoints_issued = atomic_load(&run->checkpoints_issued);
@@ -126,6 +127,7 @@ static struct fr_crash_run *successor(struct fr_crash_run *from, const struct fr
     run->plan.images_per_point = 3;
     run->plan.points_one_in = run->depth == 1 ? 3 : 5;
     run->lied = from->lied;
+    run->hurt = from->hurt;
     atomic_store(&run->no_images, !watched);
     atomic_store(&run->acked, p->least);
     atomic_store(&run->issued, p->most);

@@ -38,6 +38,7 @@ static bool explains(const struct fr_crash_run *run, fr_status st)
 /* One step; a failure that the fault explains is no finding. */
 static fr_status fault_step(struct fr_crash_run *run)
 {
+    if (run->subject->tend != NULL && fr_rng_one_in(&run->rng, 3)) return fr_crash_run_tend(run);
     uint64_t dice = fr_rng_below(&run->rng, 32);
 
     run->step++;
@@ -195,6 +196,7 @@ static fr_status try_fault(const struct fr_crash_subject *subject, struct fr_cra
     run->plan.step = fr_crash_workload_step;
     run->explains = explains;
     run->fault = fault;
+    run->hurt = true;
     atomic_store(&run->no_images, true);
     fr_status st = run_fault(run, seed, ret_hit);
     fr_crash_run_free(run);

@@ -91,6 +91,12 @@ static fr_status starved_act(void *store, enum fr_crash_act act, size_t slot, si
     return done(inner->act(store, act, slot, end));
 }
 
+static fr_status starved_tend(void *store)
+{
+    let_off = false;
+    return done(inner->tend(store));
+}
+
 static fr_status starved_read(void *store, enum fr_crash_way way, struct fr_crash_reading *reading)
 {
     let_off = false;
@@ -141,8 +147,9 @@ const struct fr_crash_subject *fr_crash_memory_starve(const struct fr_crash_subj
     starved.write = starved_write;
     starved.act = starved_act;
     starved.read = starved_read;
-    starved.hold = starved_hold;
-    starved.read_held = starved_read_held;
+    if (subject->tend != NULL) starved.tend = starved_tend;
+    if (subject->hold != NULL) starved.hold = starved_hold;
+    if (subject->hold != NULL) starved.read_held = starved_read_held;
     if (subject->checkpoint != NULL) starved.checkpoint = starved_checkpoint;
     if (subject->prebuild != NULL) starved.prebuild = starved_prebuild;
     if (subject->ingest != NULL) starved.ingest = starved_ingest;

@@ -19,6 +19,7 @@ static fr_status run_step(struct fr_crash_run *run, uint64_t number)
     run->step = number;
     run->next_id = id;
     fr_crash_count(run->report, FR_CRASH_STEPS, 1);
+    if (run->subject->tend != NULL && number % 3 == 2) return fr_crash_run_tend(run);
     if (dice < 30) return fr_crash_run_write(run, 0, FR_SYNC_NONE);
     if (dice < 34) return fr_crash_run_write(run, 0, FR_SYNC_DEVICE);
     if (dice < 38) return fr_crash_run_hold(run, FR_CRASH_SNAPSHOT);

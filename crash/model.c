@@ -104,6 +104,11 @@ void fr_crash_saw_foreign(struct fr_crash_reading *reading)
     reading->foreign = true;
 }
 
+void fr_crash_saw_wrong(struct fr_crash_reading *reading, const char *words)
+{
+    reading->wrong = words;
+}
+
 void fr_crash_reading_end(struct fr_crash_reading *reading)
 {
     reading->known_from = 0;
@@ -129,6 +134,7 @@ size_t fr_crash_reading_differs(const struct fr_crash_reading *reading,
 
 const char *fr_crash_reading_fault(const struct fr_crash_reading *reading)
 {
+    if (reading->wrong != NULL) return reading->wrong;
     if (reading->foreign) return "a key that nobody wrote";
     if (reading->disordered) return "keys out of order, or one of them twice";
     return NULL;

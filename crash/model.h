@@ -62,7 +62,8 @@ struct fr_crash_reading {
     size_t known_from, known_to;   /* of these slots; the others were not come to */
     size_t next;                   /* where the next one may be: at least, or below */
     bool disordered;
-    bool foreign; /* something that nobody has written */
+    bool foreign;      /* something that nobody has written */
+    const char *wrong; /* something else that cannot be, in words; NULL: nothing. Static */
 };
 
 void fr_crash_reading_begin(struct fr_crash_reading *reading, enum fr_crash_way way);
@@ -75,6 +76,9 @@ void fr_crash_saw_nothing(struct fr_crash_reading *reading, size_t slot);
 
 /* Something that is no slot's. */
 void fr_crash_saw_foreign(struct fr_crash_reading *reading);
+
+/* Something else that cannot be, whatever was written. The words are static. */
+void fr_crash_saw_wrong(struct fr_crash_reading *reading, const char *words);
 
 /* The reading has come to its end without a failure: all slots are known. */
 void fr_crash_reading_end(struct fr_crash_reading *reading);

@@ -12,6 +12,7 @@ static const struct {
         [FR_CRASH_HISTORIES] = {"histories", "histories"},
         [FR_CRASH_STEPS] = {"steps", "steps of them"},
         [FR_CRASH_POINTS] = {"crash_points", "crash points"},
+        [FR_CRASH_POINTS_TENDED] = {"crash_points_tended", "of them in background work"},
         [FR_CRASH_IMAGES] = {"images", "images of the disk"},
         [FR_CRASH_DISTINCT] = {"distinct_images", "distinct images"},
         [FR_CRASH_LEFT_OUT] = {"images_left_out", "images left out"},

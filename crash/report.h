@@ -20,14 +20,15 @@
 enum fr_crash_counter {
     FR_CRASH_HISTORIES = 0,
     FR_CRASH_STEPS,
-    FR_CRASH_POINTS,     /* moments at which the plug was pulled */
-    FR_CRASH_IMAGES,     /* disks that could be left then */
-    FR_CRASH_DISTINCT,   /* of them, no two alike */
-    FR_CRASH_LEFT_OUT,   /* of them, not looked at: too many at once */
-    FR_CRASH_RECOVERIES, /* openings of such a disk */
-    FR_CRASH_DEPTH_1,    /* of them: after one crash, */
-    FR_CRASH_DEPTH_2,    /* after a crash of that recovery, */
-    FR_CRASH_DEPTH_3,    /* and after a crash of the recovery from that */
+    FR_CRASH_POINTS,        /* moments at which the plug was pulled */
+    FR_CRASH_POINTS_TENDED, /* of them: in, or right behind, a little of background work */
+    FR_CRASH_IMAGES,        /* disks that could be left then */
+    FR_CRASH_DISTINCT,      /* of them, no two alike */
+    FR_CRASH_LEFT_OUT,      /* of them, not looked at: too many at once */
+    FR_CRASH_RECOVERIES,    /* openings of such a disk */
+    FR_CRASH_DEPTH_1,       /* of them: after one crash, */
+    FR_CRASH_DEPTH_2,       /* after a crash of that recovery, */
+    FR_CRASH_DEPTH_3,       /* and after a crash of the recovery from that */
     FR_CRASH_KILLS,
     FR_CRASH_REOPENINGS,
     FR_CRASH_INGESTS,

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "crash/changes.h"
+#include "crash/enumerate.h"
 #include "io/dir.h"
 #include "io/sim_schedule.h"
 
@@ -165,6 +166,11 @@ fr_status fr_crash_run_rewind(struct fr_crash_run *run, size_t n)
     return rebuild(run, n);
 }
 
+static uint64_t progress_of(const struct fr_crash_run *run)
+{
+    return run->subject->progress == NULL ? 0 : run->subject->progress(run->store);
+}
+
 /* A batch that is being tried behind n others. */
 struct attempt {
     size_t n;
@@ -182,7 +188,7 @@ static fr_status begin_attempt(struct fr_crash_run *run, const struct fr_crash_c
     FR_TRY(fr_crash_model_apply(&run->model, changes->list, changes->count));
     h->ids[n] = changes->id;
     h->hashes[n + 1] = fr_crash_model_hash(&run->model);
-    h->progress[n + 1] = run->subject->progress(run->store) + 1;
+    h->progress[n + 1] = progress_of(run) + (run->subject->progress != NULL);
     *ret_attempt = (struct attempt){.n = n, .id = changes->id, .hash = h->hashes[n + 1]};
     atomic_store(&run->issued, n + 1);
     tell_witness(run);
@@ -211,7 +217,7 @@ static fr_status end_attempt(struct fr_crash_run *run, const struct attempt *att
     size_t n = attempt->n;
 
     if (st == FR_OK) {
-        h->progress[n + 1] = run->subject->progress(run->store);
+        h->progress[n + 1] = progress_of(run);
         h->count = n + 1;
         h->doubt_count = 0;
         return FR_OK;
@@ -253,6 +259,18 @@ fr_status fr_crash_run_act(struct fr_crash_run *run, enum fr_crash_act act, size
     run->doing = names[act];
     fr_status st = run->subject->act(run->store, act, slot, end);
     if (st == FR_OK && act != FR_CRASH_IDLE) fr_crash_run_all_acked(run);
+    return fr_crash_run_settle(run, st);
+}
+
+fr_status fr_crash_run_tend(struct fr_crash_run *run)
+{
+    if (run->subject->tend == NULL) return FR_OK;
+    run->doing = "tending";
+    atomic_store(&run->tending, true);
+    fr_status st = run->subject->tend(run->store);
+    if (!atomic_load(&run->no_images) && fr_crash_enumerate_now(run) < 0)
+        (void)fr_crash_run_find(run, "no memory for a crash");
+    atomic_store(&run->tending, false);
     return fr_crash_run_settle(run, st);
 }
 
@@ -466,10 +484,22 @@ static fr_status check_against(struct fr_crash_run *run, enum fr_crash_way way, 
     return fr_crash_run_settle(run, st);
 }
 
+static fr_status verify(struct fr_crash_run *run)
+{
+    if (run->subject->verify == NULL) return FR_OK;
+    fr_status st = run->subject->verify(run->store, run->hurt);
+    return run->lied ? st : fr_crash_run_settle(run, st);
+}
+
 fr_status fr_crash_run_check(struct fr_crash_run *run, enum fr_crash_way way)
 {
+    fr_status st;
+
     run->doing = "reading";
-    return check_against(run, way, NULL, &run->model);
+    FR_TRY(check_against(run, way, NULL, &run->model));
+    st = verify(run);
+out:
+    return st;
 }
 
 fr_status fr_crash_run_hold(struct fr_crash_run *run, enum fr_crash_hold kind)
@@ -477,6 +507,7 @@ fr_status fr_crash_run_hold(struct fr_crash_run *run, enum fr_crash_hold kind)
     struct fr_crash_held *held = &run->held[kind];
     fr_status st;
 
+    if (run->subject->hold == NULL) return FR_OK;
     run->doing = kind == FR_CRASH_SNAPSHOT ? "a snapshot" : "an iterator";
     if (held->held == NULL) {
         st = run->subject->hold(run->store, kind, &held->held);
@@ -572,27 +603,41 @@ static bool is_in_doubt(struct fr_crash_run *run, uint64_t hash, size_t most)
     return false;
 }
 
+/*
+ * The longest prefix with that hash; of several, as batches may do nothing, one that the progress
+ * allows. most + 1: none.
+ */
+static size_t last_match(const struct fr_crash_history *h, uint64_t hash, uint64_t progress,
+        size_t least, size_t most)
+{
+    size_t match = most + 1;
+
+    for (size_t n = most + 1; n-- > least;) {
+        if (h->hashes[n] != hash) continue;
+        if (progress >= h->progress[n]) return n;
+        if (match > most) match = n;
+    }
+    return match;
+}
+
 fr_status fr_crash_run_find_prefix(struct fr_crash_run *run, size_t least, size_t most,
         size_t *ret_n)
 {
     const struct fr_crash_history *h = &run->history;
-    uint64_t progress = run->subject->progress(run->store);
+    uint64_t progress = progress_of(run);
     struct fr_crash_reading reading = {0};
 
     fr_status st = read_all(run, &reading);
     if (st < 0) return run->lied ? st : fr_crash_run_settle(run, st);
     uint64_t hash = fr_crash_reading_hash(&reading);
-    for (size_t n = most + 1; n-- > least;) {
-        if (h->hashes[n] != hash) continue;
-        if (progress < h->progress[n])
-            return fr_crash_run_find(run, "progress %" PRIu64 " after %zu batches, was %" PRIu64,
-                    progress, n, h->progress[n]);
-        *ret_n = n;
-        return FR_OK;
-    }
-    if (is_in_doubt(run, hash, most)) {
-        *ret_n = most + 1;
-        return FR_OK;
-    }
-    return no_such_prefix(run, &reading, least, most);
+    size_t n = last_match(h, hash, progress, least, most);
+    if (n > most && is_in_doubt(run, hash, most))
+        n = most + 1;
+    else if (n > most)
+        return no_such_prefix(run, &reading, least, most);
+    if (progress < h->progress[n])
+        return fr_crash_run_find(run, "progress %" PRIu64 " after %zu batches, was %" PRIu64,
+                progress, n, h->progress[n]);
+    *ret_n = n;
+    return verify(run);
 }

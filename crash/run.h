@@ -79,6 +79,7 @@ struct fr_crash_run {
     bool (*explains)(const struct fr_crash_run *run, fr_status st);
     const struct fr_sim_fault *fault;
     bool lied; /* syncs did not do what they said */
+    bool hurt; /* a fault has been at work, here or before the crash */
 
     /* The thread that runs it. */
     struct fr_sim *sim; /* NULL: the machine is a real one */
@@ -100,6 +101,7 @@ struct fr_crash_run {
     _Atomic(size_t) ingest;
     _Atomic(unsigned) checkpoints_acked, checkpoints_issued; /* masks */
     _Atomic(bool) no_images;
+    _Atomic(bool) tending;
 
     struct fr_mutex mu; /* rank FR_RANK_SIM: the hook is called without the machine's lock */
 
@@ -139,6 +141,8 @@ void fr_crash_run_drop_held(struct fr_crash_run *run);
 FR_NODISCARD fr_status fr_crash_run_write(struct fr_crash_run *run, uint32_t id, fr_sync sync);
 FR_NODISCARD fr_status fr_crash_run_act(struct fr_crash_run *run, enum fr_crash_act act,
         size_t slot, size_t end);
+/* What a subject does in the background, if it can be asked for; and a crash right behind it. */
+FR_NODISCARD fr_status fr_crash_run_tend(struct fr_crash_run *run);
 FR_NODISCARD fr_status fr_crash_run_ingest(struct fr_crash_run *run, bool move);
 FR_NODISCARD fr_status fr_crash_run_checkpoint(struct fr_crash_run *run);
 

@@ -41,10 +41,12 @@ static fr_status run_one(struct fr_crash_run *run, unsigned kind, fr_sync sync)
     case 7:
         return fr_crash_run_act(run, FR_CRASH_COMPACT, 0, 0);
     case 8:
+        if (run->subject->hold == NULL) return fr_crash_run_tend(run);
         return fr_crash_run_hold(run, sync == FR_SYNC_OS ? FR_CRASH_ITERATOR : FR_CRASH_SNAPSHOT);
     case 9:
         return fr_crash_run_reopen(run);
     case 10:
+        if (run->subject->ingest == NULL) return fr_crash_run_act(run, FR_CRASH_IDLE, 0, 0);
         return fr_crash_run_ingest(run, sync != FR_SYNC_OS);
     default:
         return fr_crash_run_checkpoint(run);

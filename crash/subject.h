@@ -24,7 +24,8 @@
 struct fr_crash_reading;
 struct fr_env;
 
-/* Slots in all. The last one is in every batch, and holds the number of the batch. */
+/* Slots in all. The last one is in every batch, and holds the number of the batch; or, where a
+ * batch is of deletes alone, it is deleted. */
 #define FR_CRASH_SLOTS   41
 #define FR_CRASH_SLOT_ID (FR_CRASH_SLOTS - 1)
 
@@ -74,6 +75,7 @@ struct fr_crash_subject {
     uint32_t change_kinds; /* mask of 1 << enum fr_crash_change_kind */
     unsigned configs;      /* numbered from 0; the lower half does much with few bytes; and as many
                               again, which use the disk to its last byte */
+    bool unmixed;          /* a batch is of puts or of deletes, never both */
 
     /* Closing ends it in any case. */
     fr_status (*open)(struct fr_env *env, const char *path, unsigned config,
@@ -85,13 +87,23 @@ struct fr_crash_subject {
             fr_sync sync);
     fr_status (*act)(void *store, enum fr_crash_act act, size_t slot, size_t end);
 
-    /* A number that grows with every batch, and must not fall behind what was acknowledged. */
+    /* NULL: nothing of the kind. A little of what it does in the background, here and now. */
+    fr_status (*tend)(void *store);
+
+    /* NULL: there is none. A number that grows with every batch, and must not fall behind what was
+     * acknowledged. */
     uint64_t (*progress)(void *store);
 
     /* Tell each slot that holds something to fr_crash_saw(), in the way's order. */
     fr_status (*read)(void *store, enum fr_crash_way way, struct fr_crash_reading *reading);
 
-    /* Something that stays; read it as often as wanted, then let it go. */
+    /*
+     * NULL: reading is all there is to ask. Whether its parts agree with each other in what no
+     * reading shows. With hurt, a fault has been at work, and what can be made anew may have been.
+     */
+    fr_status (*verify)(void *store, bool hurt);
+
+    /* NULL, all three. Something that stays; read it as often as wanted, then let it go. */
     fr_status (*hold)(void *store, enum fr_crash_hold kind, void **ret_held);
     fr_status (*read_held)(void *store, void *held, enum fr_crash_way way,
             struct fr_crash_reading *reading);

@@ -50,6 +50,7 @@ static fr_status rare_step(struct fr_crash_run *run)
 
 fr_status fr_crash_workload_step(struct fr_crash_run *run)
 {
+    if (run->subject->tend != NULL && fr_rng_one_in(&run->rng, 3)) return fr_crash_run_tend(run);
     uint64_t dice = fr_rng_below(&run->rng, 64);
 
     run->step++;

@@ -32,6 +32,7 @@ struct fr_spfresh_setup {
     uint32_t dimension;
     enum fr_metric metric; /* 0: as it is, or l2 */
     uint64_t seed;
+    uint32_t split_limit, merge_limit; /* as of a tree's options; 0: the defaults */
 };
 
 /* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. */

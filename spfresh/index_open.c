@@ -39,7 +39,9 @@ fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr_index_key *k
 fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample, size_t count,
         bool restored, struct fr_tree **ret_tree)
 {
-    struct fr_tree_options options = {.restored = restored};
+    struct fr_tree_options options = {.split_limit = index->split_limit,
+            .merge_limit = index->merge_limit,
+            .restored = restored};
     struct fr_tree *tree;
     fr_status st = FR_OK;
 
@@ -354,6 +356,8 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
 
     if (index == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
     index->read_only = setup->read_only;
+    index->split_limit = setup->split_limit;
+    index->merge_limit = setup->merge_limit;
     FR_TRY(find_options(index, name, setup));
     FR_TRY(fr_space_init(&index->space, index->options.metric, index->options.dimension,
             index->options.seed));

@@ -45,7 +45,8 @@ struct fr_spfresh {
     struct fr_index_key prefix;
     struct fr_stored_options options;
     bool read_only;
-    uint64_t rebuilt; /* as in fr_index_stats */
+    uint32_t split_limit, merge_limit; /* as in fr_spfresh_setup */
+    uint64_t rebuilt;                  /* as in fr_index_stats */
 
     /* Release when the first vectors have come, acquire by whoever asks whether there are any. */
     _Atomic(struct fr_tree *) tree;

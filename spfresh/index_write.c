@@ -461,6 +461,18 @@ out:
     return st;
 }
 
+/*
+ * None of the ids is there, perhaps because of a delete that is less durable than this one is to
+ * be. What is durable carries along what was written before, so something is written.
+ */
+static fr_status delete_nothing(struct fr_spfresh *index, struct write *w)
+{
+    struct fr_index_key key = fr_key_vector(&index->prefix, w->ids[0]);
+
+    if (w->writer.durability == FR_DURABLE_NONE) return FR_OK;
+    return fr_batch_add_delete(&w->work->batch, fr_index_key_slice(&key));
+}
+
 static fr_status delete_rows(struct fr_spfresh *index, struct write *w) FR_REQUIRES(index->mu)
 {
     fr_status st;
@@ -469,6 +481,7 @@ static fr_status delete_rows(struct fr_spfresh *index, struct write *w) FR_REQUI
     w->reserved = w->count;
     for (size_t i = 0; i < w->count; i++)
         if (!comes_again(index, w, i)) FR_TRY(delete_row(index, w, w->ids[i]));
+    if (w->dead_count == 0) st = delete_nothing(index, w);
 out:
     return st;
 }
@@ -529,13 +542,13 @@ static fr_status remove_ids(struct fr_spfresh *index, struct write *w)
         return st;
     }
     st = delete_rows(index, w);
-    bool lined_up = st == FR_OK && w->dead_count > 0 && (st = line_up(index, w)) == FR_OK;
+    bool lined_up = st == FR_OK && w->work->batch.count > 0 && (st = line_up(index, w)) == FR_OK;
     if (lined_up) {
         fr_mutex_unlock(&index->mu);
         st = fr_engine_commit(index->engine, &w->writer);
         fr_mutex_lock(&index->mu);
     }
-    if (st == FR_ERR_NOSPACE && lined_up) st = delete_on_full_disk(index, w);
+    if (st == FR_ERR_NOSPACE && lined_up && w->dead_count > 0) st = delete_on_full_disk(index, w);
     if (lined_up && st == FR_OK) forget_dead(index, w);
     settle_locked(index, w, lined_up && st == FR_OK);
     fr_mutex_unlock(&index->mu);

@@ -12,6 +12,7 @@
 #include "base/human.h"
 #include "crash/certify.h"
 #include "crash/engine_subject.h"
+#include "crash/index_subject.h"
 #include "crash/memory.h"
 #include "crash/torture.h"
 #include "io/env.h"
@@ -27,7 +28,8 @@ struct crash {
     uint64_t begin_ns;
     uint64_t rounds;
     bool as_json;
-    const char *only;
+    const char *only, *subject_name;
+    const struct fr_crash_subject *subject;
     const char *certify; /* a directory; NULL: simulated machines */
     uint64_t rounds_most;
 };
@@ -48,7 +50,7 @@ static bool is_over(void *ctx)
 /* Without seeds and without a time there would be no end. */
 static fr_status run_rounds(struct crash *c)
 {
-    struct fr_crash_torture torture = {.subject = &fr_crash_engine,
+    struct fr_crash_torture torture = {.subject = c->subject,
             .steps = (unsigned)FR_MIN(c->steps, (uint64_t)1000000),
             .points_one_in = (unsigned)FR_MIN(c->one_in, (uint64_t)1000000),
             .only = c->only,
@@ -63,6 +65,15 @@ static fr_status run_rounds(struct crash *c)
     }
 out:
     return st;
+}
+
+static const struct fr_crash_subject *find_subject(const char *name)
+{
+    const struct fr_crash_subject *subjects[] = {&fr_crash_engine, &fr_crash_index};
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(subjects); i++)
+        if (name == NULL || strcmp(subjects[i]->name, name) == 0) return subjects[i];
+    return NULL;
 }
 
 static bool is_part(const char *name)
@@ -81,7 +92,7 @@ static fr_status tell_json(const struct crash *c)
     struct fr_json json = FR_JSON_EMPTY;
 
     fr_json_begin_object(&json, NULL);
-    fr_json_text(&json, "subject", fr_crash_engine.name);
+    fr_json_text(&json, "subject", c->subject->name);
     fr_json_text(&json, "machine", "simulated");
     fr_json_u64(&json, "first_seed", c->seed);
     fr_json_u64(&json, "rounds", c->rounds);
@@ -96,7 +107,7 @@ static fr_status tell_json(const struct crash *c)
 
 static void tell_words(const struct crash *c)
 {
-    printf("subject      %s, on simulated machines\n", fr_crash_engine.name);
+    printf("subject      %s, on simulated machines\n", c->subject->name);
     printf("seeds        from %llu, %llu rounds in %s\n\n", (unsigned long long)c->seed,
             (unsigned long long)c->rounds, fr_human_duration(spent_ns(c)).text);
     for (int i = 0; i < FR_CRASH_COUNTERS; i++) {
@@ -166,8 +177,8 @@ static int certify(const struct crash *c)
 
 #define STEPS_USUAL 150
 
-/* Words about options that do not go together, or NULL. */
-static const char *misuse(const struct crash *c)
+/* Words about options that do not go together, or NULL; then the subject is known. */
+static const char *misuse(struct crash *c)
 {
     bool simulated = c->seeds > 0 || c->points > 0 || c->one_in != 1 || c->steps != STEPS_USUAL;
 
@@ -177,6 +188,10 @@ static const char *misuse(const struct crash *c)
     if (c->one_in == 0) return "--one-in is 1 at least";
     if (c->certify == NULL && c->only != NULL && !is_part(c->only))
         return "--only: there is no such part";
+    c->subject = find_subject(c->subject_name);
+    if (c->subject == NULL) return "--subject: there is no such subject";
+    if (c->certify != NULL && c->subject != &fr_crash_engine)
+        return "--subject index is of simulated machines";
     return NULL;
 }
 
@@ -195,6 +210,7 @@ int fr_verb_crash(int argc, char **argv)
             {"one-in", 0, FR_OPTION_COUNT, "N", "crash at every N-th change of the disk (1)",
                     &c.one_in},
             {"steps", 0, FR_OPTION_COUNT, "N", "of each history (150)", &c.steps},
+            {"subject", 0, FR_OPTION_TEXT, "NAME", "engine or index (engine)", &c.subject_name},
             {"only", 0, FR_OPTION_TEXT, "PART",
                     "histories, faults, memory, sequences, damage or configs", &c.only},
             {"certify", 0, FR_OPTION_TEXT, "DIR",

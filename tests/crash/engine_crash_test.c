@@ -3,11 +3,6 @@
  *
  * What is done and what must hold is said there; here it is said how much of it is enough.
  */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 #include "base/cover.h"
 #include "crash/damage.h"
 #include "crash/engine_subject.h"
@@ -16,6 +11,7 @@
 #include "crash/metamorphic.h"
 #include "crash/sequences.h"
 #include "crash/workload.h"
+#include "tests/crash/figures.h"
 
 /*
  * Together these are, without a sanitizer, more than 2,000 crash points, 50,000 distinct images and
@@ -43,34 +39,6 @@
 #define FAULT_PARTS     1
 #define DISTINCT_LEAST  15000
 #endif
-
-static unsigned long from_environment(const char *name, unsigned long usual)
-{
-    const char *given = getenv(name);
-
-    return given == NULL ? usual : strtoul(given, NULL, 10);
-}
-
-/* Of a sweep that is done in parts, another one each day: in so many days it is whole. */
-static unsigned part_of_today(unsigned long parts)
-{
-    unsigned long day = from_environment("FR_TEST_DAY", (unsigned long)time(NULL) / 86400);
-
-    if (parts > 1) fprintf(stderr, "FR_TEST_DAY=%lu: part %lu of %lu\n", day, day % parts, parts);
-    return (unsigned)(day % parts);
-}
-
-/* The figures that are not zero; a finding is a failure, with its words. */
-static void tell(const struct fr_crash_report *report)
-{
-    for (int i = 0; i < FR_CRASH_COUNTERS; i++) {
-        uint64_t count = fr_crash_counted(report, (enum fr_crash_counter)i);
-        if (count > 0)
-            fprintf(stderr, "%10llu %s\n", (unsigned long long)count,
-                    fr_crash_counter_text((enum fr_crash_counter)i));
-    }
-    cr_assert_str_empty(report->finding, "%s", report->finding);
-}
 
 Test(engine_crash, what_survives_is_a_prefix_with_all_that_was_acknowledged, .timeout = 600)
 {

@@ -185,6 +185,26 @@ Test(index, what_came_and_left_is_found_and_not_found)
     close_bed();
 }
 
+/* Its caller may be told what a weaker delete has done, and rely on it. */
+Test(index, a_durable_delete_of_nothing_carries_weaker_writes_along)
+{
+    uint64_t ids[2] = {5, 6};
+    float vectors[2][DIM] = {{1}, {2}};
+    size_t deleted;
+    fr_seq seq;
+
+    open_bed(0);
+    must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 1, ids, vectors[0], NULL));
+    seq = fr_engine_last_seq(t.engine);
+    must(fr_spfresh_delete(t.index, FR_DURABLE_NONE, 1, &ids[1], &deleted));
+    cr_assert_eq(fr_engine_last_seq(t.engine), seq);
+    must(fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &ids[1], &deleted));
+    cr_assert_eq(deleted, 0);
+    cr_assert_gt(fr_engine_last_seq(t.engine), seq);
+    must(fr_spfresh_check(t.index));
+    close_bed();
+}
+
 Test(index, opens_as_it_was_without_looking_at_rows)
 {
     open_bed(0);
