@@ -22,44 +22,44 @@ struct fr_input {
     bool at_end;
 };
 
-static fr_status input_new(const char *name, struct fr_input **ret_input)
+/* NULL: there is no memory. */
+static struct fr_input *input_new(const char *name)
 {
     struct fr_input *input = FR_NEW(struct fr_input);
 
-    if (input == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", name);
+    if (input == NULL) return NULL;
     snprintf(input->name, sizeof(input->name), "%s", name);
     input->fd = -1;
     if (fr_buf_extend(&input->held, 0) == NULL) { /* from here on its data are not NULL */
-        fr_input_close(input);
-        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", name);
+        fr_free(input);
+        return NULL;
     }
-    *ret_input = input;
-    return FR_OK;
+    return input;
 }
 
 fr_status fr_input_open(const char *path, struct fr_input **ret_input)
 {
     bool is_standard = strcmp(path, "-") == 0;
-    struct fr_input *input = NULL;
-    fr_status st;
+    struct fr_input *input = input_new(is_standard ? "standard input" : path);
 
-    FR_TRY(input_new(is_standard ? "standard input" : path, &input));
+    if (input == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", path);
     input->owns_fd = !is_standard;
     input->fd = is_standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (input->fd < 0) FR_TRY(FR_FAIL_OS(errno, "%s: cannot open it", path));
-    *ret_input = FR_TAKE(input);
-out:
-    fr_input_close(input);
-    return st;
+    if (input->fd < 0) {
+        fr_status st = FR_FAIL_OS(errno, "%s: cannot open it", path);
+        fr_input_close(input);
+        return st;
+    }
+    *ret_input = input;
+    return FR_OK;
 }
 
 fr_status fr_input_of_memory(const char *name, fr_slice content, size_t piece,
         struct fr_input **ret_input)
 {
-    struct fr_input *input = NULL;
-    fr_status st = input_new(name, &input);
+    struct fr_input *input = input_new(name);
 
-    if (st < 0) return st;
+    if (input == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", name);
     input->memory = content;
     input->piece = piece == 0 ? SIZE_MAX : piece;
     *ret_input = input;
@@ -89,10 +89,16 @@ static size_t held_bytes(const struct fr_input *input)
     return input->held.size - input->begin;
 }
 
-static size_t from_memory(struct fr_input *input, uint8_t *to, size_t room)
+/* How much may arrive at once. */
+static size_t chunk_of(const struct fr_input *input)
 {
-    size_t most = FR_MIN(room, input->piece);
-    size_t size = FR_MIN(most, input->memory.size);
+    size_t most = FR_MIN(CHUNK, input->piece);
+
+    return input->fd < 0 ? FR_MIN(most, input->memory.size) : CHUNK;
+}
+
+static size_t from_memory(struct fr_input *input, uint8_t *to, size_t size)
+{
 
     if (size == 0) return 0;
     memcpy(to, input->memory.data, size);
@@ -118,7 +124,7 @@ static fr_status from_file(struct fr_input *input, uint8_t *to, size_t room, siz
 static fr_status fill(struct fr_input *input)
 {
     struct fr_buf *held = &input->held;
-    size_t size = 0;
+    size_t size = 0, room = chunk_of(input);
     fr_status st = FR_OK;
 
     if (input->begin > 0) {
@@ -127,13 +133,13 @@ static fr_status fill(struct fr_input *input)
         input->begin = 0;
     }
     size_t before = held->size;
-    uint8_t *to = fr_buf_extend(held, CHUNK);
+    uint8_t *to = fr_buf_extend(held, room);
     if (to == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", input->name);
     held->size = before; /* that room is ours, though, until the next extension */
     if (input->fd < 0)
-        size = from_memory(input, to, CHUNK);
+        size = from_memory(input, to, room);
     else
-        FR_TRY(from_file(input, to, CHUNK, &size));
+        FR_TRY(from_file(input, to, room, &size));
     held->size = before + size;
     input->at_end = size == 0;
 out:
@@ -163,6 +169,17 @@ fr_status fr_input_take(struct fr_input *input, size_t size, const char *what, f
     return FR_FAIL(FR_ERR_CORRUPT,
             "%s: ends in the middle of %s: %zu of %zu bytes at offset %" PRIu64, input->name, what,
             held_bytes(input), size, input->offset);
+out:
+    return st;
+}
+
+fr_status fr_input_take_some(struct fr_input *input, size_t most, fr_slice *ret_bytes)
+{
+    fr_status st = FR_OK;
+
+    if (held_bytes(input) == 0 && !input->at_end) FR_TRY(fill(input));
+    if (held_bytes(input) == 0) return FR_END;
+    *ret_bytes = give_out(input, FR_MIN(most, held_bytes(input)));
 out:
     return st;
 }

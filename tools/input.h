@@ -36,6 +36,9 @@ uint64_t fr_input_offset(const struct fr_input *input);
 FR_NODISCARD fr_status fr_input_take(struct fr_input *input, size_t size, const char *what,
         fr_slice *ret_bytes);
 
+/* Some of the next bytes, as they come: one at least and most at the most. FR_END. */
+FR_NODISCARD fr_status fr_input_take_some(struct fr_input *input, size_t most, fr_slice *ret_bytes);
+
 /*
  * The next line, without its line feed, which the last one need not have. FR_END. FR_ERR_LIMIT: it
  * has more than most bytes.

@@ -212,7 +212,7 @@ fr_status fr_npy_read_header(struct fr_vector_reader *reader)
 {
     struct npy_header header = {.type = ""};
     const char *why, *name = fr_input_name(reader->input);
-    uint32_t size;
+    uint32_t size = 0;
     fr_slice text;
     fr_status st;
 
