@@ -5,7 +5,6 @@
 #include <math.h>
 
 #include "fuzz/fuzz_vectors.h"
-#include "tools/vector_file_priv.h"
 
 static void check_back(const struct fr_vector_row *row, const struct fr_vector_row *back)
 {
@@ -14,7 +13,7 @@ static void check_back(const struct fr_vector_row *row, const struct fr_vector_r
     FUZZ_CHECK(fr_slice_equal(back->payload, row->payload));
 }
 
-/* A vector in base64 may hold what JSON cannot say. */
+/* A vector in base64 may hold what an array cannot say. */
 static bool is_finite(const struct fr_vector_row *row)
 {
     for (uint32_t i = 0; i < row->dimension; i++)
@@ -29,8 +28,10 @@ static void write_and_read(const struct fr_vector_row *row)
     struct fr_vector_row back;
     struct fr_input *input;
 
-    if (!is_finite(row)) return;
-    fr_jsonl_append(&text, row->id, row->vector, row->dimension, row->payload);
+    if (is_finite(row))
+        fr_vector_line(&text, row);
+    else
+        fr_vector_line_coded(&text, row);
     FUZZ_CHECK(fr_buf_status(&text) == FR_OK);
     FUZZ_CHECK(fr_input_of_memory("back", fr_buf_slice(&text), 0, &input) == FR_OK);
     FUZZ_CHECK(fr_vector_reader_new(input, FR_VECTORS_JSONL, &reader) == FR_OK);

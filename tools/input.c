@@ -20,6 +20,7 @@ struct fr_input {
     size_t begin;       /* of what was not given out */
     uint64_t offset;    /* of begin in the whole */
     bool at_end;
+    bool (*should_end)(void); /* or NULL */
 };
 
 /* NULL: there is no memory. */
@@ -74,6 +75,11 @@ void fr_input_close(struct fr_input *input)
     fr_free(input);
 }
 
+void fr_input_end_if(struct fr_input *input, bool (*should_end)(void))
+{
+    input->should_end = should_end;
+}
+
 const char *fr_input_name(const struct fr_input *input)
 {
     return input->name;
@@ -112,6 +118,8 @@ static fr_status from_file(struct fr_input *input, uint8_t *to, size_t room, siz
 
     do {
         size = read(input->fd, to, room);
+        if (size < 0 && errno == EINTR && input->should_end != NULL && input->should_end())
+            return FR_FAIL(FR_ERR_CANCELLED, "%s: interrupted", input->name);
     } while (size < 0 && errno == EINTR);
     if (size < 0)
         return FR_FAIL_OS(errno, "%s: cannot read it behind offset %" PRIu64, input->name,

@@ -21,6 +21,9 @@ FR_NODISCARD fr_status fr_input_open(const char *path, struct fr_input **ret_inp
 FR_NODISCARD fr_status fr_input_of_memory(const char *name, fr_slice content, size_t piece,
         struct fr_input **ret_input);
 
+/* When a signal ends a wait for bytes, ask this; if it says yes, the answer is FR_ERR_CANCELLED. */
+void fr_input_end_if(struct fr_input *input, bool (*should_end)(void));
+
 void fr_input_close(struct fr_input *input);
 
 /* As it is called in messages. */

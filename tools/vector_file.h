@@ -25,10 +25,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/slice.h"
+#include "base/buf.h"
 #include "base/status.h"
 
 struct fr_input;
+struct fr_json;
 
 enum fr_vector_format {
     FR_VECTORS_FVECS,
@@ -104,6 +105,15 @@ uint64_t fr_vector_reader_bytes(const struct fr_vector_reader *reader);
 
 /* --- Writing --- */
 
+/* A row as a line of jsonl with its line feed, appended; the second one with the vector in base64,
+ * which can also say what is not finite. */
+void fr_vector_line(struct fr_buf *to, const struct fr_vector_row *row);
+void fr_vector_line_coded(struct fr_buf *to, const struct fr_vector_row *row);
+
+/* A payload as a member of an object of JSON: as it is, as a string, or in base64 under
+ * "payload_base64". An empty one is left out. */
+void fr_vector_payload_json(struct fr_json *json, fr_slice payload);
+
 struct fr_vector_writer;
 
 /*
@@ -114,8 +124,9 @@ FR_NODISCARD fr_status fr_vector_writer_open(const char *path, enum fr_vector_fo
         uint32_t dimension, struct fr_vector_writer **ret_writer);
 
 /*
- * FR_ERR_LIMIT: a value that is no whole number, or beyond the format's range; or more rows than
- * its count can say. Only jsonl has ids and payloads.
+ * FR_END: standard output's reader has gone, and has what it wanted. FR_ERR_LIMIT: a value that is
+ * no whole number, or beyond the format's range; or more rows than its count can say. Only jsonl
+ * has ids and payloads.
  */
 FR_NODISCARD fr_status fr_vector_writer_add(struct fr_vector_writer *writer, uint64_t id,
         const float *vector, fr_slice payload);

@@ -50,10 +50,6 @@ FR_NODISCARD fr_status fr_npy_read_header(struct fr_vector_reader *reader);
 FR_NODISCARD fr_status fr_jsonl_next(struct fr_vector_reader *reader,
         struct fr_vector_row *ret_row);
 
-/* A row as a line of jsonl, with its line feed, appended. */
-void fr_jsonl_append(struct fr_buf *to, uint64_t id, const float *vector, uint32_t dimension,
-        fr_slice payload);
-
 /* The header of a .npy of f32, always of the same size: FR_NPY_HEADER_SIZE. */
 #define FR_NPY_HEADER_SIZE 128
 void fr_npy_append_header(struct fr_buf *to, uint64_t count, uint32_t dimension);

@@ -245,7 +245,7 @@ static bool is_verbatim(fr_slice payload)
     return fr_json_read_any(&in).size == payload.size;
 }
 
-static void append_payload(struct fr_json *json, fr_slice payload)
+void fr_vector_payload_json(struct fr_json *json, fr_slice payload)
 {
     if (payload.size == 0) return;
     if (is_verbatim(payload)) {
@@ -255,24 +255,56 @@ static void append_payload(struct fr_json *json, fr_slice payload)
     } else {
         struct fr_buf coded = FR_BUF_EMPTY;
         fr_base64_append(&coded, payload);
+        if (fr_buf_status(&coded) < 0) json->text.failed = true;
         fr_json_slice(json, "payload_base64", fr_buf_slice(&coded));
         fr_buf_deinit(&coded);
     }
 }
 
-void fr_jsonl_append(struct fr_buf *to, uint64_t id, const float *vector, uint32_t dimension,
-        fr_slice payload)
+static void append_array(struct fr_json *json, const struct fr_vector_row *row)
+{
+    fr_json_begin_array(json, "vector");
+    for (uint32_t i = 0; i < row->dimension; i++)
+        fr_json_float(json, NULL, row->vector[i]);
+    fr_json_end_array(json);
+}
+
+static void append_coded(struct fr_json *json, const struct fr_vector_row *row)
+{
+    struct fr_buf bytes = FR_BUF_EMPTY, text = FR_BUF_EMPTY;
+
+    for (uint32_t i = 0; i < row->dimension; i++) {
+        uint32_t bits;
+        memcpy(&bits, &row->vector[i], sizeof(bits));
+        fr_buf_u32(&bytes, bits);
+    }
+    fr_base64_append(&text, fr_buf_slice(&bytes));
+    if (fr_buf_status(&bytes) < 0 || fr_buf_status(&text) < 0) json->text.failed = true;
+    fr_json_slice(json, "vector", fr_buf_slice(&text));
+    fr_buf_deinit(&bytes);
+    fr_buf_deinit(&text);
+}
+
+static void append_line(struct fr_buf *to, const struct fr_vector_row *row,
+        void (*append_vector)(struct fr_json *json, const struct fr_vector_row *row))
 {
     struct fr_json json = {.text = *to};
 
     fr_json_begin_object(&json, NULL);
-    fr_json_u64(&json, "id", id);
-    fr_json_begin_array(&json, "vector");
-    for (uint32_t i = 0; i < dimension; i++)
-        fr_json_float(&json, NULL, vector[i]);
-    fr_json_end_array(&json);
-    append_payload(&json, payload);
+    fr_json_u64(&json, "id", row->id);
+    append_vector(&json, row);
+    fr_vector_payload_json(&json, row->payload);
     fr_json_end_object(&json);
     *to = json.text;
     fr_buf_u8(to, '\n');
+}
+
+void fr_vector_line(struct fr_buf *to, const struct fr_vector_row *row)
+{
+    append_line(to, row, append_array);
+}
+
+void fr_vector_line_coded(struct fr_buf *to, const struct fr_vector_row *row)
+{
+    append_line(to, row, append_coded);
 }

@@ -35,9 +35,10 @@ static fr_status write_row(struct fr_vector_writer *writer)
 {
     if (fr_buf_status(&writer->row) < 0)
         return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for a row", name_of(writer));
-    if (fwrite(writer->row.data, 1, writer->row.size, writer->file) != writer->row.size)
-        return FR_FAIL_OS(errno, "%s: cannot write to it", name_of(writer));
-    return FR_OK;
+    if (fwrite(writer->row.data, 1, writer->row.size, writer->file) == writer->row.size)
+        return FR_OK;
+    if (writer->is_standard && errno == EPIPE) return FR_END;
+    return FR_FAIL_OS(errno, "%s: cannot write to it", name_of(writer));
 }
 
 /* With the count as it is known by now. */
@@ -137,7 +138,10 @@ fr_status fr_vector_writer_add(struct fr_vector_writer *writer, uint64_t id, con
     if (format == FR_VECTORS_FVECS || format == FR_VECTORS_BVECS)
         fr_buf_u32(&writer->row, writer->dimension);
     if (format == FR_VECTORS_JSONL)
-        fr_jsonl_append(&writer->row, id, vector, writer->dimension, payload);
+        fr_vector_line(&writer->row, &(struct fr_vector_row){.id = id,
+                                             .vector = vector,
+                                             .dimension = writer->dimension,
+                                             .payload = payload});
     else if (format == FR_VECTORS_BVECS || format == FR_VECTORS_U8BIN || format == FR_VECTORS_I8BIN)
         FR_TRY(append_bytes(writer, id, vector));
     else
@@ -158,7 +162,7 @@ fr_status fr_vector_writer_finish(struct fr_vector_writer *writer)
         FR_TRY(write_header(writer));
         (void)fseeko(writer->file, 0, SEEK_END);
     }
-    if (fflush(writer->file) != 0)
+    if (fflush(writer->file) != 0 && !(writer->is_standard && errno == EPIPE))
         return FR_FAIL_OS(errno, "%s: cannot write to it", name_of(writer));
     if (writer->is_standard) return FR_OK;
     if (fsync(fileno(writer->file)) != 0)

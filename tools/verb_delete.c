@@ -1,4 +1,6 @@
-/* verb_delete.c - keys, or a range of keys, go. */
+/* verb_delete.c - keys, a range of keys, or vectors go. */
+#include "freshet/index.h"
+#include "tools/index_rows.h"
 #include "tools/key_range.h"
 #include "tools/verbs.h"
 
@@ -6,8 +8,10 @@ struct delete
 {
     struct fr_text_form form;
     const char *options;
+    const char *index_name; /* NULL: keys and values */
     struct fr_key_range range;
     struct fr_db *db;
+    struct fr_index *index;
     struct fr_buf key;
     struct fr_batch *batch;
 };
@@ -62,6 +66,38 @@ out:
     return st;
 }
 
+static fr_status read_ids(struct delete *d, char *const *words, size_t count)
+{
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id = 0;
+        FR_TRY(fr_id_read(words[i], &id));
+        fr_buf_append(&d->key, &id, sizeof(id));
+    }
+    FR_TRY(fr_buf_status(&d->key));
+out:
+    return st;
+}
+
+/* The buffer for keys has the ids then. */
+static fr_status delete_vectors(struct delete *d, const struct fr_args *args)
+{
+    struct fr_index_options options;
+    size_t count = args->operand_count - 1;
+    fr_status st;
+
+    fr_index_options_init(&options);
+    options.create = false;
+    FR_TRY(read_ids(d, args->operands + 1, count));
+    FR_TRY(fr_store_open(args->operands[0], FR_STORE_WRITE, d->options, &d->db));
+    FR_TRY(fr_index_open(d->db, d->index_name, &options, &d->index));
+    FR_TRY(fr_index_delete(d->index, NULL, count, (const uint64_t *)(const void *)d->key.data,
+            NULL));
+out:
+    return st;
+}
+
 int fr_verb_delete(int argc, char **argv)
 {
     static struct delete d;
@@ -69,13 +105,16 @@ int fr_verb_delete(int argc, char **argv)
             FR_OPTION_FROM(&d.range),
             FR_OPTION_TO(&d.range),
             FR_OPTION_PREFIX(&d.range),
+            FR_OPTION_INDEX(&d.index_name, "vectors of that index, \"\" for the one without name"),
             FR_OPTION_HEX(&d.form),
             FR_OPTION_BASE64(&d.form),
             FR_OPTION_STORE(&d.options),
     };
     struct fr_args args = {.verb = "delete",
-            .summary = "Delete keys, a range of keys, or all keys with a prefix; all or nothing.\n"
-                       "Deleting what is not there is fine. Writes to the store.",
+            .summary =
+                    "Delete keys, a range of keys, or all keys with a prefix; or, with --index,\n"
+                    "vectors by their ids. All or nothing. Deleting what is not there is fine. "
+                    "Writes to the store.",
             .operand_names = "DIR [KEY...]",
             .operands_least = 1,
             .operands_most = SIZE_MAX,
@@ -86,7 +125,10 @@ int fr_verb_delete(int argc, char **argv)
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
     if (args.operand_count == 1 && !fr_key_range_given(&d.range))
         return fr_args_misuse("delete", "needs keys or a range");
-    fr_status st = run_delete(&d, &args);
+    if (d.index_name != NULL && fr_key_range_given(&d.range))
+        return fr_args_misuse("delete", "vectors are deleted by id, not by range");
+    fr_status st = d.index_name != NULL ? delete_vectors(&d, &args) : run_delete(&d, &args);
+    fr_index_close(d.index);
     code = fr_store_done("delete", st, FR_EXIT_FINE, d.db);
     fr_batch_free(d.batch);
     fr_buf_deinit(&d.key);

@@ -1,18 +1,22 @@
-/* verb_get.c - the values of keys. */
+/* verb_get.c - the values of keys, or the vectors of ids. */
+#include <inttypes.h>
 #include <stdio.h>
 
+#include "tools/index_rows.h"
 #include "tools/store.h"
+#include "tools/vector_file.h"
 #include "tools/verbs.h"
 
 struct get {
     struct fr_text_form form;
     const char *options;
+    const char *index_name; /* NULL: keys and values */
     bool as_json, raw;
     struct fr_db *db;
     struct fr_buf key;
     struct fr_buf line;
     struct fr_json json;
-    bool missed; /* a key that is not there */
+    bool missed; /* a key or an id that is not there */
 };
 
 static fr_status tell_value(struct get *g, fr_slice value)
@@ -63,10 +67,59 @@ static fr_status get_keys(struct get *g, char *const *words, size_t count)
     return st;
 }
 
+static fr_status get_id(struct get *g, struct fr_index_rows *rows, const char *word)
+{
+    struct fr_index_row row;
+    uint64_t id = 0;
+    fr_status st;
+
+    FR_TRY(fr_id_read(word, &id));
+    FR_TRY(fr_index_rows_get(rows, id, &row));
+    if (st == FR_NOT_FOUND) {
+        fprintf(stderr, "freshet get: there is no vector %" PRIu64 "\n", id);
+        g->missed = true;
+        return FR_OK;
+    }
+    fr_buf_clear(&g->line);
+    fr_vector_line(&g->line, &(struct fr_vector_row){.id = id,
+                                     .vector = row.vector,
+                                     .dimension = rows->options.dimension,
+                                     .payload = row.payload});
+    if (fr_buf_status(&g->line) < 0) return FR_FAIL(FR_ERR_NOMEM, "no memory for a vector");
+    fwrite(g->line.data, 1, g->line.size, stdout);
+out:
+    return st;
+}
+
+static fr_status get_ids(struct get *g, char *const *words, size_t count)
+{
+    struct fr_index_rows rows = {.db = NULL};
+    fr_status st;
+
+    FR_TRY(fr_index_rows_open(g->db, g->index_name, &rows));
+    for (size_t i = 0; i < count; i++)
+        FR_TRY(get_id(g, &rows, words[i]));
+out:
+    fr_index_rows_close(&rows);
+    return st;
+}
+
+static fr_status run_get(struct get *g, const struct fr_args *args)
+{
+    fr_status st;
+
+    FR_TRY(fr_store_open(args->operands[0], FR_STORE_READ, g->options, &g->db));
+    if (g->index_name != NULL) return get_ids(g, args->operands + 1, args->operand_count - 1);
+    return get_keys(g, args->operands + 1, args->operand_count - 1);
+out:
+    return st;
+}
+
 int fr_verb_get(int argc, char **argv)
 {
     static struct get g;
     const struct fr_option options[] = {
+            FR_OPTION_INDEX(&g.index_name, "vectors of that index, \"\" for the one without name"),
             FR_OPTION_HEX(&g.form),
             FR_OPTION_BASE64(&g.form),
             {"raw", 'r', FR_OPTION_FLAG, NULL, "no line feed behind the value", &g.raw},
@@ -74,7 +127,9 @@ int fr_verb_get(int argc, char **argv)
             {"json", 0, FR_OPTION_FLAG, NULL, "each key as a JSON object on a line", &g.as_json},
     };
     struct fr_args args = {.verb = "get",
-            .summary = "Print the values of keys. Exits with 1 if one of them is not there.",
+            .summary = "Print the values of keys, or, with --index, the vectors of ids as lines of "
+                       "jsonl.\n"
+                       "Exits with 1 if one of them is not there.",
             .operand_names = "DIR KEY...",
             .operands_least = 2,
             .operands_most = SIZE_MAX,
@@ -83,8 +138,7 @@ int fr_verb_get(int argc, char **argv)
     int code = FR_EXIT_FINE;
 
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
-    fr_status st = fr_store_open(args.operands[0], FR_STORE_READ, g.options, &g.db);
-    if (st >= 0) st = get_keys(&g, args.operands + 1, args.operand_count - 1);
+    fr_status st = run_get(&g, &args);
     code = fr_store_done("get", st, g.missed ? FR_EXIT_FINDINGS : FR_EXIT_FINE, g.db);
     fr_buf_deinit(&g.key);
     fr_buf_deinit(&g.line);
