@@ -54,7 +54,7 @@ static void tell_rest(uint64_t elapsed_ns, uint64_t part, uint64_t total, char p
     double share = (double)part / (double)total;
     double rest_ns = (double)elapsed_ns * (1 - share) / share;
     uint64_t seconds = (uint64_t)(rest_ns / 1e9) + 1;
-    snprintf(percent, 16, "%3.0f%%, ", 100 * share);
+    snprintf(percent, 16, "%.0f%%, ", 100 * share);
     snprintf(left, 64, ", %s left", fr_human_duration(seconds * 1000000000u).text);
 }
 

@@ -322,7 +322,7 @@ out:
 static void tell_words(const struct import *im, uint64_t written, double seconds)
 {
     printf("%s rows written in %.1f s", fr_human_count(written).text, seconds);
-    if (seconds > 0)
+    if (written > 0 && seconds > 0)
         printf(", %s a second", fr_human_count((uint64_t)((double)written / seconds)).text);
     if (im->known > 0) printf("; %s were there already", fr_human_count(im->known).text);
     if (im->refused > 0) printf("; %s were refused", fr_human_count(im->refused).text);
