@@ -88,12 +88,12 @@ static bool is_option(const char *word)
     return word[0] == '-' && word[1] != '\0';
 }
 
-static bool take_operand(struct fr_args *args, const char *word, int *ret_exit)
+/* There are never more operands than words were looked at, so this overwrites nothing. */
+static bool take_operand(struct fr_args *args, char **argv, int at, int *ret_exit)
 {
-    size_t most = FR_MIN(args->operands_most, FR_ARRAY_COUNT(args->operands));
-
-    if (args->operand_count == most) return complain(args, "did not expect ", word, ret_exit);
-    args->operands[args->operand_count++] = word;
+    if (args->operand_count == args->operands_most)
+        return complain(args, "did not expect ", argv[at], ret_exit);
+    argv[args->operand_count++] = argv[at];
     return true;
 }
 
@@ -125,6 +125,7 @@ bool fr_args_parse(struct fr_args *args, int argc, char **argv, int *ret_exit)
     bool options_end = false;
 
     args->operand_count = 0;
+    args->operands = argv;
     for (int at = 0; at < argc; at++) {
         if (!options_end && strcmp(argv[at], "--") == 0) {
             options_end = true;
@@ -132,12 +133,18 @@ bool fr_args_parse(struct fr_args *args, int argc, char **argv, int *ret_exit)
         }
         bool taken = !options_end && is_option(argv[at])
                              ? take_option(args, argc, argv, &at, ret_exit)
-                             : take_operand(args, argv[at], ret_exit);
+                             : take_operand(args, argv, at, ret_exit);
         if (!taken) return false;
     }
     if (args->operand_count < args->operands_least)
         return complain(args, "needs ", args->operand_names, ret_exit);
     return true;
+}
+
+int fr_args_misuse(const char *verb, const char *what)
+{
+    fprintf(stderr, "freshet %s: %s (try --help)\n", verb, what);
+    return FR_EXIT_USAGE;
 }
 
 int fr_exit_failed(const char *verb)

@@ -43,14 +43,17 @@ struct fr_args {
     const char *summary;       /* one line */
     const char *operand_names; /* as "DIR [FILE]" */
     size_t operands_least;
-    size_t operands_most;
+    size_t operands_most; /* SIZE_MAX: as many as there are */
     const struct fr_option *options;
     size_t option_count;
 
     /* Set by the parser. */
-    const char *operands[8];
+    char *const *operands; /* words of argv, which are moved to its front */
     size_t operand_count;
 };
+
+/* Complain in the verb's name as the parser does; yields FR_EXIT_USAGE. */
+int fr_args_misuse(const char *verb, const char *what);
 
 /*
  * Parse what follows the verb. true: go on. false: stop with *ret_exit, after a complaint on

@@ -18,8 +18,20 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
+        {"checkpoint", fr_verb_checkpoint, "make a store with all that another one holds now"},
+        {"compact", fr_verb_compact, "rewrite the tables of a range of keys into the last level"},
         {"crash", fr_verb_crash, "try to break a store, on simulated machines or on a real disk"},
+        {"create", fr_verb_create, "make a store, or an index in one"},
+        {"delete", fr_verb_delete, "delete keys, a range of them, or vectors"},
+        {"export", fr_verb_export, "write the vectors of an index to a file"},
+        {"get", fr_verb_get, "print the values of keys, or vectors"},
+        {"import", fr_verb_import, "put the vectors of a file into an index"},
         {"iotest", fr_verb_iotest, "measure what reads, writes and syncs cost in a directory"},
+        {"ls", fr_verb_ls, "list the files of a store"},
+        {"put", fr_verb_put, "put a value under a key"},
+        {"scan", fr_verb_scan, "print keys and values in order"},
+        {"search", fr_verb_search, "print the nearest vectors"},
+        {"stat", fr_verb_stat, "say what a store holds"},
         {"version", fr_verb_version, "say which library this is and what it found on this machine"},
 };
 

@@ -1,50 +1,24 @@
 #include "tools/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/text_code.h"
 
 static void append_text(struct fr_buf *buf, const char *text)
 {
     fr_buf_append(buf, text, strlen(text));
 }
 
-/* Bytes of the well-formed UTF-8 sequence at the front (RFC 3629), or 0. */
-static size_t utf8_length(const unsigned char *at)
+/* Without the quotes. A byte of no UTF-8 sequence becomes U+FFFD. */
+static void append_inside(struct fr_buf *buf, fr_slice text)
 {
-    static const struct {
-        unsigned char first, last;       /* of the leading byte */
-        unsigned char second, second_to; /* of the one behind it */
-        size_t length;
-    } rows[] = {
-            {0x00, 0x7f, 0, 0, 1},
-            {0xc2, 0xdf, 0x80, 0xbf, 2},
-            {0xe0, 0xe0, 0xa0, 0xbf, 3},
-            {0xe1, 0xec, 0x80, 0xbf, 3},
-            {0xed, 0xed, 0x80, 0x9f, 3},
-            {0xee, 0xef, 0x80, 0xbf, 3},
-            {0xf0, 0xf0, 0x90, 0xbf, 4},
-            {0xf1, 0xf3, 0x80, 0xbf, 4},
-            {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
+    const uint8_t *at = text.data, *end = text.size == 0 ? at : at + text.size;
 
-    for (size_t i = 0; i < FR_ARRAY_COUNT(rows); i++) {
-        if (at[0] < rows[i].first || at[0] > rows[i].last) continue;
-        if (rows[i].length == 1) return 1;
-        if (at[1] < rows[i].second || at[1] > rows[i].second_to) return 0;
-        for (size_t j = 2; j < rows[i].length; j++)
-            if ((at[j] & 0xc0) != 0x80) return 0;
-        return rows[i].length;
-    }
-    return 0;
-}
-
-static void append_quoted(struct fr_buf *buf, const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-
-    append_text(buf, "\"");
-    while (*at != '\0') {
-        size_t length = utf8_length(at);
+    while (at < end) {
+        size_t length = fr_utf8_length(at, end);
         if (length == 0) {
             append_text(buf, "\\ufffd");
             at++;
@@ -57,6 +31,12 @@ static void append_quoted(struct fr_buf *buf, const char *text)
             at += length;
         }
     }
+}
+
+static void append_quoted(struct fr_buf *buf, fr_slice text)
+{
+    append_text(buf, "\"");
+    append_inside(buf, text);
     append_text(buf, "\"");
 }
 
@@ -66,7 +46,7 @@ static void lead(struct fr_json *json, const char *key)
     if (json->need_comma) append_text(&json->text, ",");
     json->need_comma = true;
     if (key == NULL) return;
-    append_quoted(&json->text, key);
+    append_quoted(&json->text, fr_slice_of_text(key));
     append_text(&json->text, ":");
 }
 
@@ -105,8 +85,19 @@ void fr_json_end_array(struct fr_json *json)
 
 void fr_json_text(struct fr_json *json, const char *key, const char *value)
 {
+    fr_json_slice(json, key, fr_slice_of_text(value));
+}
+
+void fr_json_slice(struct fr_json *json, const char *key, fr_slice value)
+{
     lead(json, key);
     append_quoted(&json->text, value);
+}
+
+void fr_json_verbatim(struct fr_json *json, const char *key, fr_slice value)
+{
+    lead(json, key);
+    fr_buf_append(&json->text, value.data, value.size);
 }
 
 void fr_json_u64(struct fr_json *json, const char *key, uint64_t value)
@@ -122,6 +113,18 @@ void fr_json_double(struct fr_json *json, const char *key, double value)
         fr_buf_printf(&json->text, "%.6g", value);
     else
         append_text(&json->text, "null");
+}
+
+void fr_json_float(struct fr_json *json, const char *key, float value)
+{
+    char text[32] = "null";
+
+    lead(json, key);
+    for (int digits = 6; digits <= FLT_DECIMAL_DIG && isfinite(value); digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) break;
+    }
+    append_text(&json->text, text);
 }
 
 void fr_json_bool(struct fr_json *json, const char *key, bool value)

@@ -24,9 +24,16 @@ void fr_json_end_object(struct fr_json *json);
 void fr_json_begin_array(struct fr_json *json, const char *key);
 void fr_json_end_array(struct fr_json *json);
 void fr_json_text(struct fr_json *json, const char *key, const char *value);
+void fr_json_slice(struct fr_json *json, const char *key, fr_slice value);
 void fr_json_u64(struct fr_json *json, const char *key, uint64_t value);
 void fr_json_double(struct fr_json *json, const char *key, double value);
+
+/* With as many digits as it takes to read the same float back. */
+void fr_json_float(struct fr_json *json, const char *key, float value);
 void fr_json_bool(struct fr_json *json, const char *key, bool value);
+
+/* A value that is JSON already. */
+void fr_json_verbatim(struct fr_json *json, const char *key, fr_slice value);
 
 /* Print it with a newline on standard output and empty it. FR_ERR_NOMEM if it could not be built.
  */

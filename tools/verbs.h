@@ -2,8 +2,20 @@
 #ifndef FR_TOOLS_VERBS_H
 #define FR_TOOLS_VERBS_H
 
+int fr_verb_checkpoint(int argc, char **argv);
+int fr_verb_compact(int argc, char **argv);
 int fr_verb_crash(int argc, char **argv);
+int fr_verb_create(int argc, char **argv);
+int fr_verb_delete(int argc, char **argv);
+int fr_verb_export(int argc, char **argv);
+int fr_verb_get(int argc, char **argv);
+int fr_verb_import(int argc, char **argv);
 int fr_verb_iotest(int argc, char **argv);
+int fr_verb_ls(int argc, char **argv);
+int fr_verb_put(int argc, char **argv);
+int fr_verb_scan(int argc, char **argv);
+int fr_verb_search(int argc, char **argv);
+int fr_verb_stat(int argc, char **argv);
 int fr_verb_version(int argc, char **argv);
 
 #endif

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Completion for freshet(1), made by scripts/manual from the verbs' own option tables: change those.
+_freshet() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "checkpoint compact crash create delete export get import iotest ls put scan search stat version --help --version" -- "$word")
+        return
+    fi
+    case $before in
+    --format) mapfile -t COMPREPLY < <(compgen -W "fvecs bvecs fbin u8bin i8bin npy jsonl" -- "$word"); return ;;
+    --metric) mapfile -t COMPREPLY < <(compgen -W "l2 cosine ip" -- "$word"); return ;;
+    esac
+    case ${COMP_WORDS[1]} in
+    checkpoint) options="--copy --options --help" ;;
+    compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
+    crash) options="--time --seed --seeds --points --one-in --steps --only --certify --rounds --json --help" ;;
+    create) options="--dimension --metric --index --seed --options --help" ;;
+    delete) options="--from --to --prefix --index --hex --base64 --options --help" ;;
+    export) options="--format --index --limit --quiet --progress --options --json --help" ;;
+    get) options="--index --hex --base64 --raw --options --json --help" ;;
+    import) options="--format --index --create --metric --resume --rejects --max-errors --skip --limit --batch --threads --no-settling --quiet --progress --options --json --help" ;;
+    iotest) options="--time --size --json --help" ;;
+    ls) options="--json --help" ;;
+    put) options="--hex --base64 --append --ttl --create --options --help" ;;
+    scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
+    search) options="--k --queries --format --limit --id --recall --exhaustive --payload --index --options --json --help" ;;
+    stat) options="--index --all --json --prometheus --options --help" ;;
+    version) options="--verbose --json --help" ;;
+    esac
+    case $word in
+    -*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
+    esac
+}
+complete -o bashdefault -o default -F _freshet freshet

@@ -1,0 +1,101 @@
+#include "tools/index_rows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "tools/json_read.h"
+
+static fr_status read_options(struct fr_index_rows *rows)
+{
+    struct fr_index_key key = fr_key_options(&rows->prefix);
+    struct fr_pinned value = {.data = NULL};
+    fr_status st;
+
+    FR_TRY(fr_db_get(rows->db, NULL, key.bytes, key.size, &value));
+    if (st == FR_NOT_FOUND)
+        FR_TRY(FR_FAIL(FR_ERR_MISSING, "the store has no index \"%s\"", rows->name));
+    FR_TRY(fr_stored_read_options(fr_slice_of(value.data, value.size), &rows->options));
+out:
+    fr_pinned_release(&value);
+    return st;
+}
+
+fr_status fr_index_rows_open(struct fr_db *db, const char *name, struct fr_index_rows *ret_rows)
+{
+    struct fr_index_rows rows = {.db = db, .name = name};
+    fr_status st;
+
+    FR_TRY(fr_index_name_check(name));
+    fr_key_prefix(name, &rows.prefix);
+    rows.kind = fr_key_kind(&rows.prefix, 'v');
+    FR_TRY(read_options(&rows));
+    rows.vector = fr_alloc(rows.options.dimension * sizeof(float));
+    if (rows.vector == NULL) FR_TRY(FR_FAIL(FR_ERR_NOMEM, "no memory for a vector"));
+    *ret_rows = rows;
+out:
+    return st;
+}
+
+void fr_index_rows_close(struct fr_index_rows *rows)
+{
+    fr_pinned_release(&rows->value);
+    fr_iterator_free(rows->it);
+    fr_free(rows->vector);
+    *rows = (struct fr_index_rows){.db = NULL};
+}
+
+fr_status fr_id_read(const char *word, uint64_t *ret_id)
+{
+    if (!fr_json_to_u64(fr_slice_of_text(word), ret_id))
+        return FR_FAIL(FR_ERR_MISUSE, "\"%.40s\" is no id: a whole number from 0 to %" PRIu64, word,
+                UINT64_MAX);
+    return FR_OK;
+}
+
+/* The decoder's words do not say whose row it is. */
+static fr_status read_row(struct fr_index_rows *rows, uint64_t id, fr_slice value,
+        struct fr_index_row *ret_row)
+{
+    char why[FR_ERROR_TEXT_MAX];
+    fr_slice payload;
+    fr_status st = fr_stored_read_vector(value, rows->options.dimension, rows->vector, &payload);
+
+    if (st < 0) {
+        snprintf(why, sizeof(why), "%s", fr_last_error());
+        return FR_FAIL(st, "index \"%s\", id %" PRIu64 ": %s", rows->name, id, why);
+    }
+    *ret_row = (struct fr_index_row){.id = id, .vector = rows->vector, .payload = payload};
+    return FR_OK;
+}
+
+fr_status fr_index_rows_get(struct fr_index_rows *rows, uint64_t id, struct fr_index_row *ret_row)
+{
+    struct fr_index_key key = fr_key_vector(&rows->prefix, id);
+
+    fr_pinned_release(&rows->value);
+    fr_status st = fr_db_get(rows->db, NULL, key.bytes, key.size, &rows->value);
+    if (st != FR_OK) return st;
+    return read_row(rows, id, fr_slice_of(rows->value.data, rows->value.size), ret_row);
+}
+
+fr_status fr_index_rows_next(struct fr_index_rows *rows, struct fr_index_row *ret_row)
+{
+    struct fr_read_options how = {.size = sizeof(how),
+            .no_cache = true,
+            .prefix = rows->kind.bytes,
+            .prefix_size = rows->kind.size};
+    fr_slice key, value;
+    uint64_t id;
+    fr_status st;
+
+    if (rows->it == NULL) FR_TRY(fr_iterator_new(rows->db, &how, &rows->it));
+    FR_TRY(fr_iterator_next(rows->it));
+    if (st == FR_END) return st;
+    key.data = fr_iterator_key(rows->it, &key.size);
+    value.data = fr_iterator_value(rows->it, &value.size);
+    FR_TRY(fr_key_read_vector(&rows->kind, key, &id));
+    FR_TRY(read_row(rows, id, value, ret_row));
+out:
+    return st;
+}

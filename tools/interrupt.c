@@ -1,0 +1,32 @@
+#include "tools/interrupt.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void keep(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+void fr_interrupt_watch(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = keep;
+    action.sa_flags = (int)SA_RESETHAND; /* without SA_RESTART: a read answers EINTR */
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < FR_ARRAY_COUNT(numbers); i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+bool fr_interrupted(void)
+{
+    return interrupted != 0;
+}
