@@ -93,27 +93,35 @@ static fr_status run_queries(struct measuring *m)
     return st < 0 ? st : FR_OK;
 }
 
-static bool is_due(struct fr_spfresh *index, uint64_t *ret_count)
+static uint64_t changes(const struct fr_spfresh *index)
 {
-    uint64_t last = atomic_load_explicit(&index->efforts_count, memory_order_relaxed);
+    return atomic_load_explicit(&index->upserts, memory_order_relaxed) +
+           atomic_load_explicit(&index->deletes, memory_order_relaxed);
+}
 
+/* Changes count, not how many are there: as many may be quite other ones after a while. */
+static bool is_due(struct fr_spfresh *index, uint64_t *ret_due)
+{
+    if (changes(index) < atomic_load_explicit(&index->efforts_due, memory_order_relaxed))
+        return false;
     fr_mutex_lock(&index->mu);
-    *ret_count = index->map.count;
+    uint64_t count = index->map.count;
     fr_mutex_unlock(&index->mu);
-    return *ret_count >= COUNT_MIN && (*ret_count > last + last / 2 || *ret_count < last / 2);
+    *ret_due = changes(index) + (COUNT_MIN + count) / 4;
+    return count >= COUNT_MIN;
 }
 
 fr_status fr_spfresh_measure_efforts(struct fr_spfresh *index)
 {
     struct measuring m = {.index = index, .tree = fr_spfresh_tree(index)};
     double recalls[FR_EFFORT_STEPS] = {0};
-    uint64_t count;
+    uint64_t due;
     fr_status st;
 
-    if (m.tree == NULL || !is_due(index, &count)) return FR_OK;
+    if (m.tree == NULL || !is_due(index, &due)) return FR_OK;
     FR_TRY(fr_spfresh_take_work(index, &m.work));
     FR_TRY(run_queries(&m));
-    atomic_store_explicit(&index->efforts_count, count, memory_order_relaxed);
+    atomic_store_explicit(&index->efforts_due, due, memory_order_relaxed);
     if (m.of == 0) goto out;
     for (size_t step = 0; step < FR_EFFORT_STEPS; step++)
         recalls[step] = (double)m.right[step] / (double)m.of;

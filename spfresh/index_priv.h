@@ -75,7 +75,7 @@ struct fr_spfresh {
     _Atomic(uint64_t) upserts, deletes, searches, scanned, measured; /* relaxed: for people */
 
     struct fr_efforts efforts;
-    _Atomic(uint64_t) efforts_count; /* relaxed: the vectors there were when they were measured */
+    _Atomic(uint64_t) efforts_due; /* relaxed: measured again after so many upserts and deletes */
 
     struct fr_thread thread;
     bool has_thread;

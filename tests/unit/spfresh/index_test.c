@@ -532,23 +532,24 @@ Test(index, many_write_and_search_while_it_is_maintained)
 
 /* ---- Effort ---- */
 
-/* Of data in which nothing is near to anything more is looked at, for the same recall. */
-Test(index, learns_which_effort_its_data_need)
+/* Data in which nothing is near to anything, in place of whatever was there. */
+static void put_even(float width)
+{
+    for (uint64_t id = 0; id < IDS; id++) {
+        for (size_t i = 0; i < DIM; i++)
+            t.vectors[id][i] = width * (float)fr_rng_double(&t.rng);
+        must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 1, &id, t.vectors[id], NULL));
+    }
+    maintain();
+}
+
+/* Of such data more is looked at, for the same recall. */
+static void check_even_recall(void)
 {
     static const struct fr_search_options exact = {.exhaustive = true}, usual = {.recall = 0.95};
     struct fr_hit truth[10], hits[10];
     size_t right = 0, count;
-    float before = 0;
 
-    open_bed(0);
-    before = atomic_load(&t.index->efforts.recalls[3]);
-    for (uint64_t id = 0; id < IDS; id++) {
-        for (size_t i = 0; i < DIM; i++)
-            t.vectors[id][i] = (float)fr_rng_double(&t.rng);
-        must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 1, &id, t.vectors[id], NULL));
-    }
-    maintain();
-    cr_assert_neq(atomic_load(&t.index->efforts.recalls[3]), before);
     for (uint64_t id = 0; id < 100; id++) {
         must(fr_spfresh_search(t.index, &exact, t.vectors[id], 10, truth, &count));
         must(fr_spfresh_search(t.index, &usual, t.vectors[id], 10, hits, &count));
@@ -557,6 +558,32 @@ Test(index, learns_which_effort_its_data_need)
                 right += hits[i].id == truth[j].id;
     }
     cr_assert_gt(right, 920, "%zu of 1000", right);
+}
+
+Test(index, learns_which_effort_its_data_need)
+{
+    open_bed(0);
+    float before = atomic_load(&t.index->efforts.recalls[3]);
+    put_even(1);
+    cr_assert_neq(atomic_load(&t.index->efforts.recalls[3]), before);
+    check_even_recall();
+    close_bed();
+}
+
+/* As many vectors as before may be quite other ones. */
+Test(index, learns_it_again_when_its_data_have_changed)
+{
+    open_bed(0);
+    for (uint64_t id = 0; id < IDS; id++) {
+        draw(t.vectors[id]);
+        must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 1, &id, t.vectors[id], NULL));
+    }
+    maintain();
+    float before = atomic_load(&t.index->efforts.recalls[1]);
+    put_even(25); /* about as wide as what was there */
+    check_even_recall();
+    cr_assert_lt(atomic_load(&t.index->efforts.recalls[1]), before);
+    check_even_recall();
     close_bed();
 }
 
