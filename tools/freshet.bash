@@ -14,7 +14,7 @@ _freshet() {
     case ${COMP_WORDS[1]} in
     checkpoint) options="--copy --options --help" ;;
     compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
-    crash) options="--time --seed --seeds --points --one-in --steps --only --certify --rounds --json --help" ;;
+    crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
     create) options="--dimension --metric --index --seed --options --help" ;;
     delete) options="--from --to --prefix --index --hex --base64 --options --help" ;;
     export) options="--format --index --limit --quiet --progress --options --json --help" ;;
