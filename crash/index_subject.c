@@ -9,7 +9,8 @@
  * Reading is by searches for all, by ids and by what is stored, which must agree. What no reading
  * shows is asked of fr_spfresh_check(), and of how the index was opened: a crash alone never costs
  * what is derived. Some configurations give that up every now and then, to have it written anew;
- * there, opening by the rows is right.
+ * others damage it before they open it, so that there are crashes while it is made from the rows.
+ * There, opening by the rows is right.
  */
 #include "crash/index_subject.h"
 
@@ -21,7 +22,9 @@
 #include "crash/changes.h"
 #include "crash/engine_subject.h"
 #include "crash/model.h"
-#include "spfresh/index_priv.h"
+#include "lsm/batch.h"
+#include "spfresh/index.h"
+#include "spfresh/stored.h"
 
 #define CONFIGS 24
 #define DIM     8
@@ -88,6 +91,11 @@ static bool gives_up(unsigned config)
     return config % 4 == 3;
 }
 
+static bool spoils(unsigned config)
+{
+    return config % 4 == 1;
+}
+
 static struct fr_spfresh_setup setup_of(unsigned config, enum fr_crash_mode mode)
 {
     return (struct fr_spfresh_setup){.read_only = mode == FR_CRASH_READ_ONLY,
@@ -106,6 +114,24 @@ static void free_store(struct store *store)
     (void)fr_engine_close(store->engine);
     fr_free(store);
     if (why.status < 0) (void)fr_error_restore(&why);
+}
+
+/* A centroid that cannot be. */
+static fr_status spoil(struct fr_engine *engine)
+{
+    struct fr_index_key prefix, key;
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice bytes;
+    fr_status st;
+
+    fr_key_prefix("", &prefix);
+    key = fr_key_centroid(&prefix, 1, 5000000);
+    FR_TRY(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of("?", 1)));
+    FR_TRY(fr_batch_finish(&batch, &bytes));
+    st = fr_engine_write(engine, bytes, batch.count, FR_DURABLE_NONE);
+out:
+    fr_batch_deinit(&batch);
+    return st;
 }
 
 /* What a store is made as, another configuration takes as it is. */
@@ -134,6 +160,8 @@ static fr_status index_open(struct fr_env *env, const char *path, unsigned confi
     options.read_only = mode == FR_CRASH_READ_ONLY;
     store->config = config;
     FR_TRY(fr_engine_open(env, path, &options, &store->engine));
+    if (spoils(config) && mode == FR_CRASH_MAKE && fr_engine_last_seq(store->engine) % 4 == 1)
+        FR_TRY(spoil(store->engine));
     FR_TRY(open_index(store, mode));
     *ret_store = FR_TAKE(store);
 out:
@@ -230,26 +258,6 @@ static fr_status index_write(void *store, const struct fr_crash_change *changes,
 
 /* ---- what it does besides */
 
-/* As if it could not have been written: what is derived is not there any more. */
-static fr_status give_up(struct fr_spfresh *index)
-{
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    fr_slice bytes;
-    fr_status st;
-
-    fr_mutex_lock(&index->mu);
-    fr_spfresh_quiesce_locked(index);
-    FR_TRY(fr_spfresh_give_up(index, &batch));
-    FR_TRY(fr_batch_finish(&batch, &bytes));
-    FR_TRY(fr_engine_write(index->engine, bytes, batch.count, FR_DURABLE_NONE));
-    if (fr_spfresh_tree(index) != NULL) index->derived = FR_DERIVED_GIVEN;
-out:
-    fr_spfresh_resume_locked(index);
-    fr_mutex_unlock(&index->mu);
-    fr_batch_deinit(&batch);
-    return st;
-}
-
 static fr_status tend_for(struct store *store, uint64_t limit_us)
 {
     uint64_t left;
@@ -266,7 +274,8 @@ static fr_status flush(struct store *store)
 {
     fr_status st = FR_OK;
 
-    if (gives_up(store->config) && store->flushes++ % 2 == 0) FR_TRY(give_up(store->index));
+    if (gives_up(store->config) && store->flushes++ % 2 == 0)
+        FR_TRY(fr_spfresh_forget_derived(store->index));
     st = fr_engine_flush(store->engine);
 out:
     return st;
@@ -335,12 +344,15 @@ out:
 static fr_status scan_rows(struct store *store, struct found *found,
         struct fr_crash_reading *reading)
 {
-    struct fr_index_key kind = fr_key_kind(&store->index->prefix, 'v');
-    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX, .prefix = fr_index_key_slice(&kind)};
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX};
+    struct fr_index_key prefix, kind;
     struct fr_iter *it = NULL;
     uint64_t id = 0;
     fr_status st;
 
+    fr_key_prefix("", &prefix);
+    kind = fr_key_kind(&prefix, 'v');
+    options.prefix = fr_index_key_slice(&kind);
     FR_TRY(fr_engine_scan(store->engine, &options, &it));
     while ((st = fr_iter_next(it)) == FR_OK) {
         FR_TRY(fr_key_read_vector(&kind, it->entry.key, &id));
@@ -434,17 +446,14 @@ out:
 static fr_status index_verify(void *to_verify, bool hurt)
 {
     struct store *store = to_verify;
-    struct fr_spfresh *index = store->index;
-    uint64_t most = hurt ? 2 : gives_up(store->config) ? 1 : 0;
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    uint64_t most = hurt || spoils(store->config) ? 2 : gives_up(store->config) ? 1 : 0;
 
-    if (index->rebuilt > most)
+    fr_spfresh_stats(store->index, &stats);
+    if (stats.rebuilt > most)
         return FR_FAIL(FR_ERR_CORRUPT, "what is derived was %s, and nothing but a crash was there",
-                index->rebuilt == 1 ? "not complete" : "damaged");
-    fr_mutex_lock(&index->mu);
-    fr_status failure = index->failure.status;
-    fr_mutex_unlock(&index->mu);
-    if (failure < 0 && !hurt) return FR_FAIL(FR_ERR_CORRUPT, "the index has stopped writing");
-    return fr_spfresh_check(index);
+                stats.rebuilt == 1 ? "not complete" : "damaged");
+    return fr_spfresh_check(store->index);
 }
 
 static fr_status index_checkpoint(void *store, const char *path)

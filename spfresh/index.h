@@ -65,6 +65,13 @@ FR_NODISCARD fr_status fr_spfresh_search(struct fr_spfresh *index,
 FR_NODISCARD fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us,
         uint64_t *ret_left);
 
+/*
+ * Give up what is derived, as if it could not have been written: the next maintenance writes it
+ * anew, or the next opening makes it from the rows. Nothing of this is durable before later writes
+ * are.
+ */
+FR_NODISCARD fr_status fr_spfresh_forget_derived(struct fr_spfresh *index);
+
 /* Everything but size. */
 void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats);
 

@@ -341,6 +341,34 @@ fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us, uint6
     return st;
 }
 
+static fr_status forget_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice bytes;
+    fr_status st;
+
+    FR_TRY(fr_spfresh_give_up(index, &batch));
+    FR_TRY(fr_batch_finish(&batch, &bytes));
+    FR_TRY(fr_engine_write(index->engine, bytes, batch.count, FR_DURABLE_NONE));
+    if (fr_spfresh_tree(index) != NULL) index->derived = FR_DERIVED_GIVEN;
+out:
+    fr_batch_deinit(&batch);
+    return st;
+}
+
+fr_status fr_spfresh_forget_derived(struct fr_spfresh *index)
+{
+    fr_status st;
+
+    fr_mutex_lock(&index->mu);
+    fr_spfresh_quiesce_locked(index);
+    st = index->failure.status < 0 ? fr_error_restore(&index->failure) : forget_locked(index);
+    fr_spfresh_resume_locked(index);
+    fr_cond_signal(&index->work);
+    fr_mutex_unlock(&index->mu);
+    return st;
+}
+
 static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
 {
     return index->failure.status == FR_OK &&
