@@ -4,7 +4,7 @@ _freshet() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "checkpoint compact crash create delete export get import iotest ls put scan search stat version --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "checkpoint compact crash create delete export get import iotest ls put scan search stat verify version --help --version" -- "$word")
         return
     fi
     case $before in
@@ -26,6 +26,7 @@ _freshet() {
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
     search) options="--k --queries --format --limit --id --recall --exhaustive --payload --index --options --json --help" ;;
     stat) options="--index --all --json --prometheus --options --help" ;;
+    verify) options="--options --json --help" ;;
     version) options="--verbose --json --help" ;;
     esac
     case $word in

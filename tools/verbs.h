@@ -16,6 +16,7 @@ int fr_verb_put(int argc, char **argv);
 int fr_verb_scan(int argc, char **argv);
 int fr_verb_search(int argc, char **argv);
 int fr_verb_stat(int argc, char **argv);
+int fr_verb_verify(int argc, char **argv);
 int fr_verb_version(int argc, char **argv);
 
 #endif

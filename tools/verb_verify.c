@@ -1,0 +1,193 @@
+/*
+ * verb_verify.c - whether all that a store says of itself holds.
+ *
+ *     opening   SUPER, manifest, every file of it there and of this store, the log
+ *     keys      every block and every value of what is there, with its checksum
+ *     indexes   each one's rows, what is derived from them, and the tree made of that
+ *
+ * What is wrong is a finding: it is told, and what can still be looked at is.
+ */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/human.h"
+#include "freshet/index.h"
+#include "tools/store.h"
+#include "tools/verbs.h"
+
+struct verify {
+    const char *path, *options;
+    bool as_json;
+    struct fr_db *db;
+    struct fr_json json;
+    uint64_t keys, key_bytes, value_bytes, indexes, findings;
+};
+
+/* Where no SUPER is there was never a store. */
+static bool is_store(const struct verify *v)
+{
+    char super[PATH_MAX];
+    int size = snprintf(super, sizeof(super), "%s/SUPER", v->path);
+
+    return size > 0 && (size_t)size < sizeof(super) && access(super, F_OK) == 0;
+}
+
+static bool is_finding(const struct verify *v, fr_status st)
+{
+    bool is_one = st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW || st == FR_ERR_MISSING;
+
+    return is_one && is_store(v);
+}
+
+/* A failure that is no finding is one of the verb. */
+static fr_status tell_finding(struct verify *v, const char *where, fr_status st, const char *words)
+{
+    if (!is_finding(v, st)) return st;
+    v->findings++;
+    if (v->as_json) {
+        fr_json_begin_object(&v->json, NULL);
+        fr_json_text(&v->json, "where", where);
+        fr_json_text(&v->json, "status", fr_status_name(st));
+        fr_json_text(&v->json, "words", words);
+        fr_json_end_object(&v->json);
+    } else {
+        printf("FINDING  %s: %s\n", where, words);
+    }
+    return FR_OK;
+}
+
+static fr_status read_keys(struct verify *v)
+{
+    struct fr_read_options how = {.size = sizeof(how), .no_cache = true};
+    struct fr_iterator *it = NULL;
+    size_t size;
+    fr_status st;
+
+    FR_TRY(fr_iterator_new(v->db, &how, &it));
+    while ((st = fr_iterator_next(it)) == FR_OK) {
+        v->keys++;
+        (void)fr_iterator_key(it, &size);
+        v->key_bytes += size;
+        (void)fr_iterator_value(it, &size);
+        v->value_bytes += size;
+    }
+out:
+    fr_iterator_free(it);
+    return st == FR_END ? FR_OK : st;
+}
+
+static fr_status verify_index(struct verify *v, const char *name, struct fr_index_stats *ret_stats)
+{
+    struct fr_index *index = NULL;
+    fr_status st;
+
+    FR_TRY(fr_index_open(v->db, name, NULL, &index));
+    FR_TRY(fr_index_stats_get(index, ret_stats));
+    FR_TRY(fr_index_verify(index));
+    if (ret_stats->rebuilt == 2)
+        st = FR_FAIL(FR_ERR_CORRUPT,
+                "what is derived from the rows is damaged; opening it for writing mends that");
+out:
+    fr_index_close(index);
+    return st;
+}
+
+static fr_status verify_indexes(struct verify *v)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    char name[FR_INDEX_NAME_MAX + 1], where[FR_INDEX_NAME_MAX + 16];
+    fr_status st = fr_index_next_name(v->db, NULL, name);
+
+    for (; st == FR_OK; st = fr_index_next_name(v->db, name, name)) {
+        fr_status found = verify_index(v, name, &stats);
+
+        v->indexes++;
+        (void)snprintf(where, sizeof(where), "index \"%s\"", name);
+        if (found < 0) FR_TRY(tell_finding(v, where, found, fr_last_error()));
+        if (found < 0 || v->as_json) continue;
+        printf("index    \"%s\": %s vectors in %s postings, each where it belongs\n", name,
+                fr_human_count(stats.count).text, fr_human_count(stats.postings).text);
+    }
+out:
+    return st == FR_END ? FR_OK : st;
+}
+
+static void tell_keys(const struct verify *v)
+{
+    if (v->as_json) return;
+    printf("keys     %s of %s, values of %s: every checksum holds\n", fr_human_count(v->keys).text,
+            fr_human_size(v->key_bytes).text, fr_human_size(v->value_bytes).text);
+}
+
+static fr_status look_at_all(struct verify *v)
+{
+    fr_status st = fr_store_open(v->path, FR_STORE_READ, v->options, &v->db);
+
+    if (st < 0) return tell_finding(v, "opening", st, fr_last_error());
+    if (!v->as_json) printf("store    %s: its files are there and its own\n", v->path);
+    st = read_keys(v);
+    if (st < 0)
+        FR_TRY(tell_finding(v, "keys", st, fr_last_error()));
+    else
+        tell_keys(v);
+    st = verify_indexes(v);
+    if (st < 0) st = tell_finding(v, "indexes", st, fr_last_error());
+out:
+    return st;
+}
+
+static fr_status run_verify(struct verify *v)
+{
+    fr_status st;
+
+    if (v->as_json) {
+        fr_json_begin_object(&v->json, NULL);
+        fr_json_begin_array(&v->json, "findings");
+    }
+    FR_TRY(look_at_all(v));
+    if (!v->as_json) {
+        printf("%s\n",
+                v->findings == 0 ? "nothing found" : "do not write to it before you have a copy");
+        return FR_OK;
+    }
+    fr_json_end_array(&v->json);
+    fr_json_u64(&v->json, "keys", v->keys);
+    fr_json_u64(&v->json, "key_bytes", v->key_bytes);
+    fr_json_u64(&v->json, "value_bytes", v->value_bytes);
+    fr_json_u64(&v->json, "indexes", v->indexes);
+    fr_json_end_object(&v->json);
+    st = fr_json_print(&v->json);
+out:
+    return st;
+}
+
+int fr_verb_verify(int argc, char **argv)
+{
+    static struct verify v;
+    const struct fr_option options[] = {
+            FR_OPTION_STORE(&v.options),
+            {"json", 0, FR_OPTION_FLAG, NULL, "findings and figures as one JSON object",
+                    &v.as_json},
+    };
+    struct fr_args args = {.verb = "verify",
+            .summary = "Read all that a store holds and see whether it says the same everywhere: "
+                       "files,\n"
+                       "keys and values with their checksums, indexes with what is derived from "
+                       "their\n"
+                       "rows. Changes nothing; also beside a running writer. Exits with 1 if "
+                       "anything\n"
+                       "was found.",
+            .operand_names = "DIR",
+            .operands_least = 1,
+            .operands_most = 1,
+            .options = options,
+            .option_count = FR_ARRAY_COUNT(options)};
+    int code = FR_EXIT_FINE;
+
+    if (!fr_args_parse(&args, argc, argv, &code)) return code;
+    v.path = args.operands[0];
+    fr_status st = run_verify(&v);
+    return fr_store_done("verify", st, v.findings > 0 ? FR_EXIT_FINDINGS : FR_EXIT_FINE, v.db);
+}
