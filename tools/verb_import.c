@@ -23,7 +23,6 @@
 #include "base/thread.h"
 #include "tools/import_pool.h"
 #include "tools/index_rows.h"
-#include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/metric.h"
 #include "tools/progress.h"
@@ -271,18 +270,10 @@ out:
 
 static fr_status open_input(struct import *im)
 {
-    enum fr_vector_format format;
-    struct fr_input *input;
     struct stat info;
-    fr_status st;
 
-    FR_TRY(fr_vector_format_choose(im->format_name, im->file, &format));
-    FR_TRY(fr_input_open(im->file, &input));
-    fr_input_end_if(input, fr_interrupted);
     if (stat(im->file, &info) == 0 && S_ISREG(info.st_mode)) im->file_size = (uint64_t)info.st_size;
-    FR_TRY(fr_vector_reader_new(input, format, &im->reader));
-out:
-    return st;
+    return fr_vector_reader_open(im->file, im->format_name, fr_interrupted, &im->reader);
 }
 
 static fr_status open_rejects(struct import *im)
@@ -443,7 +434,7 @@ int fr_verb_import(int argc, char **argv)
             .line_ns = 10000000000u,
             .progress = {.verb = "import"}};
     const struct fr_option options[] = {
-            {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of the file (by the end of its name)",
+            {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of the file (by its name, or how it begins)",
                     &im.format_name},
             FR_OPTION_INDEX(&im.index_name, "of that name (the one without)"),
             {"create", 0, FR_OPTION_FLAG, NULL, "make store and index if they are not there",
