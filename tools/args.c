@@ -83,9 +83,10 @@ static fr_status set_value(const struct fr_option *option, const char *value)
     return FR_ERR_MISUSE;
 }
 
+/* "-" is standard input, and "-0.5" a number: no option is a digit. */
 static bool is_option(const char *word)
 {
-    return word[0] == '-' && word[1] != '\0';
+    return word[0] == '-' && word[1] != '\0' && strchr("0123456789.", word[1]) == NULL;
 }
 
 /* There are never more operands than words were looked at, so this overwrites nothing. */

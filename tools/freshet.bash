@@ -16,7 +16,7 @@ _freshet() {
     compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
     crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
     create) options="--dimension --metric --index --seed --options --help" ;;
-    delete) options="--from --to --prefix --index --hex --base64 --options --help" ;;
+    delete) options="--from --to --prefix --index --whole --hex --base64 --options --help" ;;
     export) options="--format --index --limit --quiet --progress --options --json --help" ;;
     get) options="--index --hex --base64 --raw --options --json --help" ;;
     import) options="--format --index --create --metric --resume --rejects --max-errors --skip --limit --batch --threads --no-settling --quiet --progress --options --json --help" ;;

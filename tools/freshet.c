@@ -72,22 +72,42 @@ static int after_output(int code)
     return code == FR_EXIT_FINE ? FR_EXIT_IO : code;
 }
 
+/* "help VERB" is "VERB --help". */
+static int help(int argc, char **argv)
+{
+    const struct verb *verb = argc > 2 ? find_verb(argv[2]) : NULL;
+    char option[] = "--help", *only[] = {option};
+
+    if (verb != NULL) return verb->run(1, only);
+    if (argc > 2) return -1;
+    print_usage(stdout);
+    return FR_EXIT_FINE;
+}
+
+static int misuse(const char *name)
+{
+    if (name != NULL) fprintf(stderr, "freshet: unknown verb %.40s\n\n", name);
+    print_usage(stderr);
+    return FR_EXIT_USAGE;
+}
+
+static bool is_help(const char *name)
+{
+    return strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc < 2 ? "" : argv[1];
 
     /* A reader that goes away must not end a verb before it has tidied up. */
     signal(SIGPIPE, SIG_IGN);
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        print_usage(stdout);
-        return after_output(FR_EXIT_FINE);
+    if (is_help(name)) {
+        int code = help(argc, argv);
+        return code < 0 ? misuse(argv[2]) : after_output(code);
     }
     if (strcmp(name, "--version") == 0) name = "version";
     const struct verb *verb = find_verb(name);
-    if (verb == NULL) {
-        if (argc > 1) fprintf(stderr, "freshet: unknown verb %.40s\n\n", name);
-        print_usage(stderr);
-        return FR_EXIT_USAGE;
-    }
+    if (verb == NULL) return misuse(argc > 1 ? name : NULL);
     return after_output(verb->run(argc - 2, argv + 2));
 }

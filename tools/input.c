@@ -181,6 +181,17 @@ out:
     return st;
 }
 
+fr_status fr_input_peek(struct fr_input *input, size_t size, fr_slice *ret_bytes)
+{
+    fr_status st = FR_OK;
+
+    while (held_bytes(input) < size && !input->at_end)
+        FR_TRY(fill(input));
+    *ret_bytes = fr_slice_of(input->held.data + input->begin, FR_MIN(size, held_bytes(input)));
+out:
+    return st;
+}
+
 fr_status fr_input_take_some(struct fr_input *input, size_t most, fr_slice *ret_bytes)
 {
     fr_status st = FR_OK;

@@ -39,6 +39,9 @@ uint64_t fr_input_offset(const struct fr_input *input);
 FR_NODISCARD fr_status fr_input_take(struct fr_input *input, size_t size, const char *what,
         fr_slice *ret_bytes);
 
+/* The next bytes, size at the most, which stay where they are: fewer at the end. */
+FR_NODISCARD fr_status fr_input_peek(struct fr_input *input, size_t size, fr_slice *ret_bytes);
+
 /* Some of the next bytes, as they come: one at least and most at the most. FR_END. */
 FR_NODISCARD fr_status fr_input_take_some(struct fr_input *input, size_t most, fr_slice *ret_bytes);
 

@@ -13,6 +13,15 @@ static void keep(int number)
     interrupted = 1;
 }
 
+/* What nohup or a shell has switched off stays off. */
+static void keep_unless_ignored(int number, const struct sigaction *action)
+{
+    struct sigaction before;
+
+    if (sigaction(number, action, &before) == 0 && before.sa_handler == SIG_IGN)
+        sigaction(number, &before, NULL);
+}
+
 void fr_interrupt_watch(void)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
@@ -23,7 +32,7 @@ void fr_interrupt_watch(void)
     action.sa_flags = (int)SA_RESETHAND; /* without SA_RESTART: a read answers EINTR */
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < FR_ARRAY_COUNT(numbers); i++)
-        sigaction(numbers[i], &action, NULL);
+        keep_unless_ignored(numbers[i], &action);
 }
 
 bool fr_interrupted(void)

@@ -183,6 +183,43 @@ out:
     return st;
 }
 
+/* What begins as one of the two formats that can be told by their beginning. */
+static bool sniff(fr_slice bytes, enum fr_vector_format *ret_format)
+{
+    size_t i = 0;
+
+    while (i < bytes.size && (bytes.data[i] == ' ' || bytes.data[i] == '\n'))
+        i++;
+    *ret_format = i < bytes.size && bytes.data[i] == '{' ? FR_VECTORS_JSONL : FR_VECTORS_NPY;
+    return *ret_format == FR_VECTORS_JSONL ||
+           fr_slice_starts_with(bytes, fr_slice_of_text(FR_NPY_MAGIC));
+}
+
+#define SNIFF_SIZE 64
+
+fr_status fr_vector_reader_open(const char *path, const char *format_name, bool (*should_end)(void),
+        struct fr_vector_reader **ret_reader)
+{
+    enum fr_vector_format format;
+    struct fr_input *input = NULL;
+    fr_slice front;
+    fr_status st;
+
+    /* A name that is none is told before the file is waited for. */
+    if (format_name != NULL) FR_TRY(fr_vector_format_choose(format_name, path, &format));
+    FR_TRY(fr_input_open(path, &input));
+    fr_input_end_if(input, should_end);
+    st = fr_vector_format_choose(format_name, path, &format);
+    if (st < 0) {
+        FR_TRY(fr_input_peek(input, SNIFF_SIZE, &front));
+        if (!sniff(front, &format)) FR_TRY(fr_vector_format_choose(format_name, path, &format));
+    }
+    st = fr_vector_reader_new(FR_TAKE(input), format, ret_reader);
+out:
+    fr_input_close(input);
+    return st;
+}
+
 void fr_vector_reader_free(struct fr_vector_reader *reader)
 {
     if (reader == NULL) return;

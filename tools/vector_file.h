@@ -79,6 +79,14 @@ struct fr_vector_reader;
 FR_NODISCARD fr_status fr_vector_reader_new(struct fr_input *input, enum fr_vector_format format,
         struct fr_vector_reader **ret_reader);
 
+/*
+ * Open a file, or "-", in the format of that name; if it is NULL, in the one that the path ends in,
+ * or, if that is none, as jsonl or npy where it begins as one. should_end as of fr_input_end_if(),
+ * or NULL. FR_ERR_MISUSE: the format cannot be told.
+ */
+FR_NODISCARD fr_status fr_vector_reader_open(const char *path, const char *format_name,
+        bool (*should_end)(void), struct fr_vector_reader **ret_reader);
+
 /* NULL is fine. */
 void fr_vector_reader_free(struct fr_vector_reader *reader);
 

@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "tools/vector_file.h"
 
+#define FR_NPY_MAGIC "\x93NUMPY"
+
 /* The largest header of a .npy; NumPy itself writes some hundred bytes. */
 #define FR_NPY_HEADER_MAX 65536
 

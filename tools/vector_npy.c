@@ -9,7 +9,7 @@
 #include "tools/input.h"
 #include "tools/vector_file_priv.h"
 
-static const char magic[] = "\x93NUMPY";
+static const char magic[] = FR_NPY_MAGIC;
 #define MAGIC_SIZE 6
 
 /* What the dictionary says. */

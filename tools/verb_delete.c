@@ -9,6 +9,7 @@ struct delete
     struct fr_text_form form;
     const char *options;
     const char *index_name; /* NULL: keys and values */
+    bool whole_index;
     struct fr_key_range range;
     struct fr_db *db;
     struct fr_index *index;
@@ -53,7 +54,7 @@ out:
     return st;
 }
 
-static fr_status run_delete(struct delete *d, const struct fr_args *args)
+static fr_status delete_keys(struct delete *d, const struct fr_args *args)
 {
     fr_status st;
 
@@ -80,6 +81,13 @@ out:
     return st;
 }
 
+static fr_status delete_index(struct delete *d, const char *path)
+{
+    fr_status st = fr_store_open(path, FR_STORE_WRITE, d->options, &d->db);
+
+    return st < 0 ? st : fr_index_drop(d->db, d->index_name);
+}
+
 /* The buffer for keys has the ids then. */
 static fr_status delete_vectors(struct delete *d, const struct fr_args *args)
 {
@@ -98,6 +106,25 @@ out:
     return st;
 }
 
+/* Words for options that do not go together, or NULL. */
+static const char *find_misuse(const struct delete *d, const struct fr_args *args)
+{
+    bool has_words = args->operand_count > 1, has_range = fr_key_range_given(&d->range);
+
+    if (d->index_name == NULL && d->whole_index) return "--whole goes with --index";
+    if (d->index_name != NULL && has_range) return "vectors are deleted by id, not by range";
+    if (d->whole_index) return has_words ? "--whole takes no ids" : NULL;
+    if (!has_words && !has_range)
+        return d->index_name != NULL ? "needs ids, or --whole" : "needs keys or a range";
+    return NULL;
+}
+
+static fr_status run(struct delete *d, const struct fr_args *args)
+{
+    if (d->whole_index) return delete_index(d, args->operands[0]);
+    return d->index_name != NULL ? delete_vectors(d, args) : delete_keys(d, args);
+}
+
 int fr_verb_delete(int argc, char **argv)
 {
     static struct delete d;
@@ -106,6 +133,8 @@ int fr_verb_delete(int argc, char **argv)
             FR_OPTION_TO(&d.range),
             FR_OPTION_PREFIX(&d.range),
             FR_OPTION_INDEX(&d.index_name, "vectors of that index, \"\" for the one without name"),
+            {"whole", 0, FR_OPTION_FLAG, NULL,
+                    "with --index: the index itself, and all that is in it", &d.whole_index},
             FR_OPTION_HEX(&d.form),
             FR_OPTION_BASE64(&d.form),
             FR_OPTION_STORE(&d.options),
@@ -123,11 +152,9 @@ int fr_verb_delete(int argc, char **argv)
     int code = FR_EXIT_FINE;
 
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
-    if (args.operand_count == 1 && !fr_key_range_given(&d.range))
-        return fr_args_misuse("delete", "needs keys or a range");
-    if (d.index_name != NULL && fr_key_range_given(&d.range))
-        return fr_args_misuse("delete", "vectors are deleted by id, not by range");
-    fr_status st = d.index_name != NULL ? delete_vectors(&d, &args) : run_delete(&d, &args);
+    const char *misuse = find_misuse(&d, &args);
+    if (misuse != NULL) return fr_args_misuse("delete", misuse);
+    fr_status st = run(&d, &args);
     fr_index_close(d.index);
     code = fr_store_done("delete", st, FR_EXIT_FINE, d.db);
     fr_batch_free(d.batch);

@@ -23,7 +23,6 @@
 #include "base/thread.h"
 #include "tools/import_pool.h"
 #include "tools/index_rows.h"
-#include "tools/input.h"
 #include "tools/interrupt.h"
 #include "tools/metric.h"
 #include "tools/progress.h"
@@ -65,6 +64,7 @@ struct import {
     uint64_t refused;
 
     uint64_t read, known;
+    double seconds; /* until the last row was written */
     bool interrupted, settled;
 };
 
@@ -236,6 +236,7 @@ static fr_status finish_rows(struct import *im, fr_status st)
     if (st < 0) fr_error_save(&error);
     fr_status drained = fr_import_pool_drain(im->pool);
     fr_progress_end(&im->progress);
+    im->seconds = (double)fr_progress_elapsed_ns(&im->progress) / 1e9;
     if (st < 0) return fr_error_restore(&error);
     if (drained < 0) return drained;
     return check_refused(im);
@@ -269,18 +270,10 @@ out:
 
 static fr_status open_input(struct import *im)
 {
-    enum fr_vector_format format;
-    struct fr_input *input;
     struct stat info;
-    fr_status st;
 
-    FR_TRY(fr_vector_format_choose(im->format_name, im->file, &format));
-    FR_TRY(fr_input_open(im->file, &input));
-    fr_input_end_if(input, fr_interrupted);
     if (stat(im->file, &info) == 0 && S_ISREG(info.st_mode)) im->file_size = (uint64_t)info.st_size;
-    FR_TRY(fr_vector_reader_new(input, format, &im->reader));
-out:
-    return st;
+    return fr_vector_reader_open(im->file, im->format_name, fr_interrupted, &im->reader);
 }
 
 static fr_status open_rejects(struct import *im)
@@ -319,8 +312,10 @@ out:
 
 /* --- The end --- */
 
-static void tell_words(const struct import *im, uint64_t written, double seconds)
+static void tell_words(const struct import *im, uint64_t written)
 {
+    double seconds = im->seconds;
+
     printf("%s rows written in %.1f s", fr_human_count(written).text, seconds);
     if (written > 0 && seconds > 0)
         printf(", %s a second", fr_human_count((uint64_t)((double)written / seconds)).text);
@@ -329,7 +324,7 @@ static void tell_words(const struct import *im, uint64_t written, double seconds
     putchar('\n');
 }
 
-static fr_status tell_json(const struct import *im, uint64_t written, double seconds)
+static fr_status tell_json(const struct import *im, uint64_t written)
 {
     struct fr_json json = FR_JSON_EMPTY;
 
@@ -340,20 +335,20 @@ static fr_status tell_json(const struct import *im, uint64_t written, double sec
     fr_json_u64(&json, "refused", im->refused);
     fr_json_bool(&json, "interrupted", im->interrupted);
     fr_json_bool(&json, "settled", im->settled);
-    fr_json_double(&json, "seconds", seconds);
+    fr_json_double(&json, "seconds", im->seconds);
     fr_json_end_object(&json);
     return fr_json_print(&json);
 }
 
-static fr_status tell_end(struct import *im, double seconds)
+static fr_status tell_end(struct import *im)
 {
     uint64_t written = im->pool == NULL ? 0 : fr_import_pool_written(im->pool);
     fr_status st = FR_OK;
 
     if (im->as_json)
-        st = tell_json(im, written, seconds);
+        st = tell_json(im, written);
     else
-        tell_words(im, written, seconds);
+        tell_words(im, written);
     if (im->interrupted)
         fprintf(stderr, "freshet import: interrupted; the same with --resume goes on from here\n");
     return st;
@@ -390,11 +385,10 @@ static fr_status run_import(struct import *im)
         FR_TRY(new_pool(im));
         FR_TRY(finish_rows(im, import_rows(im, &row, has_row)));
     }
-    double seconds = (double)fr_progress_elapsed_ns(&im->progress) / 1e9;
     if (im->index != NULL) FR_TRY(settle(im));
     im->interrupted = fr_interrupted();
     FR_TRY(close_rejects(im));
-    FR_TRY(tell_end(im, seconds));
+    FR_TRY(tell_end(im));
 out:
     return st;
 }
@@ -410,15 +404,22 @@ static void close_import(struct import *im)
     fr_mutex_deinit(&im->mu);
 }
 
-/* The failure is told, and the records of this thread kept, before anything else is closed. */
+/* What came before a failure is told, too: it is there. */
+static int tell_failure(struct import *im, fr_status st)
+{
+    int code = fr_exit_failed("import");
+
+    if (st == FR_ERR_CANCELLED) code = FR_EXIT_FINDINGS; /* by refused rows */
+    if (im->pool != NULL && tell_end(im) < 0) code = fr_exit_failed("import");
+    return code;
+}
+
 static int end_import(struct import *im, fr_status st)
 {
     int code = im->refused > 0 || im->interrupted ? FR_EXIT_FINDINGS : FR_EXIT_FINE;
-    bool refusals = st == FR_ERR_CANCELLED;
 
     fr_progress_end(&im->progress);
-    if (st < 0) code = fr_exit_failed("import");
-    if (refusals) code = FR_EXIT_FINDINGS;
+    if (st < 0) code = tell_failure(im, st);
     close_import(im);
     if (fr_db_close(im->db) < 0 && st >= 0) code = fr_exit_failed("import");
     return code;
@@ -433,7 +434,7 @@ int fr_verb_import(int argc, char **argv)
             .line_ns = 10000000000u,
             .progress = {.verb = "import"}};
     const struct fr_option options[] = {
-            {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of the file (by the end of its name)",
+            {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of the file (by its name, or how it begins)",
                     &im.format_name},
             FR_OPTION_INDEX(&im.index_name, "of that name (the one without)"),
             {"create", 0, FR_OPTION_FLAG, NULL, "make store and index if they are not there",

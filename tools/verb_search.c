@@ -45,17 +45,12 @@ static fr_status open_literal(struct search *s, struct fr_input **ret_input)
 
 static fr_status open_queries(struct search *s)
 {
-    enum fr_vector_format format = FR_VECTORS_JSONL;
     struct fr_input *input;
     fr_status st;
 
-    if (s->file != NULL) {
-        FR_TRY(fr_vector_format_choose(s->format_name, s->file, &format));
-        FR_TRY(fr_input_open(s->file, &input));
-    } else {
-        FR_TRY(open_literal(s, &input));
-    }
-    FR_TRY(fr_vector_reader_new(input, format, &s->reader));
+    if (s->file != NULL) return fr_vector_reader_open(s->file, s->format_name, NULL, &s->reader);
+    FR_TRY(open_literal(s, &input));
+    FR_TRY(fr_vector_reader_new(input, FR_VECTORS_JSONL, &s->reader));
 out:
     return st;
 }
@@ -245,8 +240,8 @@ int fr_verb_search(int argc, char **argv)
             {"k", 'k', FR_OPTION_COUNT, "N", "how many of the nearest (10)", &s.k},
             {"queries", 'q', FR_OPTION_TEXT, "FILE", "each vector of a file; - is standard input",
                     &s.file},
-            {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of that file (by the end of its name)",
-                    &s.format_name},
+            {"format", 'f', FR_OPTION_TEXT, "FORMAT",
+                    "of that file (by its name, or how it begins)", &s.format_name},
             {"limit", 'n', FR_OPTION_COUNT, "N", "only the first queries of it", &s.limit},
             {"id", 0, FR_OPTION_TEXT, "ID", "the vector that has this id", &s.id},
             {"recall", 'r', FR_OPTION_TEXT, "R",

@@ -216,6 +216,13 @@ Test(args, help_of_a_verb_without_operands_has_no_blank_at_the_end)
     cr_assert(strncmp(out.text, "usage: freshet verb [options]\n", 30) == 0, "%s", out.text);
 }
 
+Test(args, a_number_below_zero_is_an_operand)
+{
+    cr_assert_eq(PARSE("-1", "-.5"), -1);
+    cr_assert_str_eq(args.operands[0], "-1");
+    cr_assert_str_eq(args.operands[1], "-.5");
+}
+
 Test(args, keeps_all_operands_if_there_is_no_limit)
 {
     args.operands_most = SIZE_MAX;

@@ -487,6 +487,26 @@ Test(vector_file, a_line_beyond_the_limit_is_refused)
     fr_buf_deinit(&file);
 }
 
+Test(vector_file, bytes_that_were_looked_at_are_still_to_come)
+{
+    struct fr_input *input;
+    fr_slice bytes;
+
+    add_text("abc");
+    cr_assert_eq(fr_input_of_memory("file", fr_buf_slice(&file), 1, &input), FR_OK);
+    cr_assert_eq(fr_input_peek(input, 2, &bytes), FR_OK);
+    cr_assert(fr_slice_equal(bytes, fr_slice_of_text("ab")));
+    cr_assert_eq(fr_input_peek(input, 9, &bytes), FR_OK);
+    cr_assert(fr_slice_equal(bytes, fr_slice_of_text("abc")));
+    cr_assert_eq(fr_input_offset(input), 0);
+    cr_assert_eq(fr_input_take(input, 3, "it", &bytes), FR_OK);
+    cr_assert(fr_slice_equal(bytes, fr_slice_of_text("abc")));
+    cr_assert_eq(fr_input_peek(input, 1, &bytes), FR_OK);
+    cr_assert_eq(bytes.size, 0);
+    fr_input_close(input);
+    fr_buf_deinit(&file);
+}
+
 Test(vector_file, a_missing_file_is_named)
 {
     struct fr_input *input;
