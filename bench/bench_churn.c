@@ -16,6 +16,8 @@
  *   bench_churn --mode random --base FILE.u8bin DIR
  *   bench_churn --mode fast-slow DIR                   as fast as possible; and with care
  *
+ * With --peer, hnswlib goes through the same days, without being searched meanwhile.
+ *
  * Exit status 1: a vector is missing, or one too many is found, or recall is less than --least.
  */
 #include <inttypes.h>
@@ -28,6 +30,7 @@
 
 #include "base/alloc.h"
 #include "bench/churn_index.h"
+#include "bench/churn_peer.h"
 #include "bench/kv_os.h"
 #include "bench/measure.h"
 #include "tools/args.h"
@@ -44,6 +47,7 @@
 struct day {
     double fixed, wanted; /* recall */
     double fixed_scanned, wanted_scanned;
+    double peer, peer_puts_per_s; /* recall of the other index */
     double p50_us, p99_us, p999_us;
     double upserts_per_s, deletes_per_s;
     uint64_t changed, searches, count, pending, bytes, rss, disk;
@@ -52,13 +56,15 @@ struct day {
 struct bench {
     const char *mode_name, *base, *kind, *metric_name, *sync_name, *json, *least_text, *dir;
     uint64_t count, dimension, days, share, query_count, seed, batch, postings, budget;
-    uint64_t day_ns, every;
+    uint64_t day_ns, every, effort;
     double least;
+    bool has_peer;
 
     struct churn_source source;
     struct churn_plan plan;
     struct churn_setup setup;
     struct churn_index index;
+    void *peer;
     char path[PATH_ROOM], anew_path[PATH_ROOM];
     struct ann_set present;
     float *farthest;
@@ -68,6 +74,12 @@ struct bench {
     struct day rested, opened, anew;
     struct fr_histogram idle, churning;
 };
+
+#ifdef CHURN_HAVE_HNSWLIB
+static const struct churn_peer *const peer = &churn_hnswlib;
+#else
+static const struct churn_peer *const peer = NULL;
+#endif
 
 void ann_die(const char *format, ...)
 {
@@ -143,6 +155,57 @@ static void take_times(const struct fr_histogram *times, struct day *day)
     day->p999_us = percentile_us(times, FR_P999);
 }
 
+/* ---- The index beside it ---- */
+
+/* A day's changes at once, one after the other. */
+static void apply_to_peer(struct bench *b, void *index, const struct churn_day *changes,
+        struct day *day)
+{
+    for (size_t i = 0; i < changes->leaving_count; i++)
+        peer->remove(index, changes->leaving[i]);
+    uint64_t start = measure_now_ns();
+    for (size_t i = 0; i < changes->coming_count; i++)
+        peer->put(index, changes->coming[i], churn_row(&b->plan, changes->rows[i]));
+    if (changes->coming_count > 0)
+        day->peer_puts_per_s = (double)changes->coming_count / measure_seconds_since(start);
+}
+
+static double recall_of_peer(const struct bench *b, void *index)
+{
+    struct ann_set queries = churn_queries(&b->plan);
+    uint64_t ids[CHURN_K];
+    size_t right = 0;
+
+    for (size_t q = 0; q < queries.count; q++) {
+        const float *query = queries.vectors + q * queries.dimension;
+        size_t count = peer->search(index, b->effort, query, CHURN_K, ids);
+
+        for (size_t i = 0; i < count; i++)
+            right += ann_distance(b->source.metric, query,
+                             churn_row(&b->plan, b->plan.row_of[ids[i]]),
+                             queries.dimension) <= b->farthest[q];
+    }
+    return (double)right / (double)(queries.count * CHURN_K);
+}
+
+static void run_peer(struct bench *b, void *index, const struct churn_day *changes, struct day *day)
+{
+    if (index == NULL) return;
+    apply_to_peer(b, index, changes, day);
+    day->peer = recall_of_peer(b, index);
+}
+
+static void *open_peer(const struct bench *b)
+{
+    if (!b->has_peer) return NULL;
+    return peer->open(b->source.metric, b->plan.pool.dimension, b->plan.pool.count);
+}
+
+static void close_peer(void *index)
+{
+    if (index != NULL) peer->close(index);
+}
+
 /* ---- Days ---- */
 
 static double rate(size_t count, double seconds)
@@ -167,16 +230,17 @@ static void run_day(struct bench *b, size_t number, struct day *day)
     day->changed = FR_MAX(changes.leaving_count, changes.coming_count);
     day->upserts_per_s = rate(changes.coming_count, spent.upserts);
     day->deletes_per_s = rate(changes.leaving_count, spent.deletes);
-    churn_day_deinit(&changes);
     find_truth(b);
     measure_recall(b, &b->index, day);
+    run_peer(b, b->peer, &changes, day);
+    churn_day_deinit(&changes);
 }
 
 static void print_head(void)
 {
-    printf("%4s %9s %8s %8s %8s %8s %8s %9s %9s %9s %9s %8s %7s %7s %7s\n", "day", "vectors",
+    printf("%4s %9s %8s %8s %8s %8s %8s %9s %9s %9s %9s %8s %7s %7s %7s %8s\n", "day", "vectors",
             "changed", "fixed", "wanted", "scanned", "searches", "p50 us", "p99 us", "p99.9 us",
-            "upserts/s", "pending", "MB", "rss MB", "disk MB");
+            "upserts/s", "pending", "MB", "rss MB", "disk MB", "peer");
 }
 
 /* A figure that was measured, or a dash. */
@@ -199,8 +263,10 @@ static void print_day(const char *name, const struct day *day)
     print_figure(9, 1, day->p99_us, has_times);
     print_figure(9, 1, day->p999_us, has_times);
     print_figure(9, 0, day->upserts_per_s, day->upserts_per_s > 0);
-    printf(" %8" PRIu64 " %7.1f %7.1f %7.1f\n", day->pending, (double)day->bytes / 1e6,
+    printf(" %8" PRIu64 " %7.1f %7.1f %7.1f", day->pending, (double)day->bytes / 1e6,
             (double)day->rss / 1e6, (double)day->disk / 1e6);
+    print_figure(8, 4, day->peer, day->peer > 0);
+    printf("\n");
 }
 
 static void run_days(struct bench *b)
@@ -241,6 +307,8 @@ static void start(struct bench *b)
     churn_apply(&b->index, &b->plan, &day, &pace, &spent);
     printf("%zu vectors put at %.0f/s, at rest %.1f s later\n\n", day.coming_count,
             rate(day.coming_count, spent.upserts), churn_rest(&b->index));
+    b->peer = open_peer(b);
+    if (b->peer != NULL) apply_to_peer(b, b->peer, &day, &b->rested);
     churn_day_deinit(&day);
     search_idly(b);
 }
@@ -282,7 +350,11 @@ static void make_anew(struct bench *b)
     churn_plan_repeat(&b->plan, &day);
     churn_index_open(&index, &setup);
     churn_apply(&index, &b->plan, &day, &pace, &spent);
+    b->anew.upserts_per_s = rate(day.coming_count, spent.upserts);
     (void)churn_rest(&index);
+    void *other = open_peer(b);
+    run_peer(b, other, &day, &b->anew);
+    close_peer(other);
     measure_resting(b, &index, "anew", &b->anew);
     churn_day_deinit(&day);
     churn_index_close(&index);
@@ -297,8 +369,10 @@ static void finish(struct bench *b)
     search_idly(b);
     churn_audit(&b->index, &b->plan);
     open_again(b, &b->index, &b->setup);
+    (void)churn_rest(&b->index); /* it also learns which effort is needed */
     measure_resting(b, &b->index, "open", &b->opened);
     churn_index_close(&b->index);
+    close_peer(b->peer);
     make_anew(b);
 }
 
@@ -355,6 +429,12 @@ static void print_summary(const struct bench *b)
             (struct drift){bytes_each(&b->results[0]), bytes_each(&b->results[b->days - 1]),
                     bytes_each(&b->anew)},
             0);
+    if (b->has_peer) {
+        snprintf(name, sizeof(name), "%s's recall, effort %" PRIu64, peer->name, b->effort);
+        print_drift(name, DRIFT_OF(b, peer), 4);
+        print_drift("  vectors put a second", DRIFT_OF(b, peer_puts_per_s), 0);
+        print_drift("  ours", DRIFT_OF(b, upserts_per_s), 0);
+    }
     printf("\nsearches, us: idle p50 %.1f, p99.9 %.1f; under churn p50 %.1f, p99.9 %.1f; p99.9's "
            "ratio %.2f\n",
             percentile_us(&b->idle, FR_P50), idle, percentile_us(&b->churning, FR_P50), busy,
@@ -380,6 +460,8 @@ static void put_day(struct fr_json *json, const char *key, const struct day *day
     fr_json_u64(json, "bytes", day->bytes);
     fr_json_u64(json, "rss_bytes", day->rss);
     fr_json_u64(json, "disk_bytes", day->disk);
+    fr_json_double(json, "peer_recall", day->peer);
+    fr_json_double(json, "peer_puts_per_s", day->peer_puts_per_s);
     fr_json_end_object(json);
 }
 
@@ -555,6 +637,8 @@ static void check_options(struct bench *b)
     if (b->days == 0 || b->batch == 0 || b->every == 0) ann_die("days, batch and every are not 0");
     if (b->postings == 0 || b->postings > UINT32_MAX) ann_die("postings are out of range");
     if (b->query_count == 0 || b->query_count > b->count) ann_die("queries are out of range");
+    if (b->has_peer && peer == NULL) ann_die("hnswlib was not there when this was built");
+    if (b->effort < CHURN_K) ann_die("the effort is less than %d", CHURN_K);
     if (b->least_text != NULL) b->least = strtod(b->least_text, NULL);
 }
 
@@ -623,6 +707,7 @@ int main(int argc, char **argv)
             .seed = 1,
             .batch = 100,
             .postings = 64,
+            .effort = 80,
             .budget = (uint64_t)256 << 20,
             .day_ns = 500000000,
             .every = 10};
@@ -648,6 +733,9 @@ int main(int argc, char **argv)
             {"every", 'e', FR_OPTION_COUNT, "N", "print every so many-th day (10)", &b.every},
             {"least", 0, FR_OPTION_TEXT, "RECALL", "below it, where 0.95 is wanted, we fail (0)",
                     &b.least_text},
+            {"peer", 0, FR_OPTION_FLAG, NULL, "hnswlib beside it, which reuses what was removed",
+                    &b.has_peer},
+            {"effort", 0, FR_OPTION_COUNT, "N", "of the peer: ef (80)", &b.effort},
             {"json", 0, FR_OPTION_TEXT, "FILE", "the figures as one JSON object", &b.json},
     };
     struct fr_args args = {.verb = "bench_churn",

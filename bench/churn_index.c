@@ -330,8 +330,12 @@ static void check_rows(struct churn_index *index, const struct churn_plan *plan)
 
 void churn_audit(struct churn_index *index, const struct churn_plan *plan)
 {
-    struct fr_search_options all = {.size = sizeof(all), .exhaustive = true};
-    struct fr_search_options wide = {.size = sizeof(wide), .postings = UINT32_MAX};
+    /* An estimate is off by more for a vector that is longer than the sample's (space.h). */
+    bool is_exact = plan->source.metric == ANN_INNER_PRODUCT;
+    struct fr_search_options all = {
+            .size = sizeof(all), .exhaustive = true, .exact_distances = is_exact};
+    struct fr_search_options wide = {
+            .size = sizeof(wide), .postings = UINT32_MAX, .exact_distances = is_exact};
     struct fr_index_stats stats;
 
     churn_index_stats(index, &stats);

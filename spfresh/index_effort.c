@@ -9,7 +9,7 @@
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
 
-#define QUERIES 64
+#define QUERIES 128
 #define K       10
 
 /* With fewer vectors every effort is small. */
