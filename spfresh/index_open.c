@@ -294,6 +294,16 @@ static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tre
     return st < 0 ? st : restore(index, ret_tree);
 }
 
+/* On a full disk an index opens all the same: what is deleted in it makes room. */
+static fr_status write_if_there_is_space(struct fr_spfresh *index, struct fr_tree *tree)
+{
+    fr_status st = fr_spfresh_write_derived(index, tree);
+
+    if (st != FR_ERR_NOSPACE) return st;
+    FR_COVER("index: opened on a full disk");
+    return FR_OK;
+}
+
 static fr_status open_tree(struct fr_spfresh *index, const char *name)
 {
     struct fr_tree *tree = NULL;
@@ -313,7 +323,7 @@ static fr_status open_tree(struct fr_spfresh *index, const char *name)
         goto out;
     }
     index->derived = FR_DERIVED_GIVEN;
-    if (!index->read_only) FR_TRY(fr_spfresh_write_derived(index, tree));
+    if (!index->read_only) FR_TRY(write_if_there_is_space(index, tree));
 out:
     if (st < 0) fr_tree_free(FR_TAKE(tree));
     /* Acquire in fr_spfresh_tree. */

@@ -292,14 +292,15 @@ out:
 static fr_status check_query(const struct fr_spfresh *index, const struct fr_search_options *how,
         const float *query)
 {
-    bool zero = true;
+    float length = 0;
 
     for (uint32_t i = 0; i < index->options.dimension; i++) {
         if (!isfinite(query[i]))
             return FR_FAIL(FR_ERR_MISUSE, "a query whose value %" PRIu32 " is not finite", i);
-        zero &= query[i] == 0;
+        length += query[i] * query[i];
     }
-    if (zero && index->options.metric == FR_METRIC_COSINE)
+    if (!isfinite(length)) return FR_FAIL(FR_ERR_MISUSE, "a query whose length is not finite");
+    if (length == 0 && index->options.metric == FR_METRIC_COSINE)
         return FR_FAIL(FR_ERR_MISUSE, "a query that has no direction for the cosine");
     if (how->recall != 0 && !(how->recall >= 0.5 && how->recall <= 0.999))
         return FR_FAIL(FR_ERR_MISUSE, "a recall of %g; 0.5 to 0.999 can be asked for", how->recall);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/rng.h"
 #include "base/thread.h"
+#include "io/sim.h"
 #include "lsm/batch.h"
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
@@ -303,6 +304,13 @@ Test(index, refuses_what_is_not_a_vector)
     memset(x[1], 0, sizeof(x[1]));
     must_be(FR_ERR_MISUSE, fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, x[1], NULL));
     must_say("no direction");
+    x[1][0] = 1e30F;
+    must_be(FR_ERR_MISUSE, fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, x[1], NULL));
+    struct fr_hit hit;
+    size_t count;
+    must_be(FR_ERR_MISUSE,
+            fr_spfresh_search(t.index, &(struct fr_search_options){0}, x[1], 1, &hit, &count));
+    must_say("length is not finite");
     must(fr_spfresh_check(t.index));
     cr_assert_null(fr_spfresh_tree(t.index));
     close_bed();
@@ -644,4 +652,85 @@ Test(index, many_rows_bring_it_back_by_several_threads)
     cr_assert_eq(t.index->rebuilt, 0);
     must(fr_spfresh_check(t.index));
     close_bed();
+}
+
+/* ---- A full disk ---- */
+
+#define LARGE 4000
+
+static void open_on_small_disk(struct fr_sim *sim)
+{
+    struct fr_engine_options options = fr_engine_options_default();
+
+    options.memtable_size = 512 << 10;
+    options.table_size = 256 << 10;
+    options.cache_size = 1 << 20;
+    options.log_segment_size = 1 << 20;
+    must(fr_engine_open(fr_sim_env(sim), "store", &options, &t.engine));
+    open_index();
+}
+
+/* One after the other, with payloads that do not compress, until there is no space for another. */
+static uint64_t fill_disk(void)
+{
+    struct fr_payload payload = {.size = LARGE};
+    static uint8_t bytes[LARGE];
+    float x[DIM];
+
+    for (uint64_t id = 0;; id++) {
+        fr_rng_fill(&t.rng, bytes, sizeof(bytes));
+        payload.data = bytes;
+        draw(x);
+        fr_status st = fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, x, &payload);
+        if (st == FR_ERR_NOSPACE) return id;
+        must(st);
+    }
+}
+
+static size_t count_found(void)
+{
+    static const struct fr_search_options all = {.postings = 1000000};
+    struct fr_hit *hits = fr_alloc(100000 * sizeof(*hits));
+    float query[DIM] = {0};
+    size_t count;
+
+    must(fr_spfresh_search(t.index, &all, query, 100000, hits, &count));
+    fr_free(hits);
+    return count;
+}
+
+Test(index, deletes_go_on_when_the_disk_is_full_and_make_room)
+{
+    struct fr_sim_options disk = {.seed = 1, .capacity_bytes = 32 << 20};
+    size_t deleted = 0;
+    struct fr_sim *sim;
+    uint64_t left;
+
+    memset(&t, 0, sizeof(t));
+    t.setup = (struct fr_spfresh_setup){.create = true, .manual = true, .dimension = DIM};
+    fr_rng_init(&t.rng, 1);
+    must(fr_sim_open(&disk, &sim));
+    open_on_small_disk(sim);
+    uint64_t end = fill_disk();
+    cr_assert_gt(end, 1000);
+    for (uint64_t id = 0; id < 10; id++) {
+        must(fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &id, &deleted));
+        cr_assert_eq(deleted, 1);
+    }
+    cr_assert_eq(t.index->derived, FR_DERIVED_GIVEN);
+    cr_assert_eq(count_found(), end - 10);
+    fr_spfresh_close(t.index);
+    must(fr_engine_close(t.engine));
+    open_on_small_disk(sim);
+    cr_assert_eq(count_found(), end - 10);
+    for (uint64_t id = 10; id < end - 100; id++)
+        must(fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &id, &deleted));
+    must(fr_engine_compact_range(t.engine, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    must(fr_spfresh_maintain(t.index, 0, &left));
+    cr_assert_eq(t.index->derived, FR_DERIVED_GOOD);
+    must(fr_spfresh_check(t.index));
+    cr_assert_eq(count_found(), 100);
+    fr_spfresh_close(t.index);
+    must(fr_engine_close(t.engine));
+    fr_sim_close(sim);
 }
