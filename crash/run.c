@@ -318,6 +318,7 @@ fr_status fr_crash_run_check_ingest(struct fr_crash_run *run, const struct fr_cr
     fr_status st = FR_OK;
 
     if (p->ingest == 0 || p->ingest <= n || run->lied) return FR_OK;
+    if (p->ingest > p->most) return FR_OK; /* it was about to begin, and has no number yet */
     for (unsigned part = 0; part < 2; part++) {
         ingest_path(run->history.ids[p->ingest - 1], part, path);
         FR_TRY(look_for(run, path));

@@ -296,7 +296,7 @@ void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_
     uint32_t least = fr_node_least(&tree->options, tier + 1);
     uint32_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
     if ((node->live < least && node->live < node->dissolve_below) ||
-            count > 2 * node->live + FR_BLOCK_VECTORS)
+            count > node->live + node->live / 8 + 2)
         fr_tree_queue_locked(tree, tier + 1, node);
 }
 
