@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cover.h"
+#include "base/museum.h"
 #include "spfresh/index_priv.h"
 
 /* Vectors that are located in one stay in the epoch: maintenance waits for whoever is in. */
@@ -204,6 +205,7 @@ static fr_status tell_left(struct fr_spfresh *index, struct fr_work *work, fr_sl
     const struct fr_row *row = fr_rows_row(&fr_spfresh_tree(index)->tiers[0], slot);
 
     if (index->derived != FR_DERIVED_GOOD) return FR_OK;
+    if (FR_MUSEUM(37)) return FR_OK; /* museum 37: a posting that does not hear who has left */
     fr_buf_clear(&work->value);
     fr_stored_put_left(&work->value, row->id);
     return add_fragment(index, work, row->node);
@@ -247,12 +249,14 @@ static fr_status enter_one(struct fr_spfresh *index, struct write *w, struct fr_
     fr_status st;
 
     if (before != FR_SLOT_NONE) {
-        FR_TRY(tell_left(index, w->work, before));
+        if (!FR_MUSEUM(40)) FR_TRY(tell_left(index, w->work, before));
         w->work->dead[w->dead_count++] = before;
     }
     FR_TRY(fr_tree_enter(tree, entrant));
     w->work->entrants[w->entered++] = *entrant;
     FR_TRY(tell_came(index, w->work, entrant));
+    /* museum 40: who came back to its posting leaves it */
+    if (FR_MUSEUM(40) && before != FR_SLOT_NONE) FR_TRY(tell_left(index, w->work, before));
 out:
     return st;
 }
@@ -470,6 +474,8 @@ static fr_status delete_nothing(struct fr_spfresh *index, struct write *w)
     struct fr_index_key key = fr_key_vector(&index->prefix, w->ids[0]);
 
     if (w->writer.durability == FR_DURABLE_NONE) return FR_OK;
+    /* museum 39: a durable delete that finds nothing and says so */
+    if (FR_MUSEUM(39)) return FR_OK;
     return fr_batch_add_delete(&w->work->batch, fr_index_key_slice(&key));
 }
 
