@@ -34,7 +34,8 @@ fr_status fr_crash_enumerate_now(struct fr_crash_run *run)
     struct fr_sim_crash_options options = {
             .exhaustive_max = 4, .samples_max = 8, .images_max = run->plan.images_per_point};
     struct fr_crash_pending p = {.least = atomic_load(&run->acked),
-            .checkpoints_acked = atomic_load(&run->checkpoints_acked)};
+            .checkpoints_acked = atomic_load(&run->checkpoints_acked),
+            .ingest = atomic_load(&run->ingest)}; /* its files were there before that */
     struct fr_sim_crash *crash;
     fr_status st;
 
@@ -43,7 +44,6 @@ fr_status fr_crash_enumerate_now(struct fr_crash_run *run)
     FR_TRY(fr_sim_crash_open(run->sim, &options, &crash));
     p.most = atomic_load(&run->issued);
     p.checkpoints_issued = atomic_load(&run->checkpoints_issued);
-    p.ingest = atomic_load(&run->ingest);
     while ((st = fr_sim_crash_next(crash, &p.image)) == FR_OK)
         keep_image(run, &p);
     fr_sim_crash_close(crash);
