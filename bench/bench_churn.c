@@ -97,13 +97,13 @@ void ann_die(const char *format, ...)
 
 static uint64_t resident_bytes(void)
 {
-    unsigned long long all = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
+    char line[128] = "", *end = line;
 
     if (file == NULL) return 0;
-    if (fscanf(file, "%llu %llu", &all, &resident) != 2) resident = 0;
+    if (fgets(line, sizeof(line), file) != NULL) (void)strtoull(line, &end, 10); /* all */
     fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* The distance of the k-th nearest among those that are there, of each query. */
@@ -684,6 +684,7 @@ static int run(struct bench *b)
             b->mode_name, b->count, b->plan.pool.dimension, b->metric_name, b->sync_name, b->share,
             b->source.days, CHURN_K, b->postings, RECALL_WANTED);
     kv_dir_remove(b->path);
+    if (b->dir == NULL) ann_die("no directory");
     (void)mkdir(b->dir, 0755); /* it may be there; if it can't be, opening says so */
     int code = strcmp(b->mode_name, "fast-slow") == 0 ? run_fast_and_slow(b) : run_mode(b);
     kv_dir_remove(b->path);

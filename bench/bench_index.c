@@ -279,13 +279,13 @@ static void read_arguments(int argc, char **argv, struct run *run)
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--limit") == 0)
-            run->limit = (uint32_t)atol(value_of(argc, argv, &i));
+            run->limit = (uint32_t)strtoul(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--threads") == 0)
-            run->threads = (uint32_t)atol(value_of(argc, argv, &i));
+            run->threads = (uint32_t)strtoul(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--batch") == 0)
-            run->batch = (uint32_t)atol(value_of(argc, argv, &i));
+            run->batch = (uint32_t)strtoul(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--budget") == 0)
-            run->budget_mib = (uint64_t)atol(value_of(argc, argv, &i));
+            run->budget_mib = (uint64_t)strtoul(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--sync") == 0)
             run->sync = sync_of(value_of(argc, argv, &i));
         else if (count < 4)

@@ -378,7 +378,7 @@ static void judge_part(struct fr_crash_reading *reading, uint64_t hash, unsigned
     float wanted[DIM];
 
     make_vector(hash, part, wanted);
-    if (memcmp(vector, wanted, sizeof(wanted)) != 0)
+    if (!fr_slice_equal(fr_slice_of(vector, sizeof(wanted)), fr_slice_of(wanted, sizeof(wanted))))
         fr_crash_saw_wrong(reading, "a vector is not what was put with its payload");
     if (part > 0 && !fr_slice_equal(payload, fr_slice_of(&hash, sizeof(hash))))
         fr_crash_saw_wrong(reading, "the vectors of one slot are of different batches");

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,6 +157,13 @@ static uint64_t watch(int in, pid_t child, double seconds)
     return progress.acknowledged;
 }
 
+static int same(const float *a, const float *b)
+{
+    for (unsigned i = 0; i < DIM; i++)
+        if (a[i] != b[i]) return 0;
+    return 1;
+}
+
 /* Every vector is read, and every one is found. */
 static uint64_t count_missing(struct fr_index *index, uint64_t end)
 {
@@ -176,7 +182,7 @@ static uint64_t count_missing(struct fr_index *index, uint64_t end)
         make(id, x);
         fr_status st = fr_index_get(index, id, got, NULL);
         check(st);
-        missing += st != FR_OK || memcmp(x, got, sizeof(x)) != 0 || !found[id];
+        missing += st != FR_OK || !same(x, got) || !found[id];
     }
     free(hits);
     free(found);
@@ -205,7 +211,7 @@ int main(int argc, char **argv)
         stream(argv[1], ends[1]);
     }
     close(ends[1]);
-    uint64_t acknowledged = watch(ends[0], child, argc == 3 ? atof(argv[2]) : 10);
+    uint64_t acknowledged = watch(ends[0], child, argc == 3 ? strtod(argv[2], NULL) : 10);
 
     start = now();
     open_all(argv[1], &db, &index);

@@ -104,7 +104,7 @@ static fr_status reserve_found(struct fr_probe *probe, size_t count)
     if (count <= probe->found_capacity) return FR_OK;
     FR_TRY(grow(&probe->found, capacity, sizeof(*probe->found)));
     FR_TRY(grow(&probe->scratch, capacity, sizeof(*probe->scratch)));
-    FR_TRY(grow(&probe->nodes, capacity, sizeof(*probe->nodes)));
+    FR_TRY(grow(&probe->nodes, capacity, sizeof(struct fr_node *)));
     probe->found_capacity = capacity;
 out:
     return st;
@@ -117,7 +117,7 @@ static fr_status reserve_wanted(struct fr_probe *probe, size_t count)
 
     if (count <= probe->wanted_capacity) return FR_OK;
     FR_TRY(grow(&probe->bounds, capacity, sizeof(*probe->bounds)));
-    FR_TRY(grow(&probe->wanted, capacity, sizeof(*probe->wanted)));
+    FR_TRY(grow(&probe->wanted, capacity, sizeof(struct fr_node_entry *)));
     FR_TRY(grow(&probe->places, capacity, sizeof(*probe->places)));
     probe->wanted_capacity = capacity;
 out:
@@ -433,7 +433,7 @@ static void drop_chosen(struct fr_probe *probe)
 
     if (left > 0) {
         memmove(probe->bounds, probe->bounds + chosen, left * sizeof(*probe->bounds));
-        memmove(probe->wanted, probe->wanted + chosen, left * sizeof(*probe->wanted));
+        memmove(probe->wanted, probe->wanted + chosen, left * sizeof(struct fr_node_entry *));
     }
     probe->wanted_count = left;
     probe->chosen_count = 0;
