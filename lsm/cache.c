@@ -198,6 +198,11 @@ static inline void unpin(struct fr_cache *cache, struct fr_cache_slot *slot)
     }
 }
 
+static inline bool is_file(const struct fr_cache_item *item, uint64_t file)
+{
+    return item->file == file || (FR_MUSEUM(33) && item->file % 8 == file % 8);
+}
+
 /* Pin the slot if it has that item, and give it credit for the hit. */
 static inline struct fr_cache_item *pin_slot(struct fr_cache *cache, struct fr_cache_slot *slot,
         uint64_t file, uint64_t offset)
@@ -206,8 +211,8 @@ static inline struct fr_cache_item *pin_slot(struct fr_cache *cache, struct fr_c
 
     struct fr_cache_item *item = item_of(slot);
 
-    bool is_it = item->file == file || (FR_MUSEUM(33) && item->file % 8 == file % 8);
-    if (FR_LIKELY((word & STATE_MASK) == LIVE && is_it && item->offset == offset)) {
+    /* The state first: of any other but LIVE there is no item, or not any more. */
+    if (FR_LIKELY((word & STATE_MASK) == LIVE && is_file(item, file) && item->offset == offset)) {
         /* Adding to a credit that others add to as well could spill over: set bits instead. */
         if ((word & CREDIT_MASK) < CREDIT_MAX)
             atomic_fetch_or_explicit(&slot->word, CREDIT_MAX, memory_order_relaxed);
