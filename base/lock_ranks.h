@@ -21,6 +21,7 @@ enum fr_lock_rank {
     FR_RANK_LSM_EVENTS = 530,    /* lsm/events: what waits to be told to the host's hooks */
     FR_RANK_WAL = 600,           /* wal/wal_writer: one log that is written */
 
+    FR_RANK_IO_DIR = 690,   /* io/dir: the syncs of one directory; held across them */
     FR_RANK_IO_POOL = 700,  /* io/io_pool: the queue of requests waiting for a worker */
     FR_RANK_IO_QUEUE = 710, /* io/posix_queue: requests that workers have completed */
     FR_RANK_SIM = 720,      /* io/sim: the whole simulated machine */

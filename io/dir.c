@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/museum.h"
 #include "io/env_priv.h"
 
 /* The longest line that a lock file may hold; more is not ours. */
@@ -46,6 +47,7 @@ static fr_status dir_new(struct fr_env *env, const char *path, struct fr_dir **r
     dir->path = copy;
     dir->env = env;
     dir->handle = FR_HANDLE_NONE;
+    fr_mutex_init(&dir->syncing, FR_RANK_IO_DIR);
     *ret_dir = dir;
     return FR_OK;
 }
@@ -166,6 +168,7 @@ void fr_dir_close(struct fr_dir *dir)
 {
     if (dir == NULL) return;
     if (dir->handle != FR_HANDLE_NONE) dir->env->ops->dir_close(dir->env->ctx, dir->handle);
+    fr_mutex_deinit(&dir->syncing);
     fr_free(dir->path);
     fr_free(dir);
 }
@@ -175,13 +178,30 @@ const char *fr_dir_path(const struct fr_dir *dir)
     return dir->path;
 }
 
-fr_status fr_dir_sync(struct fr_dir *dir)
+static int try_sync(struct fr_dir *dir)
 {
     int rc;
 
     do
         rc = dir->env->ops->dir_sync(dir->env->ctx, dir->handle);
     while (rc == -EINTR);
+    return rc;
+}
+
+static int sync_in_turn(struct fr_dir *dir)
+{
+    fr_mutex_lock(&dir->syncing);
+    int rc = dir->lost != 0 ? -dir->lost : try_sync(dir);
+    /* museum 41: a directory believed again after a failed sync */
+    if (!FR_MUSEUM(41)) dir->lost = -rc;
+    fr_mutex_unlock(&dir->syncing);
+    return rc;
+}
+
+fr_status fr_dir_sync(struct fr_dir *dir)
+{
+    int rc = sync_in_turn(dir);
+
     if (rc < 0) {
         fr_status st = FR_FAIL_OS(-rc, "%s: sync of the directory", dir->path);
         fr_error_mark_sync();

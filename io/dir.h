@@ -51,6 +51,11 @@ FR_NODISCARD fr_status fr_dir_make(struct fr_dir *parent, const char *name);
 /* As it was opened, for messages; valid as long as the directory. */
 const char *fr_dir_path(const struct fr_dir *dir);
 
+/*
+ * Once it has failed it fails for good: the failed sync may have lost the names of other threads,
+ * too, and theirs would seem to succeed. Only who opens the directory anew, and has looked at what
+ * is there, can go on.
+ */
 FR_NODISCARD fr_status fr_dir_sync(struct fr_dir *dir);
 
 /* Replaces `to` if there is one, in one step. FR_ERR_MISSING: there is no `from`. */

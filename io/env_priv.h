@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "io/dir.h"
 #include "io/env.h"
@@ -164,6 +165,8 @@ struct fr_dir {
     struct fr_env *env;
     fr_handle handle;
     char *path;
+    struct fr_mutex syncing;
+    int lost; /* what a sync has failed with, for good */
 };
 
 struct fr_file {

@@ -160,12 +160,15 @@ fr_status fr_key_read_number(const struct fr_index_key *kind, fr_slice key, uint
 fr_status fr_key_read_name(fr_slice key, char *to)
 {
     const char *bytes = (const char *)key.data;
-    size_t size = 0, at = strlen(ROOT);
+    size_t at = strlen(ROOT), size = 0;
+    bool is_ours = key.size > at && memcmp(bytes, ROOT, at) == 0;
+    bool is_named = is_ours && bytes[at] == '@';
 
-    if (key.size > at && memcmp(bytes, ROOT, at) == 0 && bytes[at] == '@')
-        for (at++; at + size < key.size && size <= FR_INDEX_NAME_MAX; size++)
-            if (bytes[at + size] == '/') break;
-    if (size > FR_INDEX_NAME_MAX || at + size >= key.size || bytes[at + size] != '/')
+    at += is_named;
+    while (is_named && at + size < key.size && size <= FR_INDEX_NAME_MAX && bytes[at + size] != '/')
+        size++;
+    if (!is_ours || is_named != (size > 0) || size > FR_INDEX_NAME_MAX || at + size >= key.size ||
+            bytes[at + size] != '/')
         return refuse_key(key);
     memcpy(to, bytes + at, size);
     to[size] = '\0';

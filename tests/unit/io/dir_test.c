@@ -79,7 +79,7 @@ static const struct fr_backend_ops failing_ops = {
 
 static struct fr_env env = {.ops = &failing_ops};
 static char path[] = "store";
-static struct fr_dir dir = {.env = &env, .path = path};
+static struct fr_dir dir = {.env = &env, .path = path, .syncing = {.rank = FR_RANK_IO_DIR}};
 
 #define fails_with(words, call)                                                                    \
     do {                                                                                           \

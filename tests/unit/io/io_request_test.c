@@ -368,7 +368,7 @@ Test(io_request, an_interrupted_sync_is_tried_again)
 Test(io_request, calls_that_move_no_bytes_are_made_again_after_an_interruption_too)
 {
     static char dir_path[] = "store";
-    struct fr_dir dir = {.env = &env, .path = dir_path};
+    struct fr_dir dir = {.env = &env, .path = dir_path, .syncing = {.rank = FR_RANK_IO_DIR}};
     struct fr_dir_lock *lock;
     struct fr_file *file;
 

@@ -486,3 +486,23 @@ Test(sim_fault, a_late_error_does_not_outlive_the_machine)
     world_close_file(&next, file);
     world_close(&next);
 }
+
+Test(sim_fault, a_directory_whose_sync_has_failed_says_so_until_it_is_opened_anew)
+{
+    struct world w = world_open(NULL);
+    struct fr_sim_fault fault = {
+            .ops = FR_SIM_MASK(FR_SIM_SYNC_DIR), .kind = FR_SIM_FAULT_SYNC_NOW};
+    struct fr_dir *dir, *anew;
+
+    cr_assert_eq(fr_dir_open(fr_sim_env(w.sim), "/", 0, &dir), FR_OK);
+    world_create(&w, "a");
+    world_fault(&w, &fault);
+    cr_assert_eq(fr_dir_sync(dir), FR_ERR_IO);
+    cr_assert_eq(crash_total(&w, NULL), 2);
+    cr_assert_eq(fr_dir_sync(dir), FR_ERR_IO, "another thread's names were lost as well");
+    cr_assert_eq(fr_dir_open(fr_sim_env(w.sim), "/", 0, &anew), FR_OK);
+    cr_assert_eq(fr_dir_sync(anew), FR_OK);
+    fr_dir_close(dir);
+    fr_dir_close(anew);
+    world_close(&w);
+}
