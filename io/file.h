@@ -99,6 +99,7 @@ enum fr_file_advice {
     FR_ADVICE_RANDOM,    /* do not read ahead */
     FR_ADVICE_WILL_NEED, /* start to read it now */
     FR_ADVICE_DONT_NEED, /* drop it from the page cache, as far as it is clean */
+    FR_ADVICE_WRITE_NOW, /* start to write what is dirty; it stays in the page cache */
 };
 
 /* A hint about [offset, offset + size), size 0 for the rest; whether it was taken does not matter.

@@ -367,7 +367,10 @@ static void posix_file_advise(void *ctx, fr_handle file, uint64_t offset, uint64
     };
 
     (void)ctx;
-    (void)posix_fadvise((int)file, (off_t)offset, (off_t)size, os_advice[advice]);
+    if (advice == FR_ADVICE_WRITE_NOW)
+        (void)sync_file_range((int)file, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    else
+        (void)posix_fadvise((int)file, (off_t)offset, (off_t)size, os_advice[advice]);
 }
 
 static int posix_file_info(void *ctx, fr_handle file, struct fr_file_info *ret_info)

@@ -37,11 +37,8 @@ static void write_piece(struct fr_file_writer *writer, const uint8_t *data, size
 {
     writer->status = fr_file_write(writer->file, writer->written, data, size, 0);
     if (writer->status < 0) return;
-    /*
-     * Dirty pages cannot be dropped, so the kernel starts to write them, and that is what this is
-     * for. They stay in the page cache unless they are clean by the time.
-     */
-    fr_file_advise(writer->file, writer->written, size, FR_ADVICE_DONT_NEED);
+    /* The sync at the end has less to wait for then. What is new is often read soon. */
+    fr_file_advise(writer->file, writer->written, size, FR_ADVICE_WRITE_NOW);
     writer->written += size;
 }
 

@@ -274,6 +274,7 @@ Test(TEST_SUITE, advice_does_no_harm)
     must(fr_file_sync(file));
     fr_file_advise(file, 0, 0, FR_ADVICE_RANDOM);
     fr_file_advise(file, 0, 0, FR_ADVICE_DONT_NEED);
+    fr_file_advise(file, 0, 4096, FR_ADVICE_WRITE_NOW);
     fr_file_advise(file, 4096, 4096, FR_ADVICE_WILL_NEED);
     must(fr_file_read_exact(file, 0, data, sizeof(data)));
     cr_assert(test_matches(data, 0, sizeof(data)));
