@@ -10,6 +10,7 @@
 #include "io/sim_schedule.h"
 
 #define STEPS        40
+#define DIR_FINER    100
 #define FAILURES_MAX 10
 
 static bool loses_pages(const struct fr_sim_fault *fault)
@@ -234,6 +235,8 @@ static fr_status sweep(const struct fr_crash_faults *faults, struct fr_crash_rep
     fr_status st = FR_OK;
     bool hit = true;
 
+    /* Directories are synced seldom, and each time may be somebody else's. */
+    if (fault->ops == FR_SIM_MASK(FR_SIM_SYNC_DIR) && loses_pages(fault)) finer *= DIR_FINER;
     for (fault->nth = 1; fault->nth < 100000 && hit; fault->nth += 1 + fault->nth / finer) {
         if (faults->over != NULL && faults->over(faults->over_ctx)) break;
         uint64_t seed =

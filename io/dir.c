@@ -190,10 +190,11 @@ static int try_sync(struct fr_dir *dir)
 
 static int sync_in_turn(struct fr_dir *dir)
 {
+    /* museum 41: a directory believed again after a failed sync */
+    if (FR_MUSEUM(41)) return try_sync(dir);
     fr_mutex_lock(&dir->syncing);
     int rc = dir->lost != 0 ? -dir->lost : try_sync(dir);
-    /* museum 41: a directory believed again after a failed sync */
-    if (!FR_MUSEUM(41)) dir->lost = -rc;
+    dir->lost = -rc;
     fr_mutex_unlock(&dir->syncing);
     return rc;
 }
