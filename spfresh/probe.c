@@ -384,6 +384,23 @@ out:
     return st;
 }
 
+fr_status fr_probe_trail(struct fr_probe *probe, fr_slot ret_trail[FR_TIERS_MAX - 1])
+{
+    uint32_t last = atomic_load_explicit(&probe->tree->tier_count, memory_order_acquire) - 1;
+    fr_slot trail[FR_TIERS_MAX - 1] = {0};
+    fr_status st;
+
+    FR_TRY(find_in_last(probe, last, 1));
+    for (uint32_t at = last; probe->found_count > 0; at--) {
+        trail[last - at] = probe->found[0].slot;
+        if (at == 1) break;
+        FR_TRY(step_down(probe, at, 1));
+    }
+    memcpy(ret_trail, trail, sizeof(trail));
+out:
+    return st;
+}
+
 static float limit_now(const struct fr_probe *probe, size_t k)
 {
     return probe->near_count < k ? INFINITY : probe->near[0];

@@ -68,6 +68,12 @@ void fr_probe_aim(struct fr_probe *probe, const float *query);
 FR_NODISCARD fr_status fr_probe_descend(struct fr_probe *probe, uint32_t tier, size_t count,
         size_t width);
 
+/*
+ * The nearest centroid of each tier on the way down by one of them, the last tier's first; zeros
+ * behind. Queries with the same way lie near each other. The caller is in the epoch.
+ */
+FR_NODISCARD fr_status fr_probe_trail(struct fr_probe *probe, fr_slot ret_trail[FR_TIERS_MAX - 1]);
+
 /* How hard to look. */
 struct fr_effort {
     size_t postings; /* of vectors to scan */

@@ -150,6 +150,16 @@ struct fr_search_options {
     /* Only hits that are not farther than that; k is the most that are wanted of them. */
     bool limited;
     float max_distance;
+
+    /*
+     * Where the hits' payloads go, or NULL: room for k; in a batch for k of each query, one query
+     * after the other. What has one must be released (fr_pinned_release), the rest is zeroed, also
+     * that of a hit which was deleted meanwhile. On failure there is nothing to release.
+     */
+    struct fr_pinned *ret_payloads;
+
+    /* Of a batch: threads, the caller's own among them (0: as many as there are processors). */
+    uint32_t threads;
 };
 
 /*
@@ -159,6 +169,16 @@ struct fr_search_options {
 FR_API FR_NODISCARD fr_status fr_index_search(struct fr_index *index,
         const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,
         size_t *ret_count);
+
+/*
+ * The same for count queries, which follow each other in memory, by several threads. The hits of
+ * query i begin at ret_hits[i * k], their number is ret_counts[i]; each query is answered as by
+ * fr_index_search. Nothing is answered if one of them fails: the words say which query cannot be
+ * searched for.
+ */
+FR_API FR_NODISCARD fr_status fr_index_search_batch(struct fr_index *index,
+        const struct fr_search_options *how, size_t count, const float *queries, size_t k,
+        struct fr_hit *ret_hits, size_t *ret_counts);
 
 /* --- Maintenance -------------------------------------------------------------------------------
  */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/rng.h"
 #include "base/thread.h"
@@ -616,6 +617,123 @@ Test(index, finds_all_within_a_distance)
             cr_assert_leq(hits[i].distance, radius);
     }
     cr_assert_gt(there, 100);
+    close_bed();
+}
+
+/* ---- Many queries at once ---- */
+
+#define QUERIES 150
+#define K_BATCH 12
+
+static float batch_queries[QUERIES][DIM];
+
+static void draw_queries(void)
+{
+    for (size_t i = 0; i < QUERIES; i++)
+        draw(batch_queries[i]);
+    /* The same one several times, next to each other and not. */
+    for (size_t i = 20; i < 30; i++)
+        memcpy(batch_queries[i], batch_queries[3], sizeof(batch_queries[3]));
+}
+
+static void check_batch(const struct fr_search_options *how)
+{
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_hit alone[K_BATCH];
+    size_t counts[QUERIES], count;
+
+    must(fr_spfresh_search_batch(t.index, how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+            counts));
+    for (size_t i = 0; i < QUERIES; i++) {
+        must(fr_spfresh_search(t.index, how, batch_queries[i], K_BATCH, alone, &count));
+        cr_assert_eq(counts[i], count);
+        for (size_t j = 0; j < count; j++) {
+            cr_assert_eq(hits[i][j].id, alone[j].id, "query %zu, hit %zu", i, j);
+            cr_assert_eq(hits[i][j].distance, alone[j].distance, "query %zu, hit %zu", i, j);
+        }
+    }
+}
+
+Test(index, a_batch_answers_each_query_as_if_it_were_alone)
+{
+    struct fr_search_options ways[] = {{.recall = 0.9}, {.postings = 3, .exact_distances = true},
+            {.exhaustive = true}, {.limited = true, .max_distance = 20},
+            {.limited = true, .max_distance = 0.01F, .exact_distances = true}};
+
+    for (enum fr_metric metric = FR_METRIC_L2; metric <= FR_METRIC_INNER_PRODUCT; metric++) {
+        open_bed(metric);
+        for (int round = 0; round < 60; round++)
+            put_some(64);
+        maintain();
+        draw_queries();
+        for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+            for (uint32_t threads = 0; threads < 6; threads += 1 + threads) {
+                ways[i].threads = threads;
+                check_batch(&ways[i]);
+            }
+        close_bed();
+    }
+}
+
+Test(index, a_batch_ends_with_its_first_failure)
+{
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_search_options how = {.exact_distances = true, .threads = 3};
+    size_t counts[QUERIES];
+
+    open_bed(0);
+    draw_queries();
+    must(fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+            counts));
+    cr_assert_eq(counts[QUERIES - 1], 0);
+    put_some(64);
+    batch_queries[77][5] = NAN;
+    must_be(FR_ERR_MISUSE, fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0],
+                                   K_BATCH, hits[0], counts));
+    must_say("query 77: its value 5");
+    close_bed();
+}
+
+Test(index, a_search_that_is_warm_allocates_nothing)
+{
+    struct fr_hit hits[K_BATCH];
+    size_t count;
+
+    open_bed(0);
+    for (int round = 0; round < 60; round++)
+        put_some(64);
+    maintain();
+    draw_queries();
+    for (int round = 0; round < 2; round++) {
+        fr_alloc_fail_at(round, true); /* none at first */
+        for (size_t i = 0; i < QUERIES; i++)
+            must(fr_spfresh_search(t.index, &(struct fr_search_options){0}, batch_queries[i],
+                    K_BATCH, hits, &count));
+        fr_alloc_fail_at(0, false);
+    }
+    close_bed();
+}
+
+Test(index, a_batch_that_finds_no_memory_ends_and_can_be_repeated)
+{
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_search_options how = {.exact_distances = true, .threads = 2};
+    size_t counts[QUERIES];
+    fr_status st;
+
+    open_bed(0);
+    for (int round = 0; round < 20; round++)
+        put_some(64);
+    draw_queries();
+    for (uint64_t n = 1; n < 30; n++) {
+        fr_alloc_fail_at(n, n % 2 == 0);
+        st = fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+                counts);
+        fr_alloc_fail_at(0, false);
+        cr_assert(st == FR_OK || st == FR_ERR_NOMEM);
+        cr_assert(n > 1 || st == FR_ERR_NOMEM);
+    }
+    check_batch(&how);
     close_bed();
 }
 
