@@ -232,6 +232,21 @@ out:
     return st;
 }
 
+static fr_status check_records(const struct fr_search_options *how, size_t count)
+{
+    for (size_t i = 0; how->ret_records != NULL && i < count; i++) {
+        const struct fr_search_record *record = &how->ret_records[i];
+
+        if (record->size != sizeof(*record))
+            return FR_FAIL(FR_ERR_MISUSE, "fr_search_record %zu: size %zu, not %zu", i,
+                    record->size, sizeof(*record));
+        if (record->why != NULL && record->why->size != sizeof(*record->why))
+            return FR_FAIL(FR_ERR_MISUSE, "fr_search_why %zu: size %zu, not %zu", i,
+                    record->why->size, sizeof(*record->why));
+    }
+    return FR_OK;
+}
+
 /* A failure leaves nothing to be released. */
 static void release_payloads(const struct fr_search_options *how, size_t count)
 {
@@ -248,6 +263,7 @@ fr_status fr_index_search_batch(struct fr_index *index, const struct fr_search_o
 
     if (how == NULL) how = &usual;
     FR_TRY(check_search(index, how, count, k));
+    FR_TRY(check_records(how, count));
     if (count > 0 && (queries == NULL || ret_counts == NULL || (k > 0 && ret_hits == NULL)))
         return FR_FAIL(FR_ERR_MISUSE, "a search without a query, or without a place for hits");
     if (how->ret_payloads != NULL)

@@ -108,7 +108,8 @@ static void aim_answer(const struct batch *b, size_t at, struct fr_answer *ret_a
             .number = query,
             .length = sqrtf(space->kernels->dot(vector, vector, space->dimension)),
             .hits = b->hits + first,
-            .payloads = how->ret_payloads == NULL ? NULL : how->ret_payloads + first};
+            .payloads = how->ret_payloads == NULL ? NULL : how->ret_payloads + first,
+            .record = how->ret_records == NULL ? NULL : how->ret_records + query};
 }
 
 /* Hits of some queries, and what belongs to them. */
@@ -309,6 +310,8 @@ fr_status fr_spfresh_search_batch(struct fr_spfresh *index, const struct fr_sear
     fr_status st;
 
     memset(ret_counts, 0, count * sizeof(*ret_counts));
+    for (size_t i = 0; how->ret_records != NULL && i < count; i++)
+        fr_search_record_clear(&how->ret_records[i]);
     FR_TRY(check_how(how));
     for (size_t i = 0; i < count; i++)
         FR_TRY(check_query(index, i, queries + i * index->options.dimension));

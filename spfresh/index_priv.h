@@ -27,6 +27,10 @@ struct fr_work {
     size_t wish_capacity;
     float *row, *rows; /* one vector, and some of them */
 
+    /* Of a search that is watched. */
+    struct fr_probe_trace trace;
+    uint64_t start_ns;
+
     /* Of writes. */
     struct fr_entrant *entrants;
     size_t entrant_capacity;

@@ -156,6 +156,12 @@ static size_t count_served(const struct reading *reading, const struct fr_row_wi
     return served;
 }
 
+static void count_row(struct fr_search_record *record, size_t size)
+{
+    record->rows_read++;
+    record->bytes_read += size;
+}
+
 /* Whether the value has been handed out. */
 static fr_status serve(struct reading *reading, const struct fr_row_wish *wishes, size_t served,
         const struct fr_engine_value *value, bool *ret_handed_out)
@@ -170,6 +176,7 @@ static fr_status serve(struct reading *reading, const struct fr_row_wish *wishes
     for (size_t i = 0; i < served; i++) {
         struct fr_answer *answer = &reading->answers[wishes[i].answer];
 
+        if (answer->record != NULL) count_row(answer->record, value->bytes.size);
         if (reading->exact)
             answer->hits[wishes[i].hit].distance = measure(&index->space, answer, vector, length);
         if (!reading->payloads) continue;
@@ -246,6 +253,7 @@ fr_status fr_search_read_rows(const struct fr_asking *asking, struct fr_work *wo
             .answers = answers,
             .exact = exact,
             .payloads = payloads};
+    uint64_t start_ns = fr_search_record_now(asking);
     size_t wished = 0, at = 0, served;
     fr_status st;
 
@@ -258,6 +266,8 @@ fr_status fr_search_read_rows(const struct fr_asking *asking, struct fr_work *wo
         FR_TRY(read_some(&reading, work->wishes + at, wished - at, &served));
     for (size_t i = 0; exact && i < count; i++)
         sort_answer(work, &answers[i], payloads);
+    /* With a limit they are read while the tree is searched, but for payloads. */
+    fr_search_record_reading(asking, answers, count, start_ns, payloads || !asking->how->limited);
 out:
     return st;
 }
@@ -305,6 +315,7 @@ struct walk {
     uint64_t ids[BLOCK_ROWS];
     float lengths[BLOCK_ROWS];
     size_t rows, rows_max;
+    uint64_t rows_read, bytes_read;
 };
 
 static size_t rows_in_block(const struct fr_spfresh *index)
@@ -328,6 +339,8 @@ static fr_status read_block(struct walk *w)
         float *vector = w->work->rows + w->rows * dimension;
         FR_TRY(fr_stored_read_vector(w->it->entry.value, dimension, vector, &payload));
         w->lengths[w->rows] = length_for(&w->asking->index->space, vector);
+        w->rows_read++;
+        w->bytes_read += w->it->entry.value.size;
     }
 out:
     return st;
@@ -349,6 +362,16 @@ static void compare_block(struct walk *w)
     }
 }
 
+static void end_answer(const struct walk *w, struct fr_answer *answer)
+{
+    qsort(answer->hits, answer->count, sizeof(*answer->hits), compare_hits);
+    fr_search_keep_limit(w->asking, answer);
+    if (answer->record == NULL) return;
+    answer->record->rows_read = w->rows_read;
+    answer->record->bytes_read = w->bytes_read;
+    fr_search_record_all(w->asking, w->work, answer);
+}
+
 fr_status fr_search_all_rows(const struct fr_asking *asking, struct fr_work *work,
         struct fr_answer *answers, size_t count)
 {
@@ -363,6 +386,7 @@ fr_status fr_search_all_rows(const struct fr_asking *asking, struct fr_work *wor
             .prefix = fr_index_key_slice(&w.kind),
             .readahead_max = READAHEAD,
             .no_cache = true};
+    uint64_t start_ns = fr_search_record_now(asking);
     fr_status st;
 
     FR_TRY(reserve_vectors(&work->rows, w.rows_max * index->options.dimension));
@@ -372,10 +396,9 @@ fr_status fr_search_all_rows(const struct fr_asking *asking, struct fr_work *wor
         compare_block(&w);
     } while (st != FR_END);
     st = FR_OK;
-    for (size_t i = 0; i < count; i++) {
-        qsort(answers[i].hits, answers[i].count, sizeof(*answers[i].hits), compare_hits);
-        fr_search_keep_limit(asking, &answers[i]);
-    }
+    fr_search_record_reading(asking, answers, count, start_ns, true);
+    for (size_t i = 0; i < count; i++)
+        end_answer(&w, &answers[i]);
 out:
     fr_iter_close(w.it);
     return st;

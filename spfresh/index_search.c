@@ -123,6 +123,7 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
     fr_status st;
 
     FR_TRY(reserve_found(work, k));
+    if (answer->record != NULL) fr_search_record_round_begin(work);
     fr_space_map_query(&index->space, answer->query, work->query);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     fr_probe_aim(work->probe, work->query);
@@ -131,6 +132,7 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
         answer->hits[i] =
                 (struct fr_hit){.id = fr_rows_row(&tree->tiers[0], work->found[i].slot)->id,
                         .distance = fr_search_tell(asking, answer, work->found[i].distance)};
+    if (answer->record != NULL) fr_search_record_round_end(asking, work, answer);
     fr_epoch_leave(&tree->epoch, reader);
     answer->count = count;
     atomic_fetch_add_explicit(&index->searches, 1, memory_order_relaxed);
@@ -164,8 +166,15 @@ out:
 fr_status fr_search_by_tree(const struct fr_asking *asking, struct fr_work *work,
         struct fr_answer *answer)
 {
-    if (asking->how->limited) return search_near(asking, work, answer);
-    return search_tree(asking, work, asking->k, answer);
+    fr_status st;
+
+    if (answer->record != NULL) fr_search_record_begin(asking, work, answer);
+    if (asking->how->limited)
+        st = search_near(asking, work, answer);
+    else
+        st = search_tree(asking, work, asking->k, answer);
+    if (answer->record != NULL) fr_search_record_end(asking, work, answer);
+    return st;
 }
 
 /* ---- One row ---- */

@@ -19,7 +19,8 @@ struct fr_answer {
     float length;  /* of the query */
     struct fr_hit *hits;
     size_t count;
-    struct fr_pinned *payloads; /* or NULL */
+    struct fr_pinned *payloads;      /* or NULL */
+    struct fr_search_record *record; /* or NULL */
 };
 
 /* What the caller calls the distance, of a mapped one. */
@@ -41,5 +42,28 @@ FR_NODISCARD fr_status fr_search_all_rows(const struct fr_asking *asking, struct
 
 /* Drop what is beyond the limit, if there is one. */
 void fr_search_keep_limit(const struct fr_asking *asking, struct fr_answer *answer);
+
+/* --- Records: index_record.c. But for the first and the clock, of answers that have one --- */
+
+/* Forget what the caller has not set. */
+void fr_search_record_clear(struct fr_search_record *record);
+
+/* A search by the tree begins; a round of it does; it has ended, in the epoch; all of them have. */
+void fr_search_record_begin(const struct fr_asking *asking, struct fr_work *work,
+        const struct fr_answer *answer);
+void fr_search_record_round_begin(struct fr_work *work);
+void fr_search_record_round_end(const struct fr_asking *asking, struct fr_work *work,
+        const struct fr_answer *answer);
+void fr_search_record_end(const struct fr_asking *asking, struct fr_work *work,
+        const struct fr_answer *answer);
+
+/* An exhaustive one has ended. */
+void fr_search_record_all(const struct fr_asking *asking, struct fr_work *work,
+        const struct fr_answer *answer);
+
+/* Rows were read for some answers since then; a part of the total, if it isn't counted already. */
+uint64_t fr_search_record_now(const struct fr_asking *asking);
+void fr_search_record_reading(const struct fr_asking *asking, const struct fr_answer *answers,
+        size_t count, uint64_t start_ns, bool in_total);
 
 #endif

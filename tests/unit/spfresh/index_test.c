@@ -501,9 +501,13 @@ static void search_on(void *arg)
     size_t count;
 
     (void)arg;
-    while (!atomic_load(&over)) {
-        FR_ASSERT(fr_spfresh_search(t.index, &(struct fr_search_options){0}, query, 10, hits,
-                          &count) == FR_OK);
+    /* The first search is watched, the second is not. */
+    for (uint64_t n = 0; !atomic_load(&over); n++) {
+        struct fr_search_why why = {.id = n % IDS};
+        struct fr_search_record record = {.why = &why};
+        struct fr_search_options how = {.ret_records = n % 2 == 0 ? &record : NULL};
+
+        FR_ASSERT(fr_spfresh_search(t.index, &how, query, 10, hits, &count) == FR_OK);
         for (size_t i = 1; i < count; i++)
             FR_ASSERT(hits[i].id != hits[i - 1].id);
     }
@@ -636,6 +640,14 @@ static void draw_queries(void)
         memcpy(batch_queries[i], batch_queries[3], sizeof(batch_queries[3]));
 }
 
+static void check_same(const struct fr_hit *hits, const struct fr_hit *others, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(hits[i].id, others[i].id, "hit %zu", i);
+        cr_assert_eq(hits[i].distance, others[i].distance, "hit %zu", i);
+    }
+}
+
 static void check_batch(const struct fr_search_options *how)
 {
     static struct fr_hit hits[QUERIES][K_BATCH];
@@ -647,10 +659,7 @@ static void check_batch(const struct fr_search_options *how)
     for (size_t i = 0; i < QUERIES; i++) {
         must(fr_spfresh_search(t.index, how, batch_queries[i], K_BATCH, alone, &count));
         cr_assert_eq(counts[i], count);
-        for (size_t j = 0; j < count; j++) {
-            cr_assert_eq(hits[i][j].id, alone[j].id, "query %zu, hit %zu", i, j);
-            cr_assert_eq(hits[i][j].distance, alone[j].distance, "query %zu, hit %zu", i, j);
-        }
+        check_same(hits[i], alone, count);
     }
 }
 
@@ -735,6 +744,157 @@ Test(index, a_batch_that_finds_no_memory_ends_and_can_be_repeated)
     }
     check_batch(&how);
     close_bed();
+}
+
+/* ---- What a search did ---- */
+
+static uint64_t scanned_until_now(void)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
+    fr_spfresh_stats(t.index, &stats);
+    return stats.scanned;
+}
+
+static void fill_index(void)
+{
+    for (int round = 0; round < 80; round++)
+        put_some(64);
+    maintain();
+    draw_queries();
+}
+
+Test(index, a_record_tells_what_a_search_did_and_changes_nothing)
+{
+    static struct fr_search_posting postings[IDS];
+    struct fr_search_record record = {.postings = postings, .postings_room = IDS};
+    struct fr_search_options plain = {.exact_distances = true}, told = plain;
+    struct fr_hit hits[K_BATCH], again[K_BATCH];
+    size_t count, count_again;
+
+    open_bed(0);
+    fill_index();
+    told.ret_records = &record;
+    for (size_t q = 0; q < QUERIES; q++) {
+        must(fr_spfresh_search(t.index, &plain, batch_queries[q], K_BATCH, hits, &count));
+        uint64_t before = scanned_until_now(), scanned = 0, codes = 0;
+        must(fr_spfresh_search(t.index, &told, batch_queries[q], K_BATCH, again, &count_again));
+        cr_assert_eq(count, count_again);
+        check_same(hits, again, count);
+        cr_assert_geq(record.tiers, 1);
+        for (size_t i = 0; i <= record.tiers; i++)
+            scanned += record.steps[i].scanned;
+        cr_assert_eq(scanned, scanned_until_now() - before);
+        cr_assert_leq(record.steps[0].postings, record.effort_postings);
+        for (size_t i = 0; i < record.steps[0].postings; i++) {
+            codes += postings[i].count;
+            if (i > 0) cr_assert_geq(postings[i].distance, postings[i - 1].distance);
+        }
+        cr_assert_eq(codes, record.steps[0].scanned);
+        cr_assert_geq(record.steps[0].measured, count);
+        cr_assert_geq(record.finished, count);
+        cr_assert_eq(record.rounds, 1);
+        cr_assert_eq(record.rows_read, count);
+        cr_assert_geq(record.bytes_read, count * DIM * sizeof(float));
+    }
+    close_bed();
+}
+
+Test(index, each_query_of_a_batch_has_a_record_of_its_own)
+{
+    static struct fr_search_record records[QUERIES];
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_search_why why = {.id = 0};
+    struct fr_search_options how = {.threads = 3, .ret_records = records};
+    size_t counts[QUERIES];
+
+    open_bed(FR_METRIC_COSINE);
+    fill_index();
+    for (int way = 0; way < 4; way++) {
+        how.exact_distances = way % 2 == 1;
+        how.exhaustive = way / 2 == 1;
+        records[30].why = &why;
+        must(fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+                counts));
+        for (size_t q = 0; q < QUERIES; q++) {
+            cr_assert_eq(records[q].rounds, !how.exhaustive);
+            cr_assert_eq(records[q].rows_read, how.exhaustive        ? t.count
+                                               : how.exact_distances ? K_BATCH
+                                                                     : 0);
+        }
+        cr_assert_eq(why.verdict != FR_WHY_MISSING, t.there[0]);
+    }
+    close_bed();
+}
+
+static bool is_listed(const struct fr_search_record *record, uint64_t posting)
+{
+    for (size_t i = 0; i < record->steps[0].postings; i++)
+        if (record->postings[i].number == posting) return true;
+    return false;
+}
+
+/* The verdict on one id, and that its figures go with it. */
+static fr_why check_why(const struct fr_search_record *record, const struct fr_search_why *why,
+        const struct fr_hit *hits, size_t count)
+{
+    bool is_hit = false;
+
+    for (size_t i = 0; i < count; i++)
+        is_hit = is_hit || hits[i].id == why->id;
+    cr_assert_eq(why->verdict == FR_WHY_HIT, is_hit);
+    cr_assert_eq(why->verdict == FR_WHY_MISSING, !t.there[why->id]);
+    if (!t.there[why->id]) return why->verdict;
+    double right = distance(t.setup.metric, batch_queries[0], t.vectors[why->id]);
+    cr_assert_float_eq(why->distance, right, 0.004 * spread(t.setup.metric, batch_queries[0]));
+    if (!why->probed) cr_assert_not(is_listed(record, why->posting));
+    if (why->probed) cr_assert(is_listed(record, why->posting));
+    if (why->posting_rank <= 1) cr_assert(why->probed);
+    if (why->verdict == FR_WHY_NOT_MEASURED) cr_assert_gt(why->estimate, why->limit);
+    if (why->verdict == FR_WHY_BEATEN)
+        cr_assert_geq(why->distance, hits[count - 1].distance * 0.99F);
+    return why->verdict;
+}
+
+static void check_whys(const struct fr_search_options *way, size_t ret_verdicts[6])
+{
+    static struct fr_search_posting postings[IDS];
+    struct fr_search_why why = {.size = sizeof(why)};
+    struct fr_search_record record = {.postings = postings, .postings_room = IDS, .why = &why};
+    struct fr_search_options how = *way;
+    struct fr_hit hits[K_BATCH];
+    size_t count;
+
+    how.ret_records = &record;
+    memset(ret_verdicts, 0, 6 * sizeof(*ret_verdicts));
+    for (why.id = 0; why.id < IDS; why.id++) {
+        must(fr_spfresh_search(t.index, &how, batch_queries[0], K_BATCH, hits, &count));
+        if (!how.exhaustive && !how.limited)
+            ret_verdicts[check_why(&record, &why, hits, count)]++;
+        else
+            ret_verdicts[why.verdict]++;
+    }
+    cr_assert_eq(ret_verdicts[FR_WHY_HIT], count);
+    cr_assert_eq(ret_verdicts[FR_WHY_MISSING], IDS - t.count);
+}
+
+Test(index, what_became_of_each_id_is_told)
+{
+    size_t verdicts[6];
+
+    for (enum fr_metric metric = FR_METRIC_L2; metric <= FR_METRIC_COSINE; metric++) {
+        open_bed(metric);
+        fill_index();
+        check_whys(&(struct fr_search_options){.postings = 4}, verdicts);
+        cr_assert_gt(verdicts[FR_WHY_NOT_PROBED], 100);
+        cr_assert_gt(verdicts[FR_WHY_NOT_MEASURED], 10);
+        cr_assert_gt(verdicts[FR_WHY_BEATEN], 1);
+        check_whys(&(struct fr_search_options){.exhaustive = true}, verdicts);
+        cr_assert_eq(verdicts[FR_WHY_BEATEN], t.count - K_BATCH);
+        check_whys(&(struct fr_search_options){.limited = true}, verdicts);
+        cr_assert_eq(verdicts[FR_WHY_FAR], t.count);
+        close_bed();
+    }
 }
 
 /* ---- By several threads ---- */
