@@ -4,7 +4,8 @@
  *
  * Threads upsert batches of a file's vectors in its order, in the durability class that was asked
  * for, each batch searchable when its call returns. Then the index comes to rest, queries are run
- * by one thread, the store is closed and opened again, and once more after its writer was killed.
+ * by one thread, then in a batch and one by one in turns, the store is closed and opened again, and
+ * once more after its writer was killed.
  *
  *   bench_index BASE.u8bin QUERY.u8bin GT.ibin DIR
  *     --limit N      so many vectors of the base; with it there is no recall
@@ -226,6 +227,86 @@ static void search(struct run *run, double recall)
     free(times);
 }
 
+/* ---- Many queries at once ---- */
+
+#define ROUNDS 5
+
+struct batch {
+    struct run *run;
+    struct fr_search_options how;
+    _Atomic(uint32_t) next;
+    struct fr_hit *hits;
+    size_t *counts;
+};
+
+/* What a program would do without batches: threads that ask one query after the other. */
+static void *ask_alone(void *arg)
+{
+    struct batch *b = arg;
+    uint32_t q;
+
+    while ((q = atomic_fetch_add(&b->next, 1)) < b->run->queries.count)
+        must(fr_index_search(b->run->index, &b->how,
+                b->run->queries.vectors + (size_t)q * b->run->queries.dimension, K,
+                b->hits + (size_t)q * K, &b->counts[q]));
+    return NULL;
+}
+
+static double time_alone(struct batch *b)
+{
+    uint64_t start = measure_now_ns();
+    pthread_t threads[64];
+
+    atomic_store(&b->next, 0);
+    for (uint32_t i = 1; i < b->how.threads; i++)
+        if (pthread_create(&threads[i], NULL, ask_alone, b) != 0) die("no thread");
+    (void)ask_alone(b);
+    for (uint32_t i = 1; i < b->how.threads; i++)
+        pthread_join(threads[i], NULL);
+    return measure_seconds_since(start);
+}
+
+static double time_together(struct batch *b)
+{
+    uint64_t start = measure_now_ns();
+
+    must(fr_index_search_batch(b->run->index, &b->how, b->run->queries.count,
+            b->run->queries.vectors, K, b->hits, b->counts));
+    return measure_seconds_since(start);
+}
+
+static void compare_batch(struct batch *b)
+{
+    double alone[ROUNDS], together[ROUNDS], n = b->run->queries.count;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        alone[round] = time_alone(b);
+        together[round] = time_together(b);
+    }
+    double one = measure_median(alone, ROUNDS), all = measure_median(together, ROUNDS);
+    printf("batch for %.3f%s, %u threads: %.0f/s one by one, %.0f/s together: %.2f\n",
+            b->how.recall, b->how.exact_distances ? ", exact distances" : "", b->how.threads,
+            n / one, n / all, one / all);
+}
+
+/* Batches and single queries take turns; medians. */
+static void search_batches(struct run *run)
+{
+    struct batch b = {.run = run, .how = {.size = sizeof(b.how)}};
+
+    b.hits = malloc((size_t)run->queries.count * K * sizeof(*b.hits));
+    b.counts = malloc(run->queries.count * sizeof(*b.counts));
+    if (b.hits == NULL || b.counts == NULL) die("no memory");
+    for (int way = 0; way < 6; way++) {
+        b.how.threads = way % 2 == 0 ? 1 : run->threads;
+        b.how.recall = way / 2 == 1 ? 0.99 : 0.95;
+        b.how.exact_distances = way / 2 == 2;
+        compare_batch(&b);
+    }
+    free(b.hits);
+    free(b.counts);
+}
+
 static void time_opening(struct run *run, const char *after)
 {
     struct fr_index_stats stats = {.size = sizeof(stats)};
@@ -310,6 +391,7 @@ int main(int argc, char **argv)
     fill(&run);
     for (size_t i = 0; i < sizeof(recalls) / sizeof(recalls[0]); i++)
         search(&run, recalls[i]);
+    search_batches(&run);
     close_index(&run);
     time_opening(&run, "closed before");
     close_index(&run);

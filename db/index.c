@@ -105,7 +105,8 @@ fr_status fr_index_open(struct fr_db *db, const char *name, const struct fr_inde
             .manual = given.manual_maintenance,
             .dimension = given.dimension,
             .metric = given.metric,
-            .seed = given.seed};
+            .seed = given.seed,
+            .pin = fr_db_pin_part};
     st = fr_spfresh_open(db->engine, name, &setup, &index->core);
     if (st < 0) {
         delist(index);
@@ -216,22 +217,67 @@ out:
     return st;
 }
 
-fr_status fr_index_search(struct fr_index *index, const struct fr_search_options *how,
-        const float *query, size_t k, struct fr_hit *ret_hits, size_t *ret_count)
+static fr_status check_search(const struct fr_index *index, const struct fr_search_options *how,
+        size_t count, size_t k)
+{
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    if (how->size != sizeof(*how))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_search_options: size %zu, not %zu", how->size,
+                sizeof(*how));
+    if (count > UINT32_MAX || k > UINT32_MAX || (k > 0 && count > SIZE_MAX / 64 / k))
+        return FR_FAIL(FR_ERR_LIMIT, "%zu hits for %zu queries", k, count);
+out:
+    return st;
+}
+
+static fr_status check_records(const struct fr_search_options *how, size_t count)
+{
+    for (size_t i = 0; how->ret_records != NULL && i < count; i++) {
+        const struct fr_search_record *record = &how->ret_records[i];
+
+        if (record->size != sizeof(*record))
+            return FR_FAIL(FR_ERR_MISUSE, "fr_search_record %zu: size %zu, not %zu", i,
+                    record->size, sizeof(*record));
+        if (record->why != NULL && record->why->size != sizeof(*record->why))
+            return FR_FAIL(FR_ERR_MISUSE, "fr_search_why %zu: size %zu, not %zu", i,
+                    record->why->size, sizeof(*record->why));
+    }
+    return FR_OK;
+}
+
+/* A failure leaves nothing to be released. */
+static void release_payloads(const struct fr_search_options *how, size_t count)
+{
+    if (how->ret_payloads == NULL) return;
+    for (size_t i = 0; i < count; i++)
+        fr_pinned_release(&how->ret_payloads[i]);
+}
+
+fr_status fr_index_search_batch(struct fr_index *index, const struct fr_search_options *how,
+        size_t count, const float *queries, size_t k, struct fr_hit *ret_hits, size_t *ret_counts)
 {
     static const struct fr_search_options usual = {.size = sizeof(usual)};
     fr_status st;
 
-    FR_TRY(check_index(index));
     if (how == NULL) how = &usual;
-    if (how->size != sizeof(*how))
-        return FR_FAIL(FR_ERR_MISUSE, "fr_search_options: size %zu, not %zu", how->size,
-                sizeof(*how));
-    if (query == NULL || ret_count == NULL || (k > 0 && ret_hits == NULL))
-        return FR_FAIL(FR_ERR_MISUSE, "fr_index_search: no query, or no place for the hits");
-    st = fr_spfresh_search(index->core, how, query, k, ret_hits, ret_count);
+    FR_TRY(check_search(index, how, count, k));
+    FR_TRY(check_records(how, count));
+    if (count > 0 && (queries == NULL || ret_counts == NULL || (k > 0 && ret_hits == NULL)))
+        return FR_FAIL(FR_ERR_MISUSE, "a search without a query, or without a place for hits");
+    if (how->ret_payloads != NULL)
+        memset(how->ret_payloads, 0, count * k * sizeof(*how->ret_payloads));
+    st = fr_spfresh_search_batch(index->core, how, count, queries, k, ret_hits, ret_counts);
+    if (st < 0) release_payloads(how, count * k);
 out:
     return st;
+}
+
+fr_status fr_index_search(struct fr_index *index, const struct fr_search_options *how,
+        const float *query, size_t k, struct fr_hit *ret_hits, size_t *ret_count)
+{
+    return fr_index_search_batch(index, how, 1, query, k, ret_hits, ret_count);
 }
 
 /* ---- Maintenance ---- */

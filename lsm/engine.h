@@ -115,6 +115,7 @@ FR_NODISCARD fr_status fr_engine_commit(struct fr_engine *engine, struct fr_writ
 
 /* The clock of the engine's environment; it only goes forward. */
 uint64_t fr_engine_now_us(const struct fr_engine *engine);
+uint64_t fr_engine_now_ns(const struct fr_engine *engine);
 
 /* Make durable all that was written before. */
 FR_NODISCARD fr_status fr_engine_sync(struct fr_engine *engine);

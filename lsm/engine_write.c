@@ -376,6 +376,11 @@ uint64_t fr_engine_now_us(const struct fr_engine *engine)
     return fr_env_now_us(engine->env);
 }
 
+uint64_t fr_engine_now_ns(const struct fr_engine *engine)
+{
+    return fr_env_now_ns(engine->env);
+}
+
 fr_seq fr_engine_last_seq(const struct fr_engine *engine)
 {
     return atomic_load_explicit(&engine->last_seq, memory_order_acquire);

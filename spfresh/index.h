@@ -26,6 +26,10 @@
 
 struct fr_spfresh;
 
+/* Hand out a part of a value, which is the receiver's to release from then on. */
+typedef void fr_spfresh_pin(const struct fr_engine_value *value, fr_slice part,
+        struct fr_pinned *ret_pinned);
+
 struct fr_spfresh_setup {
     bool create, must_be_new, read_only;
     bool manual; /* no thread that maintains */
@@ -33,6 +37,7 @@ struct fr_spfresh_setup {
     enum fr_metric metric; /* 0: as it is, or l2 */
     uint64_t seed;
     uint32_t split_limit, merge_limit; /* as of a tree's options; 0: the defaults */
+    fr_spfresh_pin *pin;               /* for searches that are asked for payloads */
 };
 
 /* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. */
@@ -61,6 +66,14 @@ FR_NODISCARD fr_status fr_spfresh_get(struct fr_spfresh *index, uint64_t id, flo
 FR_NODISCARD fr_status fr_spfresh_search(struct fr_spfresh *index,
         const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,
         size_t *ret_count);
+
+/*
+ * As fr_index_search_batch(). Payloads were zeroed before the call; after a failure some may have
+ * been handed out.
+ */
+FR_NODISCARD fr_status fr_spfresh_search_batch(struct fr_spfresh *index,
+        const struct fr_search_options *how, size_t count, const float *queries, size_t k,
+        struct fr_hit *ret_hits, size_t *ret_counts);
 
 FR_NODISCARD fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us,
         uint64_t *ret_left);

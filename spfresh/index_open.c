@@ -366,6 +366,7 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
 
     if (index == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
     index->read_only = setup->read_only;
+    index->pin = setup->pin;
     index->split_limit = setup->split_limit;
     index->merge_limit = setup->merge_limit;
     FR_TRY(find_options(index, name, setup));

@@ -21,6 +21,16 @@ struct fr_work {
     struct fr_found *found;
     size_t found_capacity;
 
+    /* Of searches that read rows. */
+    struct fr_row_wish *wishes;
+    struct fr_ranked *ranked;
+    size_t wish_capacity;
+    float *row, *rows; /* one vector, and some of them */
+
+    /* Of a search that is watched. */
+    struct fr_probe_trace trace;
+    uint64_t start_ns;
+
     /* Of writes. */
     struct fr_entrant *entrants;
     size_t entrant_capacity;
@@ -45,6 +55,7 @@ struct fr_spfresh {
     struct fr_index_key prefix;
     struct fr_stored_options options;
     bool read_only;
+    fr_spfresh_pin *pin;
     uint32_t split_limit, merge_limit; /* as in fr_spfresh_setup */
     uint64_t rebuilt;                  /* as in fr_index_stats */
 

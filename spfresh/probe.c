@@ -378,8 +378,29 @@ fr_status fr_probe_descend(struct fr_probe *probe, uint32_t tier, size_t count, 
     FR_ASSERT(tier >= 1);
     FR_ASSERT(tier <= last);
     FR_TRY(find_in_last(probe, last, last == tier ? count : width));
-    for (uint32_t at = last; at > tier; at--)
+    if (probe->trace != NULL) fr_probe_trace_step(probe, last, 0);
+    for (uint32_t at = last; at > tier; at--) {
+        size_t nodes = probe->found_count;
         FR_TRY(step_down(probe, at, at - 1 == tier ? count : width));
+        if (probe->trace != NULL) fr_probe_trace_step(probe, at - 1, nodes);
+    }
+out:
+    return st;
+}
+
+fr_status fr_probe_trail(struct fr_probe *probe, fr_slot ret_trail[FR_TIERS_MAX - 1])
+{
+    uint32_t last = atomic_load_explicit(&probe->tree->tier_count, memory_order_acquire) - 1;
+    fr_slot trail[FR_TIERS_MAX - 1] = {0};
+    fr_status st;
+
+    FR_TRY(find_in_last(probe, last, 1));
+    for (uint32_t at = last; probe->found_count > 0; at--) {
+        trail[last - at] = probe->found[0].slot;
+        if (at == 1) break;
+        FR_TRY(step_down(probe, at, 1));
+    }
+    memcpy(ret_trail, trail, sizeof(trail));
 out:
     return st;
 }
@@ -451,6 +472,7 @@ static fr_status measure_chosen(struct fr_probe *probe, size_t k)
     fr_status st;
 
     FR_TRY(reserve_pool(probe, probe->pool_count + chosen));
+    if (probe->trace != NULL) fr_probe_trace_chosen(probe);
     for (size_t i = 0; i < chosen; i++) {
         if (i + FETCH_AHEAD < chosen) fetch_row(rows, wanted[i + FETCH_AHEAD]);
         float distance = measure(probe, rows, wanted[i]);
@@ -496,6 +518,7 @@ static size_t part_wanted(struct fr_probe *probe, float limit)
 static void choose_best(struct fr_probe *probe, size_t count, size_t k)
 {
     drop_beyond(probe, limit_now(probe, k));
+    if (probe->trace != NULL) fr_probe_trace_drop(probe, limit_now(probe, k));
     probe->chosen_count = probe->wanted_count;
     if (probe->wanted_count > count + count / 2)
         probe->chosen_count =
@@ -533,7 +556,10 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
         scan.offset = probe->found[i].distance;
         scan.slack = effort->slack * FR_CODE_DEVIATION * sqrtf(scan.offset);
         scan.limit = limit_now(probe, k);
-        if (probe->nodes[i] != NULL) FR_TRY(scan_node(probe, probe->nodes[i], &scan));
+        if (probe->nodes[i] != NULL) {
+            if (probe->trace != NULL) fr_probe_trace_node(probe, probe->nodes[i], &scan);
+            FR_TRY(scan_node(probe, probe->nodes[i], &scan));
+        }
         /* What was chosen after the last posting has come while this one was scanned. */
         if (probe->chosen_count > 0) FR_TRY(measure_chosen(probe, k));
         if (is_time_to_measure(i + 1)) choose_best(probe, at_once, k);
@@ -570,8 +596,10 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     fr_status st;
 
     FR_TRY(reserve_near(probe, k));
+    if (probe->trace != NULL) fr_probe_trace_begin(probe);
     FR_TRY(fr_probe_descend(probe, 1, effort->postings, effort->width));
     FR_TRY(scan_postings(probe, effort, k));
+    if (probe->trace != NULL) fr_probe_trace_step(probe, 0, probe->found_count);
     finish_pool(probe, k);
     size_t size =
             fr_select_found(probe->pool, probe->pool_count, probe->pool_count, probe->pool_scratch);
@@ -580,6 +608,7 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
         ret_found[count++] = probe->pool[i];
     }
     *ret_count = count;
+    if (probe->trace != NULL) fr_probe_trace_finish(probe);
 out:
     return st;
 }

@@ -11,6 +11,8 @@
 
 #include "spfresh/tree.h"
 
+struct fr_engine;
+
 struct fr_found {
     float distance;
     fr_slot slot;
@@ -20,6 +22,33 @@ struct fr_found {
 /* Looked at; by signs, by high bytes, by all bits. */
 struct fr_probe_stats {
     uint64_t centroids, scanned, measured, finished;
+};
+
+/* What was looked at to find rows of one tier. */
+struct fr_probe_step {
+    uint64_t nodes, scanned, measured, ns;
+};
+
+/* How far a row came: its bound was within the limit when it was scanned, and its turn has come. */
+enum fr_quest_reached { FR_QUEST_UNSEEN, FR_QUEST_DROPPED, FR_QUEST_WANTED, FR_QUEST_MEASURED };
+
+/* A row whose way is followed. */
+struct fr_probe_quest {
+    fr_slot slot; /* FR_SLOT_NONE: nobody is looked for */
+    uint32_t version;
+    enum fr_quest_reached reached;
+    fr_slot node; /* in which it was seen */
+    float estimate, limit;
+};
+
+/* Set in a probe that is to be watched (probe_trace.c). Figures are added to. */
+struct fr_probe_trace {
+    const struct fr_engine *engine; /* whose clock it is */
+    uint64_t now_ns;                /* when the step that is under way began */
+    struct fr_probe_stats before;   /* what had been looked at then */
+    struct fr_probe_step steps[FR_TIERS_MAX];
+    uint64_t finished, prepare_ns, finish_ns;
+    struct fr_probe_quest quest;
 };
 
 struct fr_probe {
@@ -51,6 +80,7 @@ struct fr_probe {
     struct fr_found *pool_scratch;
     size_t pool_count, pool_capacity;
     struct fr_probe_stats stats;
+    struct fr_probe_trace *trace; /* the caller's, or NULL */
 };
 
 FR_NODISCARD fr_status fr_probe_new(const struct fr_tree *tree, struct fr_probe **ret_probe);
@@ -68,6 +98,12 @@ void fr_probe_aim(struct fr_probe *probe, const float *query);
 FR_NODISCARD fr_status fr_probe_descend(struct fr_probe *probe, uint32_t tier, size_t count,
         size_t width);
 
+/*
+ * The nearest centroid of each tier on the way down by one of them, the last tier's first; zeros
+ * behind. Queries with the same way lie near each other. The caller is in the epoch.
+ */
+FR_NODISCARD fr_status fr_probe_trail(struct fr_probe *probe, fr_slot ret_trail[FR_TIERS_MAX - 1]);
+
 /* How hard to look. */
 struct fr_effort {
     size_t postings; /* of vectors to scan */
@@ -81,5 +117,21 @@ struct fr_effort {
  */
 FR_NODISCARD fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort,
         size_t k, struct fr_found *ret_found, size_t *ret_count);
+
+/* --- A walk that is watched --- */
+
+/* The first step begins; one has ended, and found rows of a tier in so many nodes; the last has. */
+void fr_probe_trace_begin(struct fr_probe *probe);
+void fr_probe_trace_step(struct fr_probe *probe, uint32_t tier, size_t nodes);
+void fr_probe_trace_finish(struct fr_probe *probe);
+
+/* Nanoseconds since the last of these calls. */
+uint64_t fr_probe_trace_lap(struct fr_probe_trace *trace);
+
+/* A node will be scanned; what is beyond a limit was dropped; what was chosen will be measured. */
+void fr_probe_trace_node(struct fr_probe *probe, const struct fr_node *node,
+        const struct fr_scan *scan);
+void fr_probe_trace_drop(struct fr_probe *probe, float limit);
+void fr_probe_trace_chosen(struct fr_probe *probe);
 
 #endif

@@ -5,14 +5,17 @@
 #include "base/alloc.h"
 #include "freshet/index.h"
 #include "tools/index_rows.h"
-#include "tools/input.h"
-#include "tools/json_read.h"
+#include "tools/query.h"
 #include "tools/store.h"
 #include "tools/vector_file.h"
 #include "tools/verbs.h"
 
 /* More hits than these are no search but an export. */
 #define K_MAX 1000000
+
+/* Queries of a file that are searched for at once, and the hits of them all. */
+#define BLOCK_QUERIES 512
+#define BLOCK_HITS    65536
 
 struct search {
     const char *path, *query, *file, *format_name, *index_name, *options, *recall, *id;
@@ -23,95 +26,60 @@ struct search {
     struct fr_db *db;
     struct fr_index *index;
     struct fr_index_rows rows;
-    struct fr_buf literal;
     struct fr_vector_reader *reader;
-    struct fr_hit *hits; /* k */
+
+    /* What is searched for at once. */
+    size_t count, room;
+    struct fr_buf queries;
+    uint64_t numbers[BLOCK_QUERIES];
+    size_t counts[BLOCK_QUERIES];
+    struct fr_hit *hits;      /* k of each */
+    struct fr_pinned *pinned; /* as many, or NULL */
     struct fr_buf line;
 };
 
-/* --- Queries --- */
-
-/* "[1, 2]" or "1, 2", as a line of jsonl. */
-static fr_status open_literal(struct search *s, struct fr_input **ret_input)
-{
-    const char *text = s->query;
-    bool brackets = text[0] == '[';
-
-    fr_buf_printf(&s->literal, "{\"vector\":%s%s%s}", brackets ? "" : "[", text,
-            brackets ? "" : "]");
-    if (fr_buf_status(&s->literal) < 0) return FR_FAIL(FR_ERR_NOMEM, "no memory for the query");
-    return fr_input_of_memory("the query", fr_buf_slice(&s->literal), 0, ret_input);
-}
-
-static fr_status open_queries(struct search *s)
-{
-    struct fr_input *input;
-    fr_status st;
-
-    if (s->file != NULL) return fr_vector_reader_open(s->file, s->format_name, NULL, &s->reader);
-    FR_TRY(open_literal(s, &input));
-    FR_TRY(fr_vector_reader_new(input, FR_VECTORS_JSONL, &s->reader));
-out:
-    return st;
-}
-
 /* --- Answers --- */
 
-static fr_status payload_of(struct search *s, uint64_t id, fr_slice *ret_payload)
+static fr_slice payload_of(const struct search *s, size_t at)
 {
-    struct fr_index_row row = {.payload = {NULL, 0}};
-    fr_status st = fr_index_rows_get(&s->rows, id, &row);
-
-    if (st >= 0) *ret_payload = row.payload;
-    return st;
+    if (s->pinned == NULL) return (fr_slice){NULL, 0};
+    return fr_slice_of(s->pinned[at].data, s->pinned[at].size);
 }
 
-static fr_status tell_hit_json(struct search *s, struct fr_json *json, const struct fr_hit *hit)
-{
-    fr_slice payload = {NULL, 0};
-    fr_status st = FR_OK;
-
-    if (s->payloads) FR_TRY(payload_of(s, hit->id, &payload));
-    fr_json_begin_object(json, NULL);
-    fr_json_u64(json, "id", hit->id);
-    fr_json_float(json, "distance", hit->distance);
-    fr_vector_payload_json(json, payload);
-    fr_json_end_object(json);
-out:
-    return st;
-}
-
-static fr_status tell_json(struct search *s, uint64_t number, size_t count)
+static fr_status tell_json(struct search *s, size_t query)
 {
     struct fr_json json = FR_JSON_EMPTY;
-    fr_status st = FR_OK;
+    fr_status st;
 
     fr_json_begin_object(&json, NULL);
-    fr_json_u64(&json, "query", number);
+    fr_json_u64(&json, "query", s->numbers[query]);
     fr_json_begin_array(&json, "hits");
-    for (size_t i = 0; i < count; i++)
-        FR_TRY(tell_hit_json(s, &json, &s->hits[i]));
+    for (size_t i = 0; i < s->counts[query]; i++) {
+        size_t at = query * (size_t)s->k + i;
+        fr_json_begin_object(&json, NULL);
+        fr_json_u64(&json, "id", s->hits[at].id);
+        fr_json_float(&json, "distance", s->hits[at].distance);
+        fr_vector_payload_json(&json, payload_of(s, at));
+        fr_json_end_object(&json);
+    }
     fr_json_end_array(&json);
     fr_json_end_object(&json);
-    FR_TRY(fr_json_print(&json));
-out:
+    st = fr_json_print(&json);
     fr_buf_deinit(&json.text);
     return st;
 }
 
 /* The query's number stands in front where there may be several. */
-static fr_status tell_hit(struct search *s, uint64_t number, const struct fr_hit *hit)
+static fr_status tell_hit(struct search *s, uint64_t number, size_t at)
 {
-    fr_slice payload = {NULL, 0};
-    fr_status st = FR_OK;
+    fr_status st;
 
-    if (s->payloads) FR_TRY(payload_of(s, hit->id, &payload));
     fr_buf_clear(&s->line);
     if (s->file != NULL) fr_buf_printf(&s->line, "%" PRIu64 "\t", number);
-    fr_buf_printf(&s->line, "%" PRIu64 "\t%.7g", hit->id, (double)hit->distance);
+    fr_buf_printf(&s->line, "%" PRIu64 "\t%.7g", s->hits[at].id, (double)s->hits[at].distance);
     if (s->payloads) {
         fr_buf_u8(&s->line, '\t');
-        fr_text_append(&(struct fr_text_form){.hex = false}, payload, &s->line);
+        fr_text_append(&(struct fr_text_form){.hex = false}, payload_of(s, at), &s->line);
     }
     fr_buf_u8(&s->line, '\n');
     FR_TRY(fr_buf_status(&s->line) < 0 ? FR_FAIL(FR_ERR_NOMEM, "no memory for a line") : FR_OK);
@@ -120,77 +88,89 @@ out:
     return st;
 }
 
-static fr_status answer(struct search *s, uint64_t number, const float *query, uint32_t dimension)
+static fr_status tell(struct search *s, size_t query)
 {
-    uint32_t wanted = s->rows.options.dimension;
-    size_t count;
-    fr_status st;
+    fr_status st = FR_OK;
 
-    if (dimension != wanted)
-        return FR_FAIL(FR_ERR_MISUSE,
-                "query %" PRIu64 " has the dimension %" PRIu32 ", the index %" PRIu32, number,
-                dimension, wanted);
-    FR_TRY(fr_index_search(s->index, &s->how, query, (size_t)s->k, s->hits, &count));
-    if (s->as_json) return tell_json(s, number, count);
-    for (size_t i = 0; i < count; i++)
-        FR_TRY(tell_hit(s, number, &s->hits[i]));
+    if (s->as_json) return tell_json(s, query);
+    for (size_t i = 0; i < s->counts[query]; i++)
+        FR_TRY(tell_hit(s, s->numbers[query], query * (size_t)s->k + i));
 out:
     return st;
 }
 
-static fr_status answer_file(struct search *s)
+static void release_payloads(struct search *s)
+{
+    for (size_t i = 0; s->pinned != NULL && i < s->count * (size_t)s->k; i++)
+        fr_pinned_release(&s->pinned[i]);
+}
+
+/* Search for all that has been read, and forget it. */
+static fr_status answer(struct search *s)
+{
+    fr_status st;
+
+    FR_TRY(fr_index_search_batch(s->index, &s->how, s->count,
+            (const float *)(const void *)s->queries.data, (size_t)s->k, s->hits, s->counts));
+    for (size_t i = 0; i < s->count; i++)
+        FR_TRY(tell(s, i));
+out:
+    release_payloads(s);
+    s->count = 0;
+    fr_buf_clear(&s->queries);
+    return st;
+}
+
+/* --- Queries --- */
+
+static fr_status read_block(struct search *s, uint64_t most)
 {
     struct fr_vector_row row;
-    fr_status st;
+    fr_status st = FR_OK;
 
-    for (uint64_t i = 0; i < s->limit && !ferror(stdout); i++) {
-        st = fr_vector_reader_next(s->reader, &row);
-        if (st == FR_ERR_CORRUPT && s->query != NULL)
-            return FR_FAIL(FR_ERR_MISUSE, "\"%.60s\" is no vector, as \"[0.5, 1, 2]\" is",
-                    s->query);
-        if (st != FR_OK) return st < 0 ? st : FR_OK;
-        FR_TRY(answer(s, row.number, row.vector, row.dimension));
+    while (s->count < s->room && s->count < most) {
+        FR_TRY(fr_vector_reader_next(s->reader, &row));
+        if (st == FR_END) break;
+        FR_TRY(fr_query_check(&s->rows, row.number, row.dimension));
+        fr_buf_append(&s->queries, row.vector, row.dimension * sizeof(float));
+        s->numbers[s->count++] = row.number;
     }
-    return FR_OK;
+    if (fr_buf_status(&s->queries) < 0) st = FR_FAIL(FR_ERR_NOMEM, "no memory for queries");
 out:
     return st;
 }
 
-/* The neighbours of a vector that is there, itself among them. */
-static fr_status answer_id(struct search *s)
+/* What came before a failure is answered all the same. */
+static fr_status answer_file(struct search *s)
 {
-    struct fr_index_row row;
-    struct fr_buf query = FR_BUF_EMPTY;
-    uint64_t id = 0;
+    struct fr_error failure = {.size = sizeof(failure)};
+    uint64_t left = s->limit;
+    fr_status st = FR_OK, of_reading = FR_OK;
+
+    while (of_reading == FR_OK && left > 0 && !ferror(stdout)) {
+        of_reading = read_block(s, left);
+        if (of_reading < 0) fr_error_save(&failure);
+        left -= s->count;
+        FR_TRY(answer(s));
+    }
+    if (of_reading < 0) st = fr_error_restore(&failure);
+out:
+    return st;
+}
+
+static fr_status answer_one(struct search *s)
+{
     fr_status st;
 
-    FR_TRY(fr_id_read(s->id, &id));
-    FR_TRY(fr_index_rows_get(&s->rows, id, &row));
-    if (st == FR_NOT_FOUND) return FR_FAIL(FR_ERR_MISSING, "there is no vector %" PRIu64, id);
-    size_t size = s->rows.options.dimension * sizeof(float);
-    fr_buf_append(&query, row.vector, size); /* the row's place is needed for payloads */
-    FR_TRY(fr_buf_status(&query));
-    FR_TRY(answer(s, 0, (const float *)(const void *)query.data, s->rows.options.dimension));
+    FR_TRY(s->id != NULL ? fr_query_of_id(&s->rows, s->id, &s->queries)
+                         : fr_query_of_text(&s->rows, s->query, &s->queries));
+    s->count = 1;
+    st = answer(s);
 out:
-    fr_buf_deinit(&query);
     return st;
 }
 
 /* --- The verb --- */
-
-static fr_status read_recall(struct search *s)
-{
-    struct fr_json_in in = fr_json_in_of(fr_slice_of_text(s->recall));
-    fr_slice number = fr_json_read_number(&in);
-    float recall = 0;
-
-    if (!fr_json_whole(&in) || !fr_json_to_float(number, &recall) || recall < 0.5f ||
-            recall > 0.999f)
-        return FR_FAIL(FR_ERR_MISUSE, "--recall: \"%.20s\" is no number from 0.5 to 0.999",
-                s->recall);
-    s->how.recall = (double)recall;
-    return FR_OK;
-}
 
 static fr_status open_index(struct search *s)
 {
@@ -206,19 +186,32 @@ out:
     return st;
 }
 
+static fr_status make_room(struct search *s)
+{
+    size_t most = FR_MAX(BLOCK_HITS / (size_t)s->k, (size_t)1);
+
+    s->room = s->file == NULL ? 1 : FR_MIN(most, (size_t)BLOCK_QUERIES);
+    size_t hits = s->room * (size_t)s->k;
+    s->hits = fr_alloc(hits * sizeof(*s->hits));
+    if (s->payloads) s->pinned = fr_alloc_zeroed(hits, sizeof(*s->pinned));
+    if (s->hits == NULL || (s->payloads && s->pinned == NULL))
+        return FR_FAIL(FR_ERR_NOMEM, "no memory for the hits");
+    s->how.ret_payloads = s->pinned;
+    return FR_OK;
+}
+
 static fr_status run_search(struct search *s)
 {
     fr_status st;
 
-    if (s->recall != NULL) FR_TRY(read_recall(s));
+    if (s->recall != NULL) FR_TRY(fr_recall_read(s->recall, &s->how.recall));
     s->how.size = sizeof(s->how);
     s->how.exhaustive = s->exhaustive;
     s->how.exact_distances = true;
-    s->hits = fr_alloc((size_t)s->k * sizeof(*s->hits));
-    if (s->hits == NULL) FR_TRY(FR_FAIL(FR_ERR_NOMEM, "no memory for the hits"));
-    if (s->id == NULL) FR_TRY(open_queries(s));
+    FR_TRY(make_room(s));
+    if (s->file != NULL) FR_TRY(fr_vector_reader_open(s->file, s->format_name, NULL, &s->reader));
     FR_TRY(open_index(s));
-    FR_TRY(s->id == NULL ? answer_file(s) : answer_id(s));
+    FR_TRY(s->file != NULL ? answer_file(s) : answer_one(s));
 out:
     return st;
 }
@@ -229,7 +222,8 @@ static void close_search(struct search *s)
     fr_index_rows_close(&s->rows);
     fr_index_close(s->index);
     fr_free(s->hits);
-    fr_buf_deinit(&s->literal);
+    fr_free(s->pinned);
+    fr_buf_deinit(&s->queries);
     fr_buf_deinit(&s->line);
 }
 

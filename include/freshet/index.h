@@ -150,6 +150,19 @@ struct fr_search_options {
     /* Only hits that are not farther than that; k is the most that are wanted of them. */
     bool limited;
     float max_distance;
+
+    /*
+     * Where the hits' payloads go, or NULL: room for k; in a batch for k of each query, one query
+     * after the other. What has one must be released (fr_pinned_release), the rest is zeroed, also
+     * that of a hit which was deleted meanwhile. On failure there is nothing to release.
+     */
+    struct fr_pinned *ret_payloads;
+
+    /* Where it is told what was done, or NULL: a record for each query, with its size set. */
+    struct fr_search_record *ret_records;
+
+    /* Of a batch: threads, the caller's own among them (0: as many as there are processors). */
+    uint32_t threads;
 };
 
 /*
@@ -159,6 +172,89 @@ struct fr_search_options {
 FR_API FR_NODISCARD fr_status fr_index_search(struct fr_index *index,
         const struct fr_search_options *how, const float *query, size_t k, struct fr_hit *ret_hits,
         size_t *ret_count);
+
+/*
+ * The same for count queries, which follow each other in memory, by several threads. The hits of
+ * query i begin at ret_hits[i * k], their number is ret_counts[i]; each query is answered as by
+ * fr_index_search. Nothing is answered if one of them fails: the words say which query cannot be
+ * searched for.
+ */
+FR_API FR_NODISCARD fr_status fr_index_search_batch(struct fr_index *index,
+        const struct fr_search_options *how, size_t count, const float *queries, size_t k,
+        struct fr_hit *ret_hits, size_t *ret_counts);
+
+/* --- What a search did --------------------------------------------------------------------------
+ */
+
+#define FR_SEARCH_TIERS_MAX 8
+
+/* A step of a search, from centroids to what their postings list. */
+struct fr_search_step {
+    uint64_t postings; /* that were looked at; of the first step none: all centroids are */
+    uint64_t scanned;  /* codes in them */
+    uint64_t measured; /* of these, by eight bits a dimension; and all of the first step */
+    double us;
+};
+
+/* A posting that was looked at. */
+struct fr_search_posting {
+    uint64_t number;
+    float distance; /* of its centroid */
+    uint32_t count; /* codes in it, some of them perhaps of vectors that have left it */
+};
+
+/* Why an id is, or is not, among the hits. */
+typedef enum fr_why {
+    FR_WHY_HIT = 0,          /* it is among them */
+    FR_WHY_MISSING = 1,      /* there is no vector with this id */
+    FR_WHY_NOT_PROBED = 2,   /* its posting was not looked at: more postings would find it */
+    FR_WHY_NOT_MEASURED = 3, /* by its code it is farther away than the limit at that time */
+    FR_WHY_BEATEN = 4,       /* it was measured, and k others are nearer */
+    FR_WHY_FAR = 5,          /* it is beyond max_distance */
+} fr_why;
+
+/* "hit", "missing", "not probed", ...; static. */
+FR_API const char *fr_why_name(fr_why why);
+
+/* What became of one id. Distances are of the metric, from codes. */
+struct fr_search_why {
+    size_t size; /* sizeof(struct fr_search_why), by the caller */
+    uint64_t id; /* by the caller */
+    fr_why verdict;
+    float distance;         /* if there is such a vector */
+    uint64_t posting;       /* that it is in */
+    float posting_distance; /* of that one's centroid */
+    uint64_t posting_rank;  /* that one's place among all, by distance; 1 is the nearest */
+    bool probed;            /* it was looked at; then: */
+    float estimate;         /* the least distance that its code leaves possible */
+    float limit;            /* what the estimate was compared with when it mattered last */
+};
+
+/* What a search did, and how long it took. What the caller does not set is set by the search. */
+struct fr_search_record {
+    size_t size; /* sizeof(struct fr_search_record), by the caller */
+
+    /* By the caller: room for that many postings that were looked at, nearest first, or NULL. */
+    struct fr_search_posting *postings;
+    size_t postings_room;
+    struct fr_search_why *why; /* by the caller: an id to be followed, or NULL */
+
+    /* How hard it was to look. */
+    uint64_t effort_postings, effort_width; /* of vectors, and of centroids in each tier */
+    double effort_slack; /* standard deviations that an estimate may be wrong by */
+
+    uint32_t tiers;  /* of centroids; 0: there are none, or the search was exhaustive */
+    uint32_t rounds; /* several if there is a max_distance */
+
+    /* steps[0] is of vectors, steps[i] of the centroids of tier i; the last tier is the first. */
+    struct fr_search_step steps[FR_SEARCH_TIERS_MAX];
+    uint64_t finished; /* vectors that were measured by all bits that are in memory */
+
+    uint64_t rows_read, bytes_read; /* for exact distances and payloads, or all of them */
+
+    double prepare_us, finish_us, read_us; /* beside the steps */
+    double total_us; /* what is read for several queries of a batch counts in equal parts */
+};
 
 /* --- Maintenance -------------------------------------------------------------------------------
  */

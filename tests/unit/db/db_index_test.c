@@ -3,6 +3,7 @@
  * real processes.
  */
 #define FR_ALLOW_MALLOC
+#include <math.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -150,6 +151,84 @@ Test(db_index, tells_figures)
     cr_assert_geq(stats.scanned, 50);
     cr_assert_eq(stats.pending, 0);
     cr_assert_gt(stats.bytes, 50 * DIM);
+}
+
+/* ---- Payloads ---- */
+
+static void put_numbered(uint64_t count)
+{
+    char payload[32];
+
+    for (uint64_t id = 1; id <= count; id++) {
+        snprintf(payload, sizeof(payload), "about %llu", (unsigned long long)id);
+        put(id, payload);
+    }
+}
+
+static void check_payload(const struct fr_hit *hit, struct fr_pinned *payload)
+{
+    char expected[32];
+
+    snprintf(expected, sizeof(expected), "about %llu", (unsigned long long)hit->id);
+    cr_assert_eq(payload->size, strlen(expected));
+    cr_assert_eq(memcmp(payload->data, expected, payload->size), 0);
+    fr_pinned_release(payload);
+    cr_assert_null(payload->data);
+}
+
+Test(db_index, hits_come_with_their_payloads_if_that_is_wished_for)
+{
+    struct fr_pinned payloads[200];
+    struct fr_search_options how = {.size = sizeof(how), .ret_payloads = payloads};
+    struct fr_hit hits[200];
+    size_t count;
+    float x[DIM];
+
+    put_numbered(180);
+    must(fr_db_flush(db));
+    put_numbered(90); /* some from tables, some from memory */
+    for (int way = 0; way < 8; way++) {
+        how.exact_distances = way % 2 == 1;
+        how.exhaustive = way / 2 % 2 == 1;
+        how.limited = way / 4 == 1;
+        how.max_distance = 6;
+        fill((uint64_t)way, x);
+        must(fr_index_search(vectors, &how, x, 200, hits, &count));
+        cr_assert(how.limited ? count > 0 && count < 180 : count == 180, "%d: %zu", way, count);
+        for (size_t i = 0; i < count; i++)
+            check_payload(&hits[i], &payloads[i]);
+        for (size_t i = count; i < 200; i++)
+            cr_assert_null(payloads[i].data);
+    }
+}
+
+Test(db_index, each_query_of_a_batch_has_payloads_of_its_own)
+{
+    enum { QUERIES = 40, K = 7 };
+    static struct fr_pinned payloads[QUERIES][K];
+    struct fr_search_options how = {.size = sizeof(how), .ret_payloads = payloads[0], .threads = 2};
+    static struct fr_hit hits[QUERIES][K];
+    static float queries[QUERIES][DIM];
+    size_t counts[QUERIES];
+
+    put_numbered(100);
+    for (size_t i = 0; i < QUERIES; i++)
+        fill(i / 2, queries[i]);
+    for (int round = 0; round < 2; round++) {
+        how.exact_distances = round == 1;
+        must(fr_index_search_batch(vectors, &how, QUERIES, queries[0], K, hits[0], counts));
+        for (size_t i = 0; i < QUERIES; i++) {
+            cr_assert_eq(counts[i], K);
+            if (i > 1) cr_assert_eq(hits[i][0].id, i / 2);
+            for (size_t j = 0; j < K; j++)
+                check_payload(&hits[i][j], &payloads[i][j]);
+        }
+    }
+    queries[7][0] = INFINITY;
+    must_fail(fr_index_search_batch(vectors, &how, QUERIES, queries[0], K, hits[0], counts),
+            FR_ERR_MISUSE, "query 7");
+    for (size_t i = 0; i < QUERIES; i++)
+        cr_assert_null(payloads[i][0].data);
 }
 
 /* ---- Processes ---- */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/rng.h"
 #include "base/thread.h"
@@ -500,9 +501,13 @@ static void search_on(void *arg)
     size_t count;
 
     (void)arg;
-    while (!atomic_load(&over)) {
-        FR_ASSERT(fr_spfresh_search(t.index, &(struct fr_search_options){0}, query, 10, hits,
-                          &count) == FR_OK);
+    /* The first search is watched, the second is not. */
+    for (uint64_t n = 0; !atomic_load(&over); n++) {
+        struct fr_search_why why = {.id = n % IDS};
+        struct fr_search_record record = {.why = &why};
+        struct fr_search_options how = {.ret_records = n % 2 == 0 ? &record : NULL};
+
+        FR_ASSERT(fr_spfresh_search(t.index, &how, query, 10, hits, &count) == FR_OK);
         for (size_t i = 1; i < count; i++)
             FR_ASSERT(hits[i].id != hits[i - 1].id);
     }
@@ -617,6 +622,279 @@ Test(index, finds_all_within_a_distance)
     }
     cr_assert_gt(there, 100);
     close_bed();
+}
+
+/* ---- Many queries at once ---- */
+
+#define QUERIES 150
+#define K_BATCH 12
+
+static float batch_queries[QUERIES][DIM];
+
+static void draw_queries(void)
+{
+    for (size_t i = 0; i < QUERIES; i++)
+        draw(batch_queries[i]);
+    /* The same one several times, next to each other and not. */
+    for (size_t i = 20; i < 30; i++)
+        memcpy(batch_queries[i], batch_queries[3], sizeof(batch_queries[3]));
+}
+
+static void check_same(const struct fr_hit *hits, const struct fr_hit *others, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(hits[i].id, others[i].id, "hit %zu", i);
+        cr_assert_eq(hits[i].distance, others[i].distance, "hit %zu", i);
+    }
+}
+
+static void check_batch(const struct fr_search_options *how)
+{
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_hit alone[K_BATCH];
+    size_t counts[QUERIES], count;
+
+    must(fr_spfresh_search_batch(t.index, how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+            counts));
+    for (size_t i = 0; i < QUERIES; i++) {
+        must(fr_spfresh_search(t.index, how, batch_queries[i], K_BATCH, alone, &count));
+        cr_assert_eq(counts[i], count);
+        check_same(hits[i], alone, count);
+    }
+}
+
+Test(index, a_batch_answers_each_query_as_if_it_were_alone)
+{
+    struct fr_search_options ways[] = {{.recall = 0.9}, {.postings = 3, .exact_distances = true},
+            {.exhaustive = true}, {.limited = true, .max_distance = 20},
+            {.limited = true, .max_distance = 0.01F, .exact_distances = true}};
+
+    for (enum fr_metric metric = FR_METRIC_L2; metric <= FR_METRIC_INNER_PRODUCT; metric++) {
+        open_bed(metric);
+        for (int round = 0; round < 60; round++)
+            put_some(64);
+        maintain();
+        draw_queries();
+        for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+            for (uint32_t threads = 0; threads < 6; threads += 1 + threads) {
+                ways[i].threads = threads;
+                check_batch(&ways[i]);
+            }
+        close_bed();
+    }
+}
+
+Test(index, a_batch_ends_with_its_first_failure)
+{
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_search_options how = {.exact_distances = true, .threads = 3};
+    size_t counts[QUERIES];
+
+    open_bed(0);
+    draw_queries();
+    must(fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+            counts));
+    cr_assert_eq(counts[QUERIES - 1], 0);
+    put_some(64);
+    batch_queries[77][5] = NAN;
+    must_be(FR_ERR_MISUSE, fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0],
+                                   K_BATCH, hits[0], counts));
+    must_say("query 77: its value 5");
+    close_bed();
+}
+
+Test(index, a_search_that_is_warm_allocates_nothing)
+{
+    struct fr_hit hits[K_BATCH];
+    size_t count;
+
+    open_bed(0);
+    for (int round = 0; round < 60; round++)
+        put_some(64);
+    maintain();
+    draw_queries();
+    for (int round = 0; round < 2; round++) {
+        fr_alloc_fail_at(round, true); /* none at first */
+        for (size_t i = 0; i < QUERIES; i++)
+            must(fr_spfresh_search(t.index, &(struct fr_search_options){0}, batch_queries[i],
+                    K_BATCH, hits, &count));
+        fr_alloc_fail_at(0, false);
+    }
+    close_bed();
+}
+
+Test(index, a_batch_that_finds_no_memory_ends_and_can_be_repeated)
+{
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_search_options how = {.exact_distances = true, .threads = 2};
+    size_t counts[QUERIES];
+    fr_status st;
+
+    open_bed(0);
+    for (int round = 0; round < 20; round++)
+        put_some(64);
+    draw_queries();
+    for (uint64_t n = 1; n < 30; n++) {
+        fr_alloc_fail_at(n, n % 2 == 0);
+        st = fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+                counts);
+        fr_alloc_fail_at(0, false);
+        cr_assert(st == FR_OK || st == FR_ERR_NOMEM);
+        cr_assert(n > 1 || st == FR_ERR_NOMEM);
+    }
+    check_batch(&how);
+    close_bed();
+}
+
+/* ---- What a search did ---- */
+
+static uint64_t scanned_until_now(void)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
+    fr_spfresh_stats(t.index, &stats);
+    return stats.scanned;
+}
+
+static void fill_index(void)
+{
+    for (int round = 0; round < 80; round++)
+        put_some(64);
+    maintain();
+    draw_queries();
+}
+
+Test(index, a_record_tells_what_a_search_did_and_changes_nothing)
+{
+    static struct fr_search_posting postings[IDS];
+    struct fr_search_record record = {.postings = postings, .postings_room = IDS};
+    struct fr_search_options plain = {.exact_distances = true}, told = plain;
+    struct fr_hit hits[K_BATCH], again[K_BATCH];
+    size_t count, count_again;
+
+    open_bed(0);
+    fill_index();
+    told.ret_records = &record;
+    for (size_t q = 0; q < QUERIES; q++) {
+        must(fr_spfresh_search(t.index, &plain, batch_queries[q], K_BATCH, hits, &count));
+        uint64_t before = scanned_until_now(), scanned = 0, codes = 0;
+        must(fr_spfresh_search(t.index, &told, batch_queries[q], K_BATCH, again, &count_again));
+        cr_assert_eq(count, count_again);
+        check_same(hits, again, count);
+        cr_assert_geq(record.tiers, 1);
+        for (size_t i = 0; i <= record.tiers; i++)
+            scanned += record.steps[i].scanned;
+        cr_assert_eq(scanned, scanned_until_now() - before);
+        cr_assert_leq(record.steps[0].postings, record.effort_postings);
+        for (size_t i = 0; i < record.steps[0].postings; i++) {
+            codes += postings[i].count;
+            if (i > 0) cr_assert_geq(postings[i].distance, postings[i - 1].distance);
+        }
+        cr_assert_eq(codes, record.steps[0].scanned);
+        cr_assert_geq(record.steps[0].measured, count);
+        cr_assert_geq(record.finished, count);
+        cr_assert_eq(record.rounds, 1);
+        cr_assert_eq(record.rows_read, count);
+        cr_assert_geq(record.bytes_read, count * DIM * sizeof(float));
+    }
+    close_bed();
+}
+
+Test(index, each_query_of_a_batch_has_a_record_of_its_own)
+{
+    static struct fr_search_record records[QUERIES];
+    static struct fr_hit hits[QUERIES][K_BATCH];
+    struct fr_search_why why = {.id = 0};
+    struct fr_search_options how = {.threads = 3, .ret_records = records};
+    size_t counts[QUERIES];
+
+    open_bed(FR_METRIC_COSINE);
+    fill_index();
+    for (int way = 0; way < 4; way++) {
+        how.exact_distances = way % 2 == 1;
+        how.exhaustive = way / 2 == 1;
+        records[30].why = &why;
+        must(fr_spfresh_search_batch(t.index, &how, QUERIES, batch_queries[0], K_BATCH, hits[0],
+                counts));
+        for (size_t q = 0; q < QUERIES; q++) {
+            cr_assert_eq(records[q].rounds, !how.exhaustive);
+            cr_assert_eq(records[q].rows_read, how.exhaustive        ? t.count
+                                               : how.exact_distances ? K_BATCH
+                                                                     : 0);
+        }
+        cr_assert_eq(why.verdict != FR_WHY_MISSING, t.there[0]);
+    }
+    close_bed();
+}
+
+static bool is_listed(const struct fr_search_record *record, uint64_t posting)
+{
+    for (size_t i = 0; i < record->steps[0].postings; i++)
+        if (record->postings[i].number == posting) return true;
+    return false;
+}
+
+/* The verdict on one id, and that its figures go with it. */
+static fr_why check_why(const struct fr_search_record *record, const struct fr_search_why *why,
+        const struct fr_hit *hits, size_t count)
+{
+    bool is_hit = false;
+
+    for (size_t i = 0; i < count; i++)
+        is_hit = is_hit || hits[i].id == why->id;
+    cr_assert_eq(why->verdict == FR_WHY_HIT, is_hit);
+    cr_assert_eq(why->verdict == FR_WHY_MISSING, !t.there[why->id]);
+    if (!t.there[why->id]) return why->verdict;
+    double right = distance(t.setup.metric, batch_queries[0], t.vectors[why->id]);
+    cr_assert_float_eq(why->distance, right, 0.004 * spread(t.setup.metric, batch_queries[0]));
+    if (!why->probed) cr_assert_not(is_listed(record, why->posting));
+    if (why->probed) cr_assert(is_listed(record, why->posting));
+    if (why->posting_rank <= 1) cr_assert(why->probed);
+    if (why->verdict == FR_WHY_NOT_MEASURED) cr_assert_gt(why->estimate, why->limit);
+    if (why->verdict == FR_WHY_BEATEN)
+        cr_assert_geq(why->distance, hits[count - 1].distance * 0.99F);
+    return why->verdict;
+}
+
+static void check_whys(const struct fr_search_options *way, size_t ret_verdicts[6])
+{
+    static struct fr_search_posting postings[IDS];
+    struct fr_search_why why = {.size = sizeof(why)};
+    struct fr_search_record record = {.postings = postings, .postings_room = IDS, .why = &why};
+    struct fr_search_options how = *way;
+    struct fr_hit hits[K_BATCH];
+    size_t count;
+
+    how.ret_records = &record;
+    memset(ret_verdicts, 0, 6 * sizeof(*ret_verdicts));
+    for (why.id = 0; why.id < IDS; why.id++) {
+        must(fr_spfresh_search(t.index, &how, batch_queries[0], K_BATCH, hits, &count));
+        if (!how.exhaustive && !how.limited)
+            ret_verdicts[check_why(&record, &why, hits, count)]++;
+        else
+            ret_verdicts[why.verdict]++;
+    }
+    cr_assert_eq(ret_verdicts[FR_WHY_HIT], count);
+    cr_assert_eq(ret_verdicts[FR_WHY_MISSING], IDS - t.count);
+}
+
+Test(index, what_became_of_each_id_is_told)
+{
+    size_t verdicts[6];
+
+    for (enum fr_metric metric = FR_METRIC_L2; metric <= FR_METRIC_COSINE; metric++) {
+        open_bed(metric);
+        fill_index();
+        check_whys(&(struct fr_search_options){.postings = 4}, verdicts);
+        cr_assert_gt(verdicts[FR_WHY_NOT_PROBED], 100);
+        cr_assert_gt(verdicts[FR_WHY_NOT_MEASURED], 10);
+        cr_assert_gt(verdicts[FR_WHY_BEATEN], 1);
+        check_whys(&(struct fr_search_options){.exhaustive = true}, verdicts);
+        cr_assert_eq(verdicts[FR_WHY_BEATEN], t.count - K_BATCH);
+        check_whys(&(struct fr_search_options){.limited = true}, verdicts);
+        cr_assert_eq(verdicts[FR_WHY_FAR], t.count);
+        close_bed();
+    }
 }
 
 /* ---- By several threads ---- */
