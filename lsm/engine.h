@@ -27,8 +27,10 @@
 
 struct fr_cache;
 struct fr_cache_item;
+struct fr_dir;
 struct fr_engine;
 struct fr_env;
+struct fr_version;
 struct fr_view;
 
 /* What a write survives when it returns; as fr_sync of the public interface. */
@@ -242,6 +244,25 @@ struct fr_level_stats {
  * another one is being made there.
  */
 FR_NODISCARD fr_status fr_engine_checkpoint(struct fr_engine *engine, const char *path, bool copy);
+
+/*
+ * All that was written up to a moment, as a version whose files stay while it is held. Made by a
+ * flush, for which writers do not wait. All zeros are fine to release.
+ */
+struct fr_engine_moment {
+    struct fr_version *version;
+    fr_seq last_seq;
+    uint64_t next_number; /* no file of the version has that number or one above */
+    uint8_t store[FR_STORE_ID_SIZE];
+};
+
+FR_NODISCARD fr_status fr_engine_moment_take(struct fr_engine *engine,
+        struct fr_engine_moment *ret_moment);
+void fr_engine_moment_release(struct fr_engine_moment *moment);
+
+/* Where its files are, and in which world. As long as the engine. */
+struct fr_dir *fr_engine_dir(const struct fr_engine *engine);
+struct fr_env *fr_engine_env(const struct fr_engine *engine);
 
 /*
  * Make prebuilt tables (lsm/prebuilt.h) part of the store: above all that was written before, all

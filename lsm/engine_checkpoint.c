@@ -1,15 +1,12 @@
 /*
  * engine_checkpoint.c - a second store with what this one holds at a moment.
  *
- *     NAME.unfinished     is made beside the target, locked, and emptied of an earlier attempt
  *     flush               what is in memory, so that a version is all of a moment
  *     version             held, so that its files stay
- *     links, or copies    of its tables and value files
+ *     links, or copies    of its tables and value files, into a new store (lsm/new_store.h)
  *     manifest, SUPER     with all of that version, and no log
- *     rename              to NAME, once files and names are durable
  *
- * So a crash leaves nothing under the target's name, or the whole. Writers do not wait: they go on
- * in a fresh memtable while the last one is flushed.
+ * Writers do not wait: they go on in a fresh memtable while the last one is flushed.
  *
  * The files carry the store's identity in their checksums, so the copy has the same. What tells the
  * two apart from there on is their manifests, which know each file by its content's hash, and their
@@ -18,31 +15,22 @@
  * value files are never written again once they are finished, and removing a name leaves the other.
  */
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "io/dir.h"
 #include "io/env.h"
 #include "lsm/engine_priv.h"
+#include "lsm/new_store.h"
 #include "lsm/table_format.h"
 #include "lsm/value_format.h"
 
 #define COPY_BYTES ((size_t)1 << 20)
 
-#define UNFINISHED ".unfinished"
-
 struct checkpoint {
     struct fr_engine *engine;
     bool copy;
-    struct fr_dir *parent;
-    struct fr_dir *dir; /* under its unfinished name */
-    struct fr_dir_lock *lock;
-    char name[FR_NAME_MAX + 1];
-    char unfinished[FR_NAME_MAX + sizeof(UNFINISHED)];
-    struct fr_version *version;
-    fr_seq last_seq;
-    uint64_t next_number;
+    struct fr_new_store to;
+    struct fr_engine_moment moment;
     uint8_t *chunk;
 };
 
@@ -106,82 +94,36 @@ void fr_engine_end_settling(struct fr_engine *engine)
  * A version that is a moment: all that was written up to some point has been flushed. No ingest may
  * be published meanwhile, or the version had that, and not what was written just before it.
  */
-static fr_status choose_moment(struct checkpoint *c)
+fr_status fr_engine_moment_take(struct fr_engine *engine, struct fr_engine_moment *ret_moment)
 {
-    struct fr_engine *engine = c->engine;
-
     fr_engine_begin_settling(engine);
     fr_status st = fr_engine_flush_so_far(engine);
     if (st == FR_OK) {
         struct fr_view *view = fr_engine_view(engine);
-        c->version = fr_version_ref(view->version);
-        c->last_seq = fr_engine_last_seq(engine);
-        c->next_number = fr_engine_next_number(engine);
+        ret_moment->version = fr_version_ref(view->version);
+        ret_moment->last_seq = fr_engine_last_seq(engine);
+        ret_moment->next_number = fr_engine_next_number(engine);
+        memcpy(ret_moment->store, engine->store, FR_STORE_ID_SIZE);
         fr_view_unref(view);
     }
     fr_engine_end_settling(engine);
     return st;
 }
 
-/* ---- the directory */
-
-/* What an attempt before has left; anything else is not ours to remove. */
-static fr_status remove_leftovers(struct fr_dir *dir, bool and_lock)
+void fr_engine_moment_release(struct fr_engine_moment *moment)
 {
-    struct fr_dir_names names = {0};
-    enum fr_file_kind kind;
-    uint64_t number;
-    fr_status st;
-
-    FR_TRY(fr_dir_list(dir, &names));
-    for (size_t i = 0; i < names.count; i++) {
-        bool super = strcmp(names.names[i], "SUPER.tmp") == 0;
-        if (!super && !fr_file_name_parse(names.names[i], &kind, &number)) {
-            st = FR_FAIL(FR_ERR_FOREIGN, "%s/%s: is no part of a checkpoint", fr_dir_path(dir),
-                    names.names[i]);
-            goto out;
-        }
-    }
-    for (size_t i = 0; i < names.count; i++) {
-        bool lock = fr_file_name_parse(names.names[i], &kind, &number) && kind == FR_FILE_LOCK;
-        if (lock && !and_lock) continue;
-        if (!and_lock)
-            fr_log(FR_LOG_INFO, "lsm", "%s: removing %s of a checkpoint that was not finished",
-                    fr_dir_path(dir), names.names[i]);
-        FR_TRY(fr_dir_unlink(dir, names.names[i]));
-    }
-out:
-    fr_dir_names_deinit(&names);
-    return st < 0 ? st : FR_OK;
+    fr_version_unref(moment->version);
+    moment->version = NULL;
 }
 
-static fr_status check_free(struct checkpoint *c)
+struct fr_dir *fr_engine_dir(const struct fr_engine *engine)
 {
-    struct fr_file_info info;
-    fr_status st = fr_dir_stat(c->parent, c->name, &info);
-
-    if (st == FR_OK)
-        return FR_FAIL(FR_ERR_EXISTS, "%s/%s: is there already", fr_dir_path(c->parent), c->name);
-    return st == FR_NOT_FOUND ? FR_OK : st;
+    return engine->dir;
 }
 
-/* Looked at again under the lock: whoever had it before may have finished. */
-static fr_status make_room(struct checkpoint *c, const char *path)
+struct fr_env *fr_engine_env(const struct fr_engine *engine)
 {
-    char lock_name[FR_FILE_NAME_SIZE];
-    fr_status st;
-
-    FR_TRY(fr_dir_open_parent(c->engine->env, path, &c->parent, c->name));
-    (void)snprintf(c->unfinished, sizeof(c->unfinished), "%s" UNFINISHED, c->name);
-    FR_TRY(check_free(c));
-    FR_TRY(fr_dir_make(c->parent, c->unfinished));
-    FR_TRY(fr_dir_open_in(c->parent, c->unfinished, 0, &c->dir));
-    fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
-    FR_TRY(fr_dir_lock(c->dir, lock_name, &c->lock));
-    FR_TRY(check_free(c));
-    FR_TRY(remove_leftovers(c->dir, false));
-out:
-    return st;
+    return engine->env;
 }
 
 /* ---- the files */
@@ -219,7 +161,7 @@ static fr_status copy_file(struct checkpoint *c, const char *name, uint64_t size
     if (c->chunk == NULL) c->chunk = fr_alloc_aligned(COPY_BYTES, 4096);
     if (c->chunk == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to copy it", name);
     FR_TRY(fr_file_open(c->engine->dir, name, 0, &from));
-    FR_TRY(fr_file_open(c->dir, name, FR_OPEN_WRITE | FR_OPEN_CREATE, &to));
+    FR_TRY(fr_file_open(c->to.dir, name, FR_OPEN_WRITE | FR_OPEN_CREATE, &to));
     st = copy_bytes(c, from, to, size, size - footer, hash);
 out:
     fr_file_close(from);
@@ -236,16 +178,16 @@ static fr_status take_file(struct checkpoint *c, enum fr_file_kind kind, uint64_
 
     fr_file_name_format(kind, number, name);
     if (!c->copy) {
-        fr_status st = fr_dir_link(c->engine->dir, name, c->dir, name);
+        fr_status st = fr_dir_link(c->engine->dir, name, c->to.dir, name);
         if (st == FR_OK || st == FR_ERR_MISSING || st == FR_ERR_EXISTS) return st;
-        (void)!fr_dir_unlink(c->dir, name); /* it may have been made all the same */
+        (void)!fr_dir_unlink(c->to.dir, name); /* it may have been made all the same */
     }
     return copy_file(c, name, size, footer, hash);
 }
 
 static fr_status take_files(struct checkpoint *c)
 {
-    const struct fr_version *version = c->version;
+    const struct fr_version *version = c->moment.version;
     fr_status st = FR_OK;
 
     for (size_t i = 0; i < version->values_count; i++) {
@@ -261,63 +203,21 @@ out:
     return st;
 }
 
-static uint64_t next_number(void *ctx)
+static fr_status describe(struct checkpoint *c)
 {
-    return (*(uint64_t *)ctx)++;
-}
-
-/* A manifest with the whole version, and a SUPER that names it. The log begins at 0. */
-static fr_status write_manifest(struct checkpoint *c)
-{
-    struct fr_super super = {.created_us = fr_env_wall_us(c->engine->env)};
-    struct fr_manifest *manifest = NULL;
+    struct fr_new_store_content content = {
+            .last_seq = c->moment.last_seq, .next_number = c->moment.next_number};
     struct fr_buf edit = FR_BUF_EMPTY;
-    struct fr_edit_log log = {0};
     fr_status st;
 
-    memcpy(super.store, c->engine->store, FR_STORE_ID_SIZE);
-    fr_version_encode(c->version, &edit);
-    fr_edit_put_next_file(&edit, c->next_number + 1); /* the manifest's own, which is the next */
-    fr_edit_put_last_seq(&edit, c->last_seq);
-    fr_edit_put_log(&edit, &log);
+    memcpy(content.store, c->moment.store, FR_STORE_ID_SIZE);
+    fr_version_encode(c->moment.version, &edit);
     FR_TRY(fr_buf_status(&edit));
-    FR_TRY(fr_manifest_begin(c->dir, &super, fr_buf_slice(&edit), next_number, &c->next_number,
-            &manifest));
+    content.edit = fr_buf_slice(&edit);
+    FR_TRY(fr_new_store_describe(&c->to, &content));
 out:
-    fr_manifest_close(manifest);
     fr_buf_deinit(&edit);
     return st;
-}
-
-static fr_status build(struct checkpoint *c, const char *path)
-{
-    fr_status st;
-
-    FR_TRY(make_room(c, path));
-    FR_TRY(choose_moment(c));
-    FR_TRY(take_files(c));
-    FR_TRY(write_manifest(c));
-    FR_TRY(fr_dir_sync(c->dir));
-out:
-    return st;
-}
-
-/*
- * Nothing is left of an attempt that has failed, as far as that goes; the words stay. A rename that
- * has failed may have happened all the same: what is known by the target's name is whole, and stays
- * so.
- */
-static void undo(struct checkpoint *c)
-{
-    struct fr_error error = {.size = sizeof(error)};
-    struct fr_file_info info;
-
-    if (c->lock == NULL) return;
-    fr_error_save(&error);
-    if (fr_dir_stat(c->parent, c->name, &info) == FR_NOT_FOUND &&
-            remove_leftovers(c->dir, true) == FR_OK)
-        (void)!fr_dir_remove(c->parent, c->unfinished);
-    (void)!fr_error_restore(&error);
 }
 
 fr_status fr_engine_checkpoint(struct fr_engine *engine, const char *path, bool copy)
@@ -326,16 +226,14 @@ fr_status fr_engine_checkpoint(struct fr_engine *engine, const char *path, bool 
     fr_status st;
 
     if (engine->log == NULL) return FR_FAIL(FR_ERR_READONLY, "the store is open for reading only");
-    st = build(&c, path);
-    if (st == FR_OK) st = fr_dir_rename(c.parent, c.unfinished, c.name);
-    if (st == FR_OK)
-        st = fr_dir_sync(c.parent);
-    else
-        undo(&c);
-    fr_version_unref(c.version);
+    FR_TRY(fr_new_store_begin(&c.to, engine->env, path));
+    FR_TRY(fr_engine_moment_take(engine, &c.moment));
+    FR_TRY(take_files(&c));
+    FR_TRY(describe(&c));
+    FR_TRY(fr_new_store_commit(&c.to));
+out:
+    fr_new_store_end(&c.to);
+    fr_engine_moment_release(&c.moment);
     fr_free(c.chunk);
-    fr_dir_unlock(c.lock);
-    fr_dir_close(c.dir);
-    fr_dir_close(c.parent);
     return st;
 }

@@ -168,4 +168,18 @@ typedef bool (*fr_table_finding_fn)(void *ctx, uint64_t offset, fr_status st);
  */
 FR_NODISCARD fr_status fr_table_verify(struct fr_table *table, fr_table_finding_fn fn, void *ctx);
 
+struct fr_rate_limiter;
+
+/* The same at a rate, and for somebody who wants to see each entry of an intact block on the way.
+ */
+struct fr_table_check {
+    fr_table_finding_fn finding; /* NULL: stop at the first */
+    bool (*entry)(void *ctx, uint64_t offset,
+            const struct fr_entry *entry); /* or NULL; false: stop */
+    void *ctx;
+    struct fr_rate_limiter *limiter; /* NULL: none */
+};
+
+FR_NODISCARD fr_status fr_table_check(struct fr_table *table, const struct fr_table_check *check);
+
 #endif

@@ -22,6 +22,7 @@
 #include "base/assert.h"
 #include "io/file.h"
 #include "lsm/place.h"
+#include "lsm/rate_limit.h"
 #include "lsm/table.h"
 #include "lsm/table_priv.h"
 
@@ -29,8 +30,7 @@
 
 struct verify {
     struct fr_table *table;
-    fr_table_finding_fn fn;
-    void *ctx;
+    const struct fr_table_check *check;
     fr_status first; /* what was found first */
     bool stop;
     bool damaged_data; /* counts cannot be compared then */
@@ -52,7 +52,9 @@ static void found(struct verify *v, uint64_t offset, fr_status st)
 {
     if (st >= 0) return;
     if (v->first >= 0) v->first = st;
-    if (v->fn == NULL || st == FR_ERR_NOMEM || !v->fn(v->ctx, offset, st)) v->stop = true;
+    if (v->check->finding == NULL || st == FR_ERR_NOMEM ||
+            !v->check->finding(v->check->ctx, offset, st))
+        v->stop = true;
 }
 
 static fr_status verify_header(struct verify *v)
@@ -80,7 +82,8 @@ out:
 static fr_status move_window(struct verify *v, uint64_t from)
 {
     uint64_t end = v->table->file_size - FR_TABLE_FOOTER_SIZE, at = v->offset + v->window.size;
-    size_t keep = from >= at ? 0 : (size_t)(at - from), size = (size_t)FR_MIN(CHUNK, end - at);
+    size_t keep = from >= at ? 0 : (size_t)(at - from);
+    size_t size = fr_rate_limiter_take(v->check->limiter, (size_t)FR_MIN(CHUNK, end - at), false);
     uint8_t *to;
     fr_status st;
 
@@ -212,6 +215,11 @@ static fr_status verify_entries(struct verify *v, const struct fr_table_spot *sp
         if (first || v->in.index == last) FR_TRY(verify_place(v, spot, first));
         if (first || !same) FR_TRY(verify_key(v, spot->handle.offset));
         FR_TRY(count_entry(v, entry, same, spot->handle.offset));
+        if (v->check->entry != NULL &&
+                !v->check->entry(v->check->ctx, spot->handle.offset, entry)) {
+            v->stop = true;
+            break;
+        }
     }
     return FR_OK;
 out:
@@ -289,7 +297,14 @@ static void run(struct verify *v)
 
 fr_status fr_table_verify(struct fr_table *table, fr_table_finding_fn fn, void *ctx)
 {
-    struct verify v = {.table = table, .fn = fn, .ctx = ctx};
+    const struct fr_table_check check = {.finding = fn, .ctx = ctx};
+
+    return fr_table_check(table, &check);
+}
+
+fr_status fr_table_check(struct fr_table *table, const struct fr_table_check *check)
+{
+    struct verify v = {.table = table, .check = check};
 
     fr_hash128_init(&v.hash);
     fr_block_iter_init(&v.in);

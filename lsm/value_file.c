@@ -10,6 +10,7 @@
 #include "io/io_queue.h"
 #include "lsm/file_writer.h"
 #include "lsm/frame.h"
+#include "lsm/rate_limit.h"
 #include "lsm/value_format.h"
 #include "wal/file_name.h"
 
@@ -578,6 +579,12 @@ struct fr_value_scan {
     uint64_t next; /* the record to read */
     struct fr_buf memory;
     fr_status status;
+
+    /* For who checks: a hash of all that has been read, without a gap from the front on. */
+    bool hashing;
+    uint64_t hashed;
+    struct fr_hash128_state hash;
+    struct fr_rate_limiter *limiter;
 };
 
 fr_status fr_value_scan_open(struct fr_value_file *file, struct fr_value_scan **ret_scan)
@@ -586,7 +593,8 @@ fr_status fr_value_scan_open(struct fr_value_file *file, struct fr_value_scan **
 
     if (scan == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to scan a value file");
     scan->file = fr_value_file_ref(file);
-    scan->next = FR_VALUE_HEADER_SIZE;
+    scan->next = scan->hashed = FR_VALUE_HEADER_SIZE;
+    fr_hash128_init(&scan->hash);
     *ret_scan = scan;
     return FR_OK;
 }
@@ -598,6 +606,32 @@ void fr_value_scan_close(struct fr_value_scan *scan)
     fr_free(scan->bytes);
     fr_buf_deinit(&scan->memory);
     fr_free(scan);
+}
+
+static fr_status read_piece(struct fr_value_scan *scan, uint64_t at, uint8_t *to, size_t size)
+{
+    fr_status st = FR_OK;
+
+    while (size > 0) {
+        size_t piece = fr_rate_limiter_take(scan->limiter, size, false);
+        FR_TRY(fr_file_read_exact(scan->file->file, at, to, piece));
+        at += piece;
+        to += piece;
+        size -= piece;
+    }
+out:
+    return st;
+}
+
+/* What a piece has that the one before had not. */
+static void hash_new(struct fr_value_scan *scan)
+{
+    uint64_t end = scan->offset + scan->size;
+
+    if (!scan->hashing || scan->hashed < scan->offset || scan->hashed >= end) return;
+    fr_hash128_add(&scan->hash, scan->bytes + (scan->hashed - scan->offset),
+            (size_t)(end - scan->hashed));
+    scan->hashed = end;
 }
 
 /* Have size bytes from next on, which the file has. */
@@ -619,9 +653,10 @@ static fr_status have(struct fr_value_scan *scan, uint64_t size)
         scan->capacity = (size_t)wanted;
     }
     scan->size = 0;
-    FR_TRY(fr_file_read_exact(scan->file->file, scan->next, scan->bytes, (size_t)wanted));
+    FR_TRY(read_piece(scan, scan->next, scan->bytes, (size_t)wanted));
     scan->offset = scan->next;
     scan->size = (size_t)wanted;
+    hash_new(scan);
 out:
     return st;
 }
@@ -668,6 +703,62 @@ fr_status fr_value_scan_next(struct fr_value_scan *scan, struct fr_value_item *r
     return scan->status;
 }
 
+uint64_t fr_value_scan_offset(const struct fr_value_scan *scan)
+{
+    return scan->next;
+}
+
+/* The size of the record that stands at next, or may; 0: none can. What costs nothing is looked at
+ * before memory is taken on its word. */
+static uint64_t likely_size(struct fr_value_scan *scan)
+{
+    uint64_t left = scan->file->data_end - scan->next, whole;
+
+    if (left < FR_VALUE_RECORD_SIZE) return 0;
+    scan->status = have(scan, FR_VALUE_RECORD_SIZE);
+    if (scan->status < 0) return 0;
+    const uint8_t *at = scan_at(scan);
+    uint32_t stored = fr_get_u32(at + 4), size = fr_get_u32(at + 8);
+    whole = FR_VALUE_RECORD_SIZE + (uint64_t)stored + fr_get_u16(at + 12);
+    bool plain = at[14] == FR_CODEC_NONE && stored == size;
+    bool likely = (plain || at[14] == FR_CODEC_ZSTD) && at[15] == 0 && fr_get_u16(at + 12) > 0 &&
+                  fr_get_u64(at + 16) <= FR_SEQ_MAX && size <= FR_VALUE_SIZE_MAX && whole <= left;
+    return likely ? whole : 0;
+}
+
+/* An intact record stands at next. A read that fails, or want of memory, is in status. */
+static bool is_record(struct fr_value_scan *scan)
+{
+    uint64_t whole = likely_size(scan);
+    struct record record;
+
+    if (whole == 0) return false;
+    scan->status = have(scan, whole);
+    return scan->status == FR_OK &&
+           read_record(scan->file, scan->next, fr_slice_of(scan_at(scan), (size_t)whole),
+                   &record) == NULL;
+}
+
+fr_status fr_value_scan_skip(struct fr_value_scan *scan)
+{
+    uint64_t from = scan->next, end = scan->file->data_end;
+
+    if (scan->status != FR_ERR_CORRUPT) return scan->status;
+    uint64_t whole = likely_size(scan);
+    if (scan->status < 0) return scan->status;
+    if (whole > 0) {
+        scan->next = from + whole;
+        if (is_record(scan)) return FR_OK;
+        if (scan->status == FR_OK && scan->next == end) scan->status = FR_END;
+        if (scan->status != FR_OK) return scan->status;
+    }
+    for (scan->next = from + 1; scan->next < end; scan->next++) {
+        if (is_record(scan)) return FR_OK;
+        if (scan->status < 0) return scan->status;
+    }
+    return scan->status = FR_END;
+}
+
 static fr_status verify_header(struct fr_value_file *f, const uint8_t *page)
 {
     uint8_t id[FR_FILE_ID_SIZE];
@@ -680,45 +771,91 @@ static fr_status verify_header(struct fr_value_file *f, const uint8_t *page)
     return FR_OK;
 }
 
-static fr_status verify_hash(struct fr_value_file *f, uint8_t *chunk)
+/* --- Checking all of a file --- */
+
+struct checking {
+    struct fr_value_file *file;
+    const struct fr_value_check *check;
+    fr_status first;
+    bool stop;
+    bool damaged; /* sums cannot be compared then */
+    uint64_t count;
+    uint64_t bytes;
+};
+
+static void found(struct checking *c, uint64_t offset, fr_status st)
 {
-    struct fr_hash128_state hash;
-    fr_status st = FR_OK;
+    if (st >= 0) return;
+    if (c->first >= 0) c->first = st;
+    c->damaged = true;
+    if (c->check->finding == NULL || st == FR_ERR_NOMEM ||
+            !c->check->finding(c->check->ctx, offset, st))
+        c->stop = true;
+}
 
-    fr_hash128_init(&hash);
-    for (uint64_t at = 0; at < f->data_end; at += SCAN_CHUNK) {
-        size_t size = (size_t)FR_MIN((uint64_t)SCAN_CHUNK, f->data_end - at);
+/* The page of the header is the first that is hashed. */
+static fr_status check_header(struct fr_value_file *f, struct fr_hash128_state *hash)
+{
+    uint8_t *page = fr_alloc(FR_VALUE_HEADER_SIZE);
+    fr_status st;
 
-        FR_TRY(fr_file_read_exact(f->file, at, chunk, size));
-        if (at == 0) FR_TRY(verify_header(f, chunk));
-        fr_hash128_add(&hash, chunk, size);
-    }
-    if (!fr_hash128_equal(fr_hash128_get(&hash), f->meta.hash))
-        return FR_FAIL(FR_ERR_CORRUPT,
-                "%s: what is before the footer at %" PRIu64 " does not match its hash",
-                fr_file_path(f->file), f->data_end);
+    if (page == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to verify it", fr_file_path(f->file));
+    FR_TRY(fr_file_read_exact(f->file, 0, page, FR_VALUE_HEADER_SIZE));
+    fr_hash128_add(hash, page, FR_VALUE_HEADER_SIZE);
+    FR_TRY(verify_header(f, page));
 out:
+    fr_free(page);
     return st;
 }
 
-static fr_status verify_records(struct fr_value_file *f)
+static void check_records(struct checking *c, struct fr_value_scan *scan)
 {
-    struct fr_value_scan *scan = NULL;
     struct fr_value_item item;
-    uint64_t count = 0, bytes = 0;
+    fr_status st = FR_OK;
+
+    while (!c->stop && st != FR_END) {
+        st = fr_value_scan_next(scan, &item);
+        if (st == FR_OK) {
+            c->count++;
+            c->bytes += item.value.size;
+            if (c->check->record != NULL && !c->check->record(c->check->ctx, &item)) c->stop = true;
+        } else if (st < 0) {
+            found(c, scan->next, st);
+            if (!c->stop) st = fr_value_scan_skip(scan);
+            if (st < 0) c->stop = true;
+        }
+    }
+}
+
+static fr_status check_sums(const struct checking *c, const struct fr_value_scan *scan)
+{
+    const struct fr_value_file *f = c->file;
+
+    if (c->count != f->meta.count || c->bytes != f->meta.bytes)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: has %" PRIu64 " records, its footer says %" PRIu64,
+                fr_file_path(f->file), c->count, f->meta.count);
+    if (!fr_hash128_equal(fr_hash128_get(&scan->hash), f->meta.hash))
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%s: what is before the footer at %" PRIu64 " does not match its hash",
+                fr_file_path(f->file), f->data_end);
+    return FR_OK;
+}
+
+fr_status fr_value_check(struct fr_value_file *f, const struct fr_value_check *check)
+{
+    struct checking c = {.file = f, .check = check};
+    struct fr_value_scan *scan = NULL;
     fr_status st;
 
     FR_TRY(fr_value_scan_open(f, &scan));
     FR_ASSERT(scan != NULL);
-    while ((st = fr_value_scan_next(scan, &item)) == FR_OK) {
-        count++;
-        bytes += item.value.size;
-    }
-    if (st < 0) goto out;
-    st = FR_OK;
-    if (count != f->meta.count || bytes != f->meta.bytes)
-        st = FR_FAIL(FR_ERR_CORRUPT, "%s: has %" PRIu64 " records, its footer says %" PRIu64,
-                fr_file_path(f->file), count, f->meta.count);
+    scan->hashing = true;
+    scan->limiter = check->limiter;
+    found(&c, 0, check_header(f, &scan->hash));
+    check_records(&c, scan);
+    if (!c.stop && !c.damaged) found(&c, f->data_end, check_sums(&c, scan));
+    st = c.first;
 out:
     fr_value_scan_close(scan);
     return st;
@@ -726,14 +863,7 @@ out:
 
 fr_status fr_value_verify(struct fr_value_file *f)
 {
-    uint8_t *chunk = fr_alloc(SCAN_CHUNK);
-    fr_status st;
+    static const struct fr_value_check check;
 
-    if (chunk == NULL)
-        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to verify it", fr_file_path(f->file));
-    FR_TRY(verify_hash(f, chunk));
-    FR_TRY(verify_records(f));
-out:
-    fr_free(chunk);
-    return st;
+    return fr_value_check(f, &check);
 }

@@ -169,7 +169,31 @@ FR_NODISCARD fr_status fr_value_scan_next(struct fr_value_scan *scan,
         struct fr_value_item *ret_item);
 void fr_value_scan_close(struct fr_value_scan *scan);
 
+/*
+ * After an FR_ERR_CORRUPT: go on at the next record that is intact. Where it stands is found by
+ * what the damaged one says of its size, if that leads to one, else by looking at every byte.
+ * FR_END: there is none.
+ */
+FR_NODISCARD fr_status fr_value_scan_skip(struct fr_value_scan *scan);
+
+/* Where the next record begins, or the damaged one. */
+uint64_t fr_value_scan_offset(const struct fr_value_scan *scan);
+
 /* Read all of it and compare: header, records, counts, content hash. */
 FR_NODISCARD fr_status fr_value_verify(struct fr_value_file *file);
+
+/*
+ * The same at a rate, going on behind what is wrong, and for somebody who wants to see each intact
+ * record on the way. The words of a finding are fr_last_error(). The first failure is answered.
+ */
+struct fr_value_check {
+    bool (*finding)(void *ctx, uint64_t offset, fr_status st);   /* NULL, or false: stop */
+    bool (*record)(void *ctx, const struct fr_value_item *item); /* or NULL; false: stop */
+    void *ctx;
+    struct fr_rate_limiter *limiter; /* NULL: none */
+};
+
+FR_NODISCARD fr_status fr_value_check(struct fr_value_file *file,
+        const struct fr_value_check *check);
 
 #endif

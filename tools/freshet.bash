@@ -4,7 +4,7 @@ _freshet() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "checkpoint compact crash create delete explain export get import iotest ls put scan search stat verify version --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "backup checkpoint compact crash create delete explain export get import iotest ls put restore scan search stat verify version --help --version" -- "$word")
         return
     fi
     case $before in
@@ -12,6 +12,7 @@ _freshet() {
     --metric) mapfile -t COMPREPLY < <(compgen -W "l2 cosine ip" -- "$word"); return ;;
     esac
     case ${COMP_WORDS[1]} in
+    backup) options="--keep --rate --reread --list --check --drop --options --json --help" ;;
     checkpoint) options="--copy --options --help" ;;
     compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
     crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
@@ -24,6 +25,7 @@ _freshet() {
     iotest) options="--time --size --json --help" ;;
     ls) options="--json --help" ;;
     put) options="--hex --base64 --append --ttl --create --options --help" ;;
+    restore) options="--generation --rate --json --help" ;;
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
     search) options="--k --queries --format --limit --id --recall --exhaustive --payload --index --options --json --help" ;;
     stat) options="--index --all --json --prometheus --options --help" ;;

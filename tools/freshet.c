@@ -18,6 +18,7 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
+        {"backup", fr_verb_backup, "add to an incremental backup of a store, or look at one"},
         {"checkpoint", fr_verb_checkpoint, "make a store with all that another one holds now"},
         {"compact", fr_verb_compact, "rewrite the tables of a range of keys into the last level"},
         {"crash", fr_verb_crash, "try to break a store, on simulated machines or on a real disk"},
@@ -30,6 +31,7 @@ static const struct verb verbs[] = {
         {"iotest", fr_verb_iotest, "measure what reads, writes and syncs cost in a directory"},
         {"ls", fr_verb_ls, "list the files of a store"},
         {"put", fr_verb_put, "put a value under a key"},
+        {"restore", fr_verb_restore, "make a store out of a backup"},
         {"scan", fr_verb_scan, "print keys and values in order"},
         {"search", fr_verb_search, "print the nearest vectors"},
         {"stat", fr_verb_stat, "say what a store holds"},

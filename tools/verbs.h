@@ -2,6 +2,7 @@
 #ifndef FR_TOOLS_VERBS_H
 #define FR_TOOLS_VERBS_H
 
+int fr_verb_backup(int argc, char **argv);
 int fr_verb_checkpoint(int argc, char **argv);
 int fr_verb_compact(int argc, char **argv);
 int fr_verb_crash(int argc, char **argv);
@@ -14,6 +15,7 @@ int fr_verb_import(int argc, char **argv);
 int fr_verb_iotest(int argc, char **argv);
 int fr_verb_ls(int argc, char **argv);
 int fr_verb_put(int argc, char **argv);
+int fr_verb_restore(int argc, char **argv);
 int fr_verb_scan(int argc, char **argv);
 int fr_verb_search(int argc, char **argv);
 int fr_verb_stat(int argc, char **argv);

@@ -4,6 +4,7 @@
 
 #include "freshet/alloc.h"
 #include "freshet/api.h"
+#include "freshet/backup.h"
 #include "freshet/db.h"
 #include "freshet/event.h"
 #include "freshet/index.h"

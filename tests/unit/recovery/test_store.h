@@ -1,0 +1,31 @@
+/*
+ * test_store.h - small stores whose content is known from a number.
+ *
+ * State n has test_store_keys keys; every key's value is a function of the key and of the last
+ * state that has changed it, and state n changes every third one, beginning with the n-th. Some
+ * values are long enough for value files, some keys are deleted, some have an append.
+ */
+#ifndef FR_TESTS_UNIT_RECOVERY_TEST_STORE_H
+#define FR_TESTS_UNIT_RECOVERY_TEST_STORE_H
+
+#include <stddef.h>
+
+#include "lsm/engine.h"
+
+#define TEST_STORE_KEYS 120
+
+struct fr_engine_options test_store_options(void);
+
+/* Open, made if need be. */
+struct fr_engine *test_store_open(struct fr_env *env, const char *path);
+
+/* Change it from state n - 1 to n. */
+void test_store_advance(struct fr_engine *engine, unsigned n);
+
+/* Assert that it is in state n, with nothing else in it. */
+void test_store_check(struct fr_engine *engine, unsigned n);
+
+/* Open at the path, check, close. */
+void test_store_check_at(struct fr_env *env, const char *path, unsigned n);
+
+#endif
