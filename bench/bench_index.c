@@ -13,6 +13,7 @@
  *     --batch N      vectors of one upsert (100)
  *     --sync CLASS   device, os or none (device)
  *     --budget N     MiB of the store's memory (256)
+ *     --json FILE    the figures as one JSON object, too
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -34,8 +35,29 @@ struct set {
     float *vectors;
 };
 
+struct search {
+    double wanted, recall, per_s, p50_ms, p99_ms, p999_ms;
+};
+
+struct opening {
+    const char *after;
+    double open_s, search_s;
+    uint64_t count, rebuilt;
+};
+
+/* What is told as JSON. */
+struct figures {
+    double upserts_per_s, rested_per_s, rest_s, p50_ms, p99_ms, p999_ms;
+    struct fr_index_stats index;
+    struct fr_db_stats store;
+    struct search searches[4];
+    struct opening openings[2];
+    size_t search_count, opening_count;
+};
+
 struct run {
-    const char *base, *query, *truth, *dir;
+    const char *base, *query, *truth, *dir, *json, *sync_name;
+    struct figures figures;
     uint32_t limit, threads, batch;
     uint64_t budget_mib;
     fr_sync sync;
@@ -147,12 +169,15 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print_percentiles(const char *what, double *figures, size_t count)
+static void print_percentiles(const char *what, double *times, size_t count, double *ret_p50,
+        double *ret_p99, double *ret_p999)
 {
-    qsort(figures, count, sizeof(*figures), compare);
-    printf("  %s: p50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, most %.3f ms\n", what,
-            figures[count / 2], figures[count * 99 / 100], figures[count * 999 / 1000],
-            figures[count - 1]);
+    qsort(times, count, sizeof(*times), compare);
+    *ret_p50 = times[count / 2];
+    *ret_p99 = times[count * 99 / 100];
+    *ret_p999 = times[count * 999 / 1000];
+    printf("  %s: p50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, most %.3f ms\n", what, *ret_p50,
+            *ret_p99, *ret_p999, times[count - 1]);
 }
 
 static void print_figures(struct run *run)
@@ -160,6 +185,7 @@ static void print_figures(struct run *run)
     struct fr_index_stats stats = {.size = sizeof(stats)};
 
     must(fr_index_stats_get(run->index, &stats));
+    run->figures.index = stats;
     printf("  %llu vectors in %llu postings, %llu tiers; %.1f MB in memory, %.0f bytes a vector; "
            "%llu splits, %llu merges, %llu refreshes, %llu moved\n",
             (unsigned long long)stats.count, (unsigned long long)stats.postings,
@@ -174,6 +200,7 @@ static void print_writes(struct run *run)
     struct fr_db_stats stats = {.size = sizeof(stats)};
 
     must(fr_db_stats_get(run->db, &stats));
+    run->figures.store = stats;
     printf("  written: put %.0f MB, log %.0f MB, flushed %.0f MB, compacted %.0f MB; stalls %.2f "
            "s\n",
             (double)stats.put_bytes / 1e6, (double)stats.log_bytes / 1e6,
@@ -183,6 +210,7 @@ static void print_writes(struct run *run)
 
 static void fill(struct run *run)
 {
+    struct figures *figures = &run->figures;
     pthread_t threads[64];
     uint64_t left, start = measure_now_ns();
 
@@ -192,13 +220,16 @@ static void fill(struct run *run)
     for (uint32_t i = 0; i < run->threads; i++)
         pthread_join(threads[i], NULL);
     double s = measure_seconds_since(start);
-    printf("upserts: %.0f/s, %u threads, batches of %u\n", run->set.count / s, run->threads,
+    figures->upserts_per_s = run->set.count / s;
+    printf("upserts: %.0f/s, %u threads, batches of %u\n", figures->upserts_per_s, run->threads,
             run->batch);
-    print_percentiles("a batch", run->latencies, run->latency_count);
+    print_percentiles("a batch", run->latencies, run->latency_count, &figures->p50_ms,
+            &figures->p99_ms, &figures->p999_ms);
     start = measure_now_ns();
     must(fr_index_maintain(run->index, 0, &left));
-    printf("  at rest %.2f s later: %.0f/s with it\n", measure_seconds_since(start),
-            run->set.count / (s + measure_seconds_since(start)));
+    figures->rest_s = measure_seconds_since(start);
+    figures->rested_per_s = run->set.count / (s + figures->rest_s);
+    printf("  at rest %.2f s later: %.0f/s with it\n", figures->rest_s, figures->rested_per_s);
     print_figures(run);
     print_writes(run);
 }
@@ -206,6 +237,7 @@ static void fill(struct run *run)
 static void search(struct run *run, double recall)
 {
     struct fr_search_options how = {.size = sizeof(how), .recall = recall};
+    struct search *told = &run->figures.searches[run->figures.search_count++];
     double *times = malloc(run->queries.count * sizeof(double));
     size_t right = 0, count;
     struct fr_hit hits[K];
@@ -221,9 +253,13 @@ static void search(struct run *run, double recall)
                 right += hits[i].id == run->nearest[q * K + j];
     }
     double s = measure_seconds_since(start);
-    printf("search for %.3f: recall %.4f, %.0f/s by one thread\n", recall,
-            (double)right / (double)(run->queries.count * K), run->queries.count / s);
-    print_percentiles("a query", times, run->queries.count);
+    told->wanted = recall;
+    told->recall = (double)right / (double)(run->queries.count * K);
+    told->per_s = run->queries.count / s;
+    printf("search for %.3f: recall %.4f, %.0f/s by one thread\n", recall, told->recall,
+            told->per_s);
+    print_percentiles("a query", times, run->queries.count, &told->p50_ms, &told->p99_ms,
+            &told->p999_ms);
     free(times);
 }
 
@@ -317,9 +353,15 @@ static void time_opening(struct run *run, const char *after)
     open_index(run);
     double open_s = measure_seconds_since(start);
     must(fr_index_search(run->index, NULL, run->queries.vectors, K, hits, &count));
+    double search_s = measure_seconds_since(start);
     must(fr_index_stats_get(run->index, &stats));
+    run->figures.openings[run->figures.opening_count++] = (struct opening){.after = after,
+            .open_s = open_s,
+            .search_s = search_s,
+            .count = stats.count,
+            .rebuilt = stats.rebuilt};
     printf("first search %.3f s after opening began (%s); open after %.3f s; %llu vectors%s\n",
-            measure_seconds_since(start), after, open_s, (unsigned long long)stats.count,
+            search_s, after, open_s, (unsigned long long)stats.count,
             stats.rebuilt != 0 ? ", built anew from rows" : "");
 }
 
@@ -338,6 +380,78 @@ static void die_writing(struct run *run)
     }
     waitpid(child, NULL, 0);
 }
+
+/* ---- JSON ---- */
+
+static void write_searches(const struct run *run, FILE *file)
+{
+    for (size_t i = 0; i < run->figures.search_count; i++) {
+        const struct search *s = &run->figures.searches[i];
+
+        fprintf(file, "%s{\"wanted\": %g, ", i > 0 ? ", " : "", s->wanted);
+        if (run->nearest != NULL) fprintf(file, "\"recall\": %g, ", s->recall);
+        fprintf(file, "\"queries_per_s\": %.1f, \"p50_ms\": %g, \"p99_ms\": %g, \"p999_ms\": %g}",
+                s->per_s, s->p50_ms, s->p99_ms, s->p999_ms);
+    }
+}
+
+static void write_openings(const struct run *run, FILE *file)
+{
+    for (size_t i = 0; i < run->figures.opening_count; i++) {
+        const struct opening *o = &run->figures.openings[i];
+
+        fprintf(file,
+                "%s{\"after\": \"%s\", \"open_s\": %g, \"first_search_s\": %g, \"vectors\": "
+                "%llu, \"rebuilt\": %llu}",
+                i > 0 ? ", " : "", o->after, o->open_s, o->search_s, (unsigned long long)o->count,
+                (unsigned long long)o->rebuilt);
+    }
+}
+
+static void write_filling(const struct run *run, FILE *file)
+{
+    const struct figures *f = &run->figures;
+    const struct fr_index_stats *index = &f->index;
+    const struct fr_db_stats *store = &f->store;
+
+    fprintf(file,
+            "\"upserts_per_s\": %.1f, \"upserts_per_s_with_rest\": %.1f, \"rest_s\": %g, "
+            "\"batch_p50_ms\": %g, \"batch_p99_ms\": %g, \"batch_p999_ms\": %g",
+            f->upserts_per_s, f->rested_per_s, f->rest_s, f->p50_ms, f->p99_ms, f->p999_ms);
+    fprintf(file,
+            ", \"postings\": %llu, \"memory_bytes\": %llu, \"splits\": %llu, \"merges\": %llu, "
+            "\"moved\": %llu",
+            (unsigned long long)index->postings, (unsigned long long)index->bytes,
+            (unsigned long long)index->splits, (unsigned long long)index->merges,
+            (unsigned long long)index->moved);
+    fprintf(file,
+            ", \"put_bytes\": %llu, \"log_bytes\": %llu, \"flush_bytes\": %llu, "
+            "\"compaction_bytes\": %llu, \"stall_s\": %g",
+            (unsigned long long)store->put_bytes, (unsigned long long)store->log_bytes,
+            (unsigned long long)store->flush_bytes,
+            (unsigned long long)store->compaction_write_bytes, (double)store->stall_us / 1e6);
+}
+
+static void write_json(const struct run *run, uint32_t count)
+{
+    FILE *file = fopen(run->json, "w");
+
+    if (file == NULL) die(run->json);
+    fprintf(file,
+            "{\"count\": %u, \"dimension\": %u, \"queries\": %u, \"threads\": %u, \"batch\": %u, "
+            "\"sync\": \"%s\", \"budget_bytes\": %llu, ",
+            count, run->set.dimension, run->queries.count, run->threads, run->batch, run->sync_name,
+            (unsigned long long)run->budget_mib << 20);
+    write_filling(run, file);
+    fprintf(file, ", \"searches\": [");
+    write_searches(run, file);
+    fprintf(file, "], \"openings\": [");
+    write_openings(run, file);
+    fprintf(file, "]}\n");
+    if (ferror(file) != 0 || fclose(file) != 0) die(run->json);
+}
+
+/* ---- The command line ---- */
 
 static const char *value_of(int argc, char **argv, int *at)
 {
@@ -368,23 +482,26 @@ static void read_arguments(int argc, char **argv, struct run *run)
         else if (strcmp(argv[i], "--budget") == 0)
             run->budget_mib = (uint64_t)strtoul(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--sync") == 0)
-            run->sync = sync_of(value_of(argc, argv, &i));
+            run->sync = sync_of(run->sync_name = value_of(argc, argv, &i));
+        else if (strcmp(argv[i], "--json") == 0)
+            run->json = value_of(argc, argv, &i);
         else if (count < 4)
             *paths[count++] = argv[i];
     }
     if (count < 4 || run->threads < 1 || run->threads > 64 || run->batch < 1)
         die("bench_index BASE.u8bin QUERY.u8bin GT.ibin DIR [--limit N] [--threads N] [--batch N] "
-            "[--sync CLASS] [--budget MIB]");
+            "[--sync CLASS] [--budget MIB] [--json FILE]");
 }
 
 int main(int argc, char **argv)
 {
-    struct run run = {.threads = 2, .batch = 100, .sync = FR_SYNC_DEVICE, .budget_mib = 256};
+    struct run run = {.threads = 2, .batch = 100, .sync_name = "device", .budget_mib = 256};
     static const double recalls[] = {0.95, 0.98, 0.99, 0.995};
 
     read_arguments(argc, argv, &run);
     setvbuf(stdout, NULL, _IOLBF, 0);
     read_set(run.base, run.limit, &run.set);
+    uint32_t filled = run.set.count;
     read_set(run.query, 0, &run.queries);
     if (run.limit == 0) read_nearest(&run);
     open_index(&run);
@@ -398,5 +515,6 @@ int main(int argc, char **argv)
     die_writing(&run);
     time_opening(&run, "killed before");
     close_index(&run);
+    if (run.json != NULL) write_json(&run, filled);
     return 0;
 }

@@ -12,6 +12,7 @@
  *     --repeats N   of each effort (3)
  *     --refine N    look at each posting so many times after the fill (0)
  *     --slow        maintain after each insertion, not after each hundred
+ *     --json FILE   the figures of the last pass over the ladder as one JSON object, too
  */
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ struct set {
 };
 
 struct run {
-    const char *base, *query, *truth;
+    const char *base, *query, *truth, *json;
     size_t limit;
     int repeats, refine;
     bool slow;
@@ -166,6 +167,36 @@ static void print_tree(struct fr_tree *tree)
     must(fr_tree_check(tree));
 }
 
+struct level {
+    double recall, per_s, scanned, measured, finished;
+};
+
+#define LEVELS 9
+
+static void write_json(const char *path, struct fr_tree *tree, const struct set *queries,
+        const struct fr_effort *ladder, const struct level *levels)
+{
+    const struct fr_tree_stats *s = &tree->stats;
+    size_t count = tree->tiers[0].live_count;
+    FILE *file = fopen(path, "w");
+
+    if (file == NULL) die(path);
+    fprintf(file,
+            "{\"count\": %zu, \"dimension\": %u, \"queries\": %u, \"k\": %d, \"splits\": %lu, "
+            "\"dissolved\": %lu, \"examined\": %lu, \"moved\": %lu, \"bytes_per_vector\": %.1f, "
+            "\"levels\": [",
+            count, queries->dimension, queries->count, K, s->splits, s->dissolved, s->examined,
+            s->moved, (double)fr_tree_bytes(tree) / (double)count);
+    for (size_t i = 0; i < LEVELS; i++)
+        fprintf(file,
+                "%s{\"postings\": %zu, \"recall\": %g, \"queries_per_s\": %.1f, \"scanned\": %.1f, "
+                "\"measured\": %.1f, \"finished\": %.1f}",
+                i > 0 ? ", " : "", ladder[i].postings, levels[i].recall, levels[i].per_s,
+                levels[i].scanned, levels[i].measured, levels[i].finished);
+    fprintf(file, "]}\n");
+    if (ferror(file) != 0 || fclose(file) != 0) die(path);
+}
+
 /* One pass over all queries; the answer is the recall. */
 static double pass(struct fr_probe *probe, const struct fr_space *space, const struct set *queries,
         const uint32_t *truth, const struct fr_effort *effort, double *ret_s)
@@ -191,11 +222,12 @@ static double pass(struct fr_probe *probe, const struct fr_space *space, const s
 }
 
 static void search(struct fr_tree *tree, const struct set *queries, const uint32_t *truth,
-        int repeats)
+        int repeats, const char *json)
 {
-    static const struct fr_effort ladder[] = {{64, 16, 1.5f}, {84, 16, 1.5f}, {128, 20, 1.5f},
+    static const struct fr_effort ladder[LEVELS] = {{64, 16, 1.5f}, {84, 16, 1.5f}, {128, 20, 1.5f},
             {180, 24, 1.5f}, {280, 30, 1.7f}, {360, 36, 1.9f}, {440, 40, 2.0f}, {560, 48, 2.2f},
             {700, 60, 2.3f}};
+    struct level levels[LEVELS];
     struct fr_probe *probe;
 
     must(fr_probe_new(tree, &probe));
@@ -207,15 +239,20 @@ static void search(struct fr_tree *tree, const struct set *queries, const uint32
             recall = pass(probe, tree->space, queries, truth, &ladder[i], &seconds[r]);
         double median = measure_median(seconds, (size_t)repeats);
         double n = (double)queries->count * repeats;
+        levels[i] = (struct level){.recall = recall,
+                .per_s = queries->count / median,
+                .scanned = (double)probe->stats.scanned / n,
+                .measured = (double)probe->stats.measured / n,
+                .finished = (double)probe->stats.finished / n};
         printf("%4zu:%2zu:%.1f  recall %.4f  %7.0f/s  %6.1f us  scanned %.0f, measured %.0f, "
                "finished "
                "%.1f\n",
                 ladder[i].postings, ladder[i].width, (double)ladder[i].slack, recall,
-                queries->count / median, median / queries->count * 1e6,
-                (double)probe->stats.scanned / n, (double)probe->stats.measured / n,
-                (double)probe->stats.finished / n);
+                levels[i].per_s, median / queries->count * 1e6, levels[i].scanned,
+                levels[i].measured, levels[i].finished);
     }
     fr_probe_free(probe);
+    if (json != NULL) write_json(json, tree, queries, ladder, levels);
 }
 
 static struct run parse(int argc, char **argv)
@@ -233,13 +270,15 @@ static struct run parse(int argc, char **argv)
             run.repeats = (int)strtol(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "--refine") == 0)
             run.refine = (int)strtol(argv[++i], NULL, 10);
+        else if (i + 1 < argc && strcmp(argv[i], "--json") == 0)
+            run.json = argv[++i];
         else if (count < 3)
             *paths[count++] = argv[i];
     }
     if (count < 2 || run.repeats < 1 || run.repeats > REPEATS_M)
         die("usage: bench_tree BASE.u8bin QUERY.u8bin [GT.ibin] [--limit N] [--repeats N] "
             "[--refine N] "
-            "[--slow]");
+            "[--slow] [--json FILE]");
     return run;
 }
 
@@ -256,11 +295,11 @@ int main(int argc, char **argv)
     must(fr_tree_new(&space, NULL, &tree));
     fill(tree, &base, run.slow);
     print_tree(tree);
-    search(tree, &queries, truth, run.repeats);
+    search(tree, &queries, truth, run.repeats, run.json);
     for (int i = 0; i < run.refine; i++) {
         refine(tree);
         print_tree(tree);
-        search(tree, &queries, truth, run.repeats);
+        search(tree, &queries, truth, run.repeats, run.json);
     }
     fr_tree_free(tree);
     fr_space_deinit(&space);

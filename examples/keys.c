@@ -2,6 +2,8 @@
  * keys.c - the storage engine by itself in one page: batches, appends, a scan, a snapshot.
  *
  *   keys DIR
+ *
+ * C11, and C++20 as it stands.
  */
 #include <freshet/freshet.h>
 #include <stdio.h>
@@ -25,8 +27,8 @@ static void scan(struct fr_db *db, const struct fr_snapshot *snapshot)
 
     check(fr_iterator_new(db, &how, &it));
     while ((st = fr_iterator_next(it)) == FR_OK) {
-        const char *key = fr_iterator_key(it, &key_size);
-        const char *value = fr_iterator_value(it, &value_size);
+        const char *key = (const char *)fr_iterator_key(it, &key_size);
+        const char *value = (const char *)fr_iterator_value(it, &value_size);
 
         printf("  %.*s = %.*s\n", (int)key_size, key, (int)value_size, value);
     }

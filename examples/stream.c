@@ -6,6 +6,8 @@
  * opened again, and every vector that was acknowledged has to be there, and be found.
  *
  *   stream DIR [SECONDS]
+ *
+ * C11, and C++20 as it stands.
  */
 #include <freshet/freshet.h>
 #include <signal.h>
@@ -103,7 +105,7 @@ static void stream(const char *path, int out)
     struct progress progress = {.stats = {.size = sizeof(progress.stats)}};
     struct fr_index *index;
     struct fr_db *db;
-    float *vectors = malloc(sizeof(float) * BATCH * DIM);
+    float *vectors = (float *)malloc(sizeof(float) * BATCH * DIM);
 
     open_all(path, &db, &index);
     for (uint64_t next = 0;; next += BATCH - AGAIN) {
@@ -168,8 +170,8 @@ static int same(const float *a, const float *b)
 static uint64_t count_missing(struct fr_index *index, uint64_t end)
 {
     struct fr_search_options all = {.size = sizeof(all), .postings = 1U << 30};
-    struct fr_hit *hits = malloc((end + 10 * BATCH) * sizeof(*hits));
-    unsigned char *found = calloc(end + 10 * BATCH, 1);
+    struct fr_hit *hits = (struct fr_hit *)malloc((end + 10 * BATCH) * sizeof(*hits));
+    unsigned char *found = (unsigned char *)calloc(end + 10 * BATCH, 1);
     uint64_t missing = 0;
     float x[DIM], got[DIM];
     size_t count;

@@ -3,6 +3,8 @@
  * opened again.
  *
  *   vectors DIR
+ *
+ * C11, and C++20 as it stands.
  */
 #include <freshet/freshet.h>
 #include <stdio.h>
