@@ -223,6 +223,13 @@ fr_status fr_batch_read_next(struct fr_batch_reader *reader, struct fr_entry *re
     return FR_OK;
 }
 
+bool fr_batch_read_past(struct fr_batch_reader *reader)
+{
+    if (!fr_bytes_ok(&reader->in) || reader->index == reader->count) return false;
+    reader->index++;
+    return true;
+}
+
 fr_status fr_batch_verify(fr_slice bytes)
 {
     struct fr_batch_reader reader;

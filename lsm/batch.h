@@ -79,6 +79,12 @@ FR_NODISCARD fr_status fr_batch_read(fr_slice bytes, fr_seq first_seq, bool veri
 FR_NODISCARD fr_status fr_batch_read_next(struct fr_batch_reader *reader,
         struct fr_entry *ret_entry);
 
+/*
+ * After an FR_ERR_CORRUPT of next: go on behind the damaged record, where its sizes say that it
+ * ends, for who wants what can still be had. false: nobody knows where that is.
+ */
+bool fr_batch_read_past(struct fr_batch_reader *reader);
+
 /* Read it all. FR_OK: every record is whole. */
 FR_NODISCARD fr_status fr_batch_verify(fr_slice bytes);
 

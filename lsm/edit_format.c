@@ -3,7 +3,6 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
-#include "base/bytes.h"
 
 /*
  * A field is put with room for its size in front, which is only known behind it. Padding the varint
@@ -274,16 +273,22 @@ static fr_status read_field(uint64_t tag, struct fr_bytes *body,
     }
 }
 
+fr_status fr_edit_read_field(struct fr_bytes *in, const struct fr_edit_visitor *visitor, void *ctx)
+{
+    uint64_t tag = fr_bytes_varint(in);
+    struct fr_bytes body = fr_bytes_of(fr_bytes_block(in));
+
+    if (!fr_bytes_ok(in))
+        return FR_FAIL(FR_ERR_CORRUPT, "an edit is cut short at %zu", fr_bytes_offset(in));
+    return read_field(tag, &body, visitor, ctx);
+}
+
 fr_status fr_edit_read(fr_slice edit, const struct fr_edit_visitor *visitor, void *ctx)
 {
     struct fr_bytes in = fr_bytes_of(edit);
 
     while (fr_bytes_left(&in) > 0) {
-        uint64_t tag = fr_bytes_varint(&in);
-        struct fr_bytes body = fr_bytes_of(fr_bytes_block(&in));
-        if (!fr_bytes_ok(&in))
-            return FR_FAIL(FR_ERR_CORRUPT, "an edit is cut short at %zu", fr_bytes_offset(&in));
-        fr_status st = read_field(tag, &body, visitor, ctx);
+        fr_status st = fr_edit_read_field(&in, visitor, ctx);
         if (st != FR_OK) return st;
     }
     return FR_OK;

@@ -34,6 +34,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/slice.h"
 #include "base/status.h"
 #include "lsm/entry.h"
@@ -111,6 +112,13 @@ struct fr_edit_visitor {
     fr_status (*add_values)(void *ctx, const struct fr_edit_values *values);
     fr_status (*drop_values)(void *ctx, uint64_t number);
 };
+
+/*
+ * Read the next field of an edit, as long as there are bytes left. FR_ERR_CORRUPT, FR_ERR_TOO_NEW
+ * as below; the next field may be read all the same, unless the cursor is bad.
+ */
+FR_NODISCARD fr_status fr_edit_read_field(struct fr_bytes *in,
+        const struct fr_edit_visitor *visitor, void *ctx);
 
 /*
  * Read an edit field by field. FR_ERR_CORRUPT, FR_ERR_TOO_NEW: the words say where in the edit, but

@@ -27,6 +27,13 @@ static inline void fr_file_id_put(uint8_t *to, const struct fr_file_id *id)
     fr_put_u64(to + 16, id->number);
 }
 
+static inline void fr_file_id_get(const uint8_t *from, struct fr_file_id *ret_id)
+{
+    ret_id->store[0] = fr_get_u64(from);
+    ret_id->store[1] = fr_get_u64(from + 8);
+    ret_id->number = fr_get_u64(from + 16);
+}
+
 static inline bool fr_file_id_equal(const struct fr_file_id *a, const struct fr_file_id *b)
 {
     return a->store[0] == b->store[0] && a->store[1] == b->store[1] && a->number == b->number;

@@ -5,82 +5,27 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/assert.h"
-#include "base/bytes.h"
 #include "io/dir.h"
 #include "io/file.h"
 #include "io/io_queue.h"
 #include "lsm/search.h"
+#include "lsm/table_parts.h"
 #include "lsm/table_priv.h"
 #include "wal/file_name.h"
 
 /* ---- Footer ---- */
 
-static fr_status check_footer(const struct fr_table *t, const uint8_t *footer)
+static fr_status check_identity(const struct fr_table *t, const struct fr_table_footer *footer)
 {
-    const char *path = fr_table_path(t);
-    uint64_t offset = t->file_size - FR_TABLE_FOOTER_SIZE;
-
-    if (fr_get_u64(footer + 184) != FR_TABLE_MAGIC)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: does not end as a table does, at %" PRIu64, path,
-                offset);
-    if (fr_get_u32(footer + 180) != fr_crc32c_mask(fr_crc32c(0, footer, 180)))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the footer at %" PRIu64 " has a wrong checksum", path,
-                offset);
-    if (fr_get_u32(footer + 176) != FR_TABLE_VERSION || fr_get_u32(footer + 136) != 0)
-        return FR_FAIL(FR_ERR_TOO_NEW, "%s: version %" PRIu32 ", features %" PRIx32, path,
-                fr_get_u32(footer + 176), fr_get_u32(footer + 136));
-    return FR_OK;
-}
-
-static fr_status check_identity(const struct fr_table *t, const uint8_t *footer)
-{
-    uint8_t mine[FR_FILE_ID_SIZE];
-    uint64_t size = fr_get_u64(footer + 104);
-
-    fr_file_id_put(mine, &t->id);
-    if (memcmp(mine, footer + 112, sizeof(mine)) != 0)
-        return FR_FAIL(FR_ERR_FOREIGN,
-                "%s: is table %" PRIu64 " of store %016" PRIx64 "%016" PRIx64, fr_table_path(t),
-                fr_get_u64(footer + 128), fr_get_u64(footer + 112), fr_get_u64(footer + 120));
-    if (size != t->file_size)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: is of %" PRIu64 " bytes, its footer says %" PRIu64,
-                fr_table_path(t), t->file_size, size);
-    return FR_OK;
-}
-
-/* Whether a frame lies between the data and the footer, or there is none. */
-static bool handle_good(const struct fr_table *t, const struct fr_block_handle *handle)
-{
-    uint64_t end = t->file_size - FR_TABLE_FOOTER_SIZE;
-
-    if (handle->size == 0) return handle->offset == 0 && handle->crc == 0;
-    return handle->offset >= t->data_end && handle->offset < end &&
-           handle->size <= end - handle->offset;
-}
-
-static fr_status take_footer(struct fr_table *t, const uint8_t *footer)
-{
-    t->hash.low = fr_get_u64(footer);
-    t->hash.high = fr_get_u64(footer + 8);
-    t->data_end = fr_get_u64(footer + 96);
-    if (t->data_end < FR_TABLE_HEADER_SIZE || t->data_end > t->file_size - FR_TABLE_FOOTER_SIZE)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: data would end at %" PRIu64, fr_table_path(t),
-                t->data_end);
-    for (int i = 0; i < FR_TABLE_HANDLES; i++) {
-        t->handles[i].offset = fr_get_u64(footer + 16 + 16 * i);
-        t->handles[i].size = fr_get_u32(footer + 24 + 16 * i);
-        t->handles[i].crc = fr_get_u32(footer + 28 + 16 * i);
-        if (!handle_good(t, &t->handles[i]) ||
-                (i == FR_TABLE_HANDLE_PROPERTIES && t->handles[i].size == 0))
-            return FR_FAIL(FR_ERR_CORRUPT, "%s: part %d would be at %" PRIu64, fr_table_path(t), i,
-                    t->handles[i].offset);
-    }
-    return FR_OK;
+    if (fr_file_id_equal(&footer->id, &t->id)) return FR_OK;
+    return FR_FAIL(FR_ERR_FOREIGN, "%s: is table %" PRIu64 " of store %016" PRIx64 "%016" PRIx64,
+            fr_table_path(t), footer->id.number, footer->id.store[0], footer->id.store[1]);
 }
 
 static fr_status read_footer(struct fr_table *t)
 {
-    uint8_t footer[FR_TABLE_FOOTER_SIZE];
+    uint8_t bytes[FR_TABLE_FOOTER_SIZE];
+    struct fr_table_footer footer;
     struct fr_file_info info;
     fr_status st;
 
@@ -89,10 +34,13 @@ static fr_status read_footer(struct fr_table *t)
     if (info.size < FR_TABLE_HEADER_SIZE + FR_TABLE_FOOTER_SIZE)
         return FR_FAIL(FR_ERR_CORRUPT, "%s: %" PRIu64 " bytes are too few for a table",
                 fr_table_path(t), info.size);
-    FR_TRY(fr_file_read_exact(t->file, info.size - sizeof(footer), footer, sizeof(footer)));
-    FR_TRY(check_footer(t, footer));
-    FR_TRY(check_identity(t, footer));
-    FR_TRY(take_footer(t, footer));
+    FR_TRY(fr_file_read_exact(t->file, info.size - sizeof(bytes), bytes, sizeof(bytes)));
+    FR_TRY(fr_table_footer_decode(bytes, fr_table_path(t), info.size, &footer));
+    FR_TRY(check_identity(t, &footer));
+    FR_TRY(fr_table_footer_check(&footer, fr_table_path(t), info.size));
+    t->hash = footer.hash;
+    t->data_end = footer.data_end;
+    memcpy(t->handles, footer.handles, sizeof(t->handles));
 out:
     return st;
 }
@@ -240,16 +188,6 @@ out:
 
 /* ---- The index ---- */
 
-static bool read_handle(fr_slice value, struct fr_block_handle *ret_handle)
-{
-    struct fr_bytes in = fr_bytes_of(value);
-
-    ret_handle->offset = fr_bytes_varint(&in);
-    ret_handle->size = fr_bytes_varint32(&in);
-    ret_handle->crc = fr_bytes_u32(&in);
-    return fr_bytes_done(&in) && ret_handle->size > FR_FRAME_TRAILER_SIZE;
-}
-
 typedef fr_status (*index_fn)(struct fr_table *t, const struct fr_entry *entry,
         const struct fr_block_handle *handle);
 
@@ -272,7 +210,7 @@ static fr_status walk_index(struct fr_table *t, const struct fr_block_handle *ha
     while ((st = fr_iter_next(&it.iter)) == FR_OK) {
         struct fr_block_handle child;
 
-        if (!read_handle(it.iter.entry.value, &child) || it.iter.entry.seq == 0 ||
+        if (!fr_block_handle_get(it.iter.entry.value, &child) || it.iter.entry.seq == 0 ||
                 child.offset != *at)
             FR_TRY(FR_FAIL(FR_ERR_CORRUPT, "%s: the index at %" PRIu64 " leads elsewhere",
                     fr_table_path(t), handle->offset));
@@ -333,7 +271,7 @@ static fr_status take_index_handle(struct fr_table *t, const struct fr_entry *en
     uint64_t at = data_covered(t);
     fr_status st;
 
-    if (!handle_good(t, handle))
+    if (!fr_table_handle_good(handle, t->data_end, t->file_size))
         return FR_FAIL(FR_ERR_CORRUPT, "%s: an index block would be at %" PRIu64, fr_table_path(t),
                 handle->offset);
     FR_TRY(walk_index(t, handle, FR_FRAME_INDEX, &at, take_data_handle));

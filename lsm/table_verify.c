@@ -24,6 +24,7 @@
 #include "lsm/place.h"
 #include "lsm/rate_limit.h"
 #include "lsm/table.h"
+#include "lsm/table_parts.h"
 #include "lsm/table_priv.h"
 
 #define CHUNK ((size_t)256 << 10)
@@ -60,19 +61,13 @@ static void found(struct verify *v, uint64_t offset, fr_status st)
 static fr_status verify_header(struct verify *v)
 {
     const char *path = fr_table_path(v->table);
-    uint8_t header[FR_TABLE_HEADER_SIZE], id[FR_FILE_ID_SIZE];
+    uint8_t header[FR_TABLE_HEADER_SIZE];
+    struct fr_file_id id;
     fr_status st;
 
     FR_TRY(fr_file_read_exact(v->table->file, 0, header, sizeof(header)));
-    fr_file_id_put(id, &v->table->id);
-    if (fr_get_u64(header) != FR_TABLE_MAGIC ||
-            fr_get_u32(header + 60) != fr_crc32c_mask(fr_crc32c(0, header, 60)))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is damaged", path);
-    if (fr_get_u32(header + 8) != FR_TABLE_VERSION || fr_get_u32(header + 12) != 0)
-        return FR_FAIL(FR_ERR_TOO_NEW,
-                "%s: the header at 0 says version %" PRIu32 ", features %" PRIx32, path,
-                fr_get_u32(header + 8), fr_get_u32(header + 12));
-    if (memcmp(header + 16, id, sizeof(id)) != 0)
+    FR_TRY(fr_table_header_decode(header, path, &id));
+    if (!fr_file_id_equal(&id, &v->table->id))
         return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is another file's", path);
 out:
     return st;

@@ -5,13 +5,13 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/bytes.h"
 #include "io/file.h"
 #include "io/io_queue.h"
 #include "lsm/file_writer.h"
 #include "lsm/frame.h"
 #include "lsm/rate_limit.h"
 #include "lsm/value_format.h"
+#include "lsm/value_parts.h"
 #include "wal/file_name.h"
 
 struct fr_value_builder {
@@ -188,47 +188,38 @@ void fr_value_builder_close(struct fr_value_builder *b)
 
 /* ---- Opening ---- */
 
-static fr_status check_footer(struct fr_value_file *f, const uint8_t *footer)
+static fr_status check_footer(const struct fr_value_file *f, const struct fr_value_footer *footer)
 {
     const char *path = fr_file_path(f->file);
-    uint8_t id[FR_FILE_ID_SIZE];
 
-    fr_file_id_put(id, &f->meta.id);
-    if (fr_get_u64(footer + 72) != FR_VALUE_MAGIC)
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: does not end as a value file does, at %" PRIu64, path,
-                f->data_end);
-    if (fr_get_u32(footer + 68) != fr_crc32c_mask(fr_crc32c(0, footer, 68)))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the footer at %" PRIu64 " has a wrong checksum", path,
-                f->data_end);
-    if (fr_get_u32(footer + 64) != FR_VALUE_VERSION)
-        return FR_FAIL(FR_ERR_TOO_NEW, "%s: version %" PRIu32, path, fr_get_u32(footer + 64));
-    if (memcmp(id, footer + 32, sizeof(id)) != 0)
+    if (!fr_file_id_equal(&footer->id, &f->meta.id))
         return FR_FAIL(FR_ERR_FOREIGN, "%s: is value file %" PRIu64 " of store %016" PRIx64, path,
-                fr_get_u64(footer + 48), fr_get_u64(footer + 32));
-    if (fr_get_u64(footer + 56) != f->meta.file_size)
+                footer->id.number, footer->id.store[0]);
+    if (footer->file_size != f->meta.file_size)
         return FR_FAIL(FR_ERR_CORRUPT, "%s: is of %" PRIu64 " bytes, its footer says %" PRIu64,
-                path, f->meta.file_size, fr_get_u64(footer + 56));
+                path, f->meta.file_size, footer->file_size);
     return FR_OK;
 }
 
 static fr_status read_footer(struct fr_value_file *f)
 {
-    uint8_t footer[FR_VALUE_FOOTER_SIZE];
+    uint8_t bytes[FR_VALUE_FOOTER_SIZE];
+    struct fr_value_footer footer;
     struct fr_file_info info;
     fr_status st;
 
     FR_TRY(fr_file_info_get(f->file, &info));
-    if (info.size < FR_VALUE_HEADER_SIZE + sizeof(footer))
+    if (info.size < FR_VALUE_HEADER_SIZE + sizeof(bytes))
         return FR_FAIL(FR_ERR_CORRUPT, "%s: %" PRIu64 " bytes are too few for a value file",
                 fr_file_path(f->file), info.size);
     f->meta.file_size = info.size;
-    f->data_end = info.size - sizeof(footer);
-    FR_TRY(fr_file_read_exact(f->file, f->data_end, footer, sizeof(footer)));
-    FR_TRY(check_footer(f, footer));
-    f->meta.hash.low = fr_get_u64(footer);
-    f->meta.hash.high = fr_get_u64(footer + 8);
-    f->meta.count = fr_get_u64(footer + 16);
-    f->meta.bytes = fr_get_u64(footer + 24);
+    f->data_end = info.size - sizeof(bytes);
+    FR_TRY(fr_file_read_exact(f->file, f->data_end, bytes, sizeof(bytes)));
+    FR_TRY(fr_value_footer_decode(bytes, fr_file_path(f->file), f->data_end, &footer));
+    FR_TRY(check_footer(f, &footer));
+    f->meta.hash = footer.hash;
+    f->meta.count = footer.count;
+    f->meta.bytes = footer.bytes;
 out:
     return st;
 }
@@ -286,47 +277,8 @@ const struct fr_value_meta *fr_value_file_meta(const struct fr_value_file *f)
 
 /* ---- Records ---- */
 
-struct record {
-    fr_slice key;
-    fr_slice stored;
-    uint32_t size;
-    fr_seq seq;
-    uint8_t compression;
-    size_t whole; /* bytes of the record */
-};
-
-/* Take the record at the front of the bytes apart; what is behind it does not matter. */
-static const char *read_record(const struct fr_value_file *f, uint64_t offset, fr_slice bytes,
-        struct record *ret_record)
-{
-    struct fr_bytes in = fr_bytes_of(bytes);
-    uint32_t crc = fr_bytes_u32(&in), stored = fr_bytes_u32(&in);
-    struct record record = {.size = fr_bytes_u32(&in)};
-    uint16_t key_size = fr_bytes_u16(&in);
-    uint8_t zero;
-
-    record.compression = fr_bytes_u8(&in);
-    zero = fr_bytes_u8(&in);
-    record.seq = fr_bytes_u64(&in);
-    record.key = fr_bytes_take(&in, key_size);
-    record.stored = fr_bytes_take(&in, stored);
-    record.whole = fr_bytes_offset(&in);
-    if (!fr_bytes_ok(&in)) return "runs over its end";
-    if (crc != fr_crc32c_mask(fr_crc32c(fr_file_id_seed_at(f->seed, offset), bytes.data + 4,
-                       record.whole - 4)))
-        return "has a wrong checksum";
-    if (key_size == 0 || zero != 0 || record.seq == 0 || record.seq > FR_SEQ_MAX ||
-            record.size > FR_VALUE_SIZE_MAX || !fr_frame_ratio_fair(stored, record.size))
-        return "has a bad field";
-    if (record.compression != FR_CODEC_NONE && record.compression != FR_CODEC_ZSTD)
-        return "is compressed in an unknown way";
-    if (record.compression == FR_CODEC_NONE && stored != record.size) return "has two sizes";
-    *ret_record = record;
-    return NULL;
-}
-
 static fr_status unpack_record(struct fr_value_file *f, uint64_t offset,
-        const struct record *record, struct fr_buf *memory, fr_slice *ret_value)
+        const struct fr_value_stored *record, struct fr_buf *memory, fr_slice *ret_value)
 {
     uint8_t *to;
     fr_status st;
@@ -355,8 +307,8 @@ static fr_status bad_record(const struct fr_value_file *f, uint64_t offset, cons
 static fr_status take_record(struct fr_value_file *f, const struct fr_place *place, fr_slice key,
         fr_seq seq, fr_slice bytes, struct fr_buf *memory, fr_slice *ret_value)
 {
-    struct record record;
-    const char *why = read_record(f, place->offset, bytes, &record);
+    struct fr_value_stored record;
+    const char *why = fr_value_stored_read(f->seed, place->offset, bytes, &record);
 
     if (why == NULL && !fr_slice_equal(record.key, key)) why = "belongs to another key";
     if (why == NULL && seq != 0 && record.seq != seq) why = "belongs to another entry of the key";
@@ -670,7 +622,7 @@ static fr_status scan_record(struct fr_value_scan *scan, struct fr_value_item *r
 {
     struct fr_value_file *f = scan->file;
     uint64_t left = f->data_end - scan->next, whole;
-    struct record record;
+    struct fr_value_stored record;
     const char *why;
     fr_status st;
 
@@ -681,7 +633,8 @@ static fr_status scan_record(struct fr_value_scan *scan, struct fr_value_item *r
             fr_get_u16(scan_at(scan) + 12);
     if (whole > left) return bad_record(f, scan->next, "runs over its end");
     FR_TRY(have(scan, whole));
-    why = read_record(f, scan->next, fr_slice_of(scan_at(scan), (size_t)whole), &record);
+    why = fr_value_stored_read(f->seed, scan->next, fr_slice_of(scan_at(scan), (size_t)whole),
+            &record);
     if (why != NULL) return bad_record(f, scan->next, why);
     FR_TRY(unpack_record(f, scan->next, &record, &scan->memory, &ret_item->value));
     ret_item->key = record.key;
@@ -730,13 +683,13 @@ static uint64_t likely_size(struct fr_value_scan *scan)
 static bool is_record(struct fr_value_scan *scan)
 {
     uint64_t whole = likely_size(scan);
-    struct record record;
+    struct fr_value_stored record;
 
     if (whole == 0) return false;
     scan->status = have(scan, whole);
     return scan->status == FR_OK &&
-           read_record(scan->file, scan->next, fr_slice_of(scan_at(scan), (size_t)whole),
-                   &record) == NULL;
+           fr_value_stored_read(scan->file->seed, scan->next,
+                   fr_slice_of(scan_at(scan), (size_t)whole), &record) == NULL;
 }
 
 fr_status fr_value_scan_skip(struct fr_value_scan *scan)
@@ -759,16 +712,17 @@ fr_status fr_value_scan_skip(struct fr_value_scan *scan)
     return scan->status = FR_END;
 }
 
-static fr_status verify_header(struct fr_value_file *f, const uint8_t *page)
+static fr_status verify_header(const struct fr_value_file *f, const uint8_t *page)
 {
-    uint8_t id[FR_FILE_ID_SIZE];
+    struct fr_file_id id;
+    fr_status st;
 
-    fr_file_id_put(id, &f->meta.id);
-    if (fr_get_u64(page) != FR_VALUE_MAGIC || fr_get_u32(page + 8) != FR_VALUE_VERSION ||
-            fr_get_u32(page + 12) != 0 || memcmp(page + 16, id, sizeof(id)) != 0 ||
-            fr_get_u32(page + 40) != fr_crc32c_mask(fr_crc32c(0, page, 40)))
-        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is damaged", fr_file_path(f->file));
-    return FR_OK;
+    FR_TRY(fr_value_header_decode(page, fr_file_path(f->file), &id));
+    if (!fr_file_id_equal(&id, &f->meta.id))
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: the header at 0 is another file's",
+                fr_file_path(f->file));
+out:
+    return st;
 }
 
 /* --- Checking all of a file --- */

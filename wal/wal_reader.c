@@ -5,18 +5,13 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/buf.h"
-#include "base/bytes.h"
-#include "base/coding.h"
 #include "base/cover.h"
-#include "base/crc32c.h"
 #include "base/museum.h"
 #include "io/dir.h"
 #include "io/file.h"
 #include "wal/file_name.h"
+#include "wal/wal_cursor.h"
 #include "wal/wal_segment.h"
-
-/* Read at once: enough for full speed; a group that is larger is read as a whole. */
-#define CHUNK_SIZE ((uint64_t)256 << 10)
 
 /* A file that has the name of a segment. */
 struct found {
@@ -36,18 +31,9 @@ struct fr_wal_reader {
     size_t file_count;
 
     struct found *at;   /* the segment that is read; NULL for an empty log */
-    uint64_t stands_in; /* number of the segment that r->offset is in, once the end is reached */
+    uint64_t stands_in; /* number of the segment that r->in.offset is in, once the end is reached */
     struct fr_file *file;
-    uint32_t check_seed;
-    uint64_t offset; /* in the file, of the next group */
-    uint32_t crc;
-    uint64_t group_count;
-
-    /* A part of the file. */
-    uint8_t *window;
-    size_t window_capacity;
-    uint64_t window_offset;
-    size_t window_size;
+    struct fr_wal_cursor in; /* on that file */
 
     /* A chain of groups that is put together. */
     struct fr_buf batch;
@@ -101,7 +87,6 @@ static fr_status open_file(struct fr_wal_reader *r, const struct found *f)
 
     fr_file_close(r->file);
     r->file = NULL;
-    r->window_size = 0;
     return fr_file_open(r->dir, f->name, flags, &r->file);
 }
 
@@ -250,14 +235,22 @@ static fr_status settle(struct fr_wal_reader *r)
     return st;
 }
 
-static fr_status enter_segment(struct fr_wal_reader *r, struct found *f)
+/* Turn to a segment, but for the place in it. */
+static fr_status use_segment(struct fr_wal_reader *r, struct found *f)
 {
     r->at = f;
-    r->check_seed = fr_wal_check_seed(r->options.store, f->number);
-    r->offset = FR_WAL_HEADER_SIZE;
-    r->crc = f->header.crc;
-    r->group_count = 0;
-    return open_file(r, f);
+    fr_status st = open_file(r, f);
+    if (st < 0) return st;
+    fr_wal_cursor_use(&r->in, r->file, f->file_size, f->valid ? &f->header : NULL, r->options.store,
+            f->number);
+    return FR_OK;
+}
+
+static fr_status enter_segment(struct fr_wal_reader *r, struct found *f)
+{
+    fr_status st = use_segment(r, f);
+    if (st == FR_OK) fr_wal_cursor_rewind(&r->in);
+    return st;
 }
 
 static fr_status find_segments(struct fr_wal_reader *r)
@@ -298,143 +291,17 @@ void fr_wal_reader_close(struct fr_wal_reader *r)
     if (r == NULL) return;
     fr_file_close(r->file);
     fr_buf_deinit(&r->batch);
-    fr_free(r->window);
+    fr_wal_cursor_deinit(&r->in);
     fr_free(r->files);
     fr_free(r);
 }
 
-/* ---- reading bytes ----------------------------------------------------------------------------
+/* ---- places ------------------------------------------------------------------------------------
  */
 
-static fr_status grow_window(struct fr_wal_reader *r, size_t capacity)
+static fr_lsn here(const struct fr_wal_reader *r)
 {
-    if (capacity <= r->window_capacity) return FR_OK;
-    fr_free(r->window);
-    r->window_capacity = 0;
-    r->window_size = 0;
-    r->window = fr_alloc_aligned(capacity, FR_WAL_BLOCK_SIZE);
-    if (r->window == NULL)
-        return FR_FAIL(FR_ERR_NOMEM, "%s: no memory to read it", fr_file_path(r->file));
-    r->window_capacity = capacity;
-    return FR_OK;
-}
-
-/* Bytes [offset, offset + size), which must be in the file. Valid until the next call. */
-static fr_status fetch(struct fr_wal_reader *r, uint64_t offset, size_t size,
-        const uint8_t **ret_bytes)
-{
-    uint64_t limit = r->at->file_size;
-    fr_status st;
-
-    FR_ASSERT(offset <= limit && size <= limit - offset);
-    if (offset < r->window_offset || offset + size > r->window_offset + r->window_size) {
-        uint64_t from = offset & ~(uint64_t)(FR_WAL_BLOCK_SIZE - 1);
-        uint64_t wanted = FR_MAX(fr_wal_round_up(offset + size) - from, CHUNK_SIZE);
-        size_t span = (size_t)FR_MIN(wanted, limit - from);
-        FR_TRY(grow_window(r, span));
-        r->window_size = 0;
-        FR_TRY(fr_file_read_exact(r->file, from, r->window, span));
-        r->window_offset = from;
-        r->window_size = span;
-    }
-    *ret_bytes = r->window + (offset - r->window_offset);
-    st = FR_OK;
-out:
-    return st;
-}
-
-/* ---- groups -----------------------------------------------------------------------------------
- */
-
-static fr_lsn lsn_at(const struct fr_wal_reader *r, uint64_t offset)
-{
-    return r->at->header.first + offset - FR_WAL_HEADER_SIZE;
-}
-
-static bool all_zeros(const uint8_t *bytes, uint64_t size)
-{
-    for (uint64_t i = 0; i < size; i++)
-        if (bytes[i] != 0) return false;
-    return true;
-}
-
-/* FR_NOT_FOUND: there is no valid header at r->offset. Else it is checked, but for the crc. */
-static fr_status read_group_header(struct fr_wal_reader *r, struct fr_wal_group *ret_group)
-{
-    uint64_t left = r->at->header.size - r->offset;
-    const uint8_t *bytes;
-
-    if (left < FR_WAL_GROUP_HEADER_SIZE) return FR_NOT_FOUND;
-    fr_status st = fetch(r, r->offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
-    if (st < 0) return st;
-    if (!fr_wal_group_decode(bytes, r->check_seed, ret_group)) return FR_NOT_FOUND;
-    if (FR_MUSEUM(9)) { /* museum 9: nor does the place matter */
-        ret_group->lsn = lsn_at(r, r->offset);
-        ret_group->epoch = r->at->header.epoch;
-    }
-    if (ret_group->lsn != lsn_at(r, r->offset) || ret_group->epoch != r->at->header.epoch)
-        return FR_NOT_FOUND;
-    if (fr_wal_group_extent(ret_group->size) > left) return FR_NOT_FOUND;
-    return FR_OK;
-}
-
-/* museum 10: zeros read as a record */
-static fr_status take_zeros(struct fr_wal_reader *r, struct fr_wal_group *ret_group,
-        fr_slice *ret_payload)
-{
-    const uint8_t *bytes;
-
-    if (r->at->header.size - r->offset < FR_WAL_GROUP_HEADER_SIZE) return FR_NOT_FOUND;
-    fr_status st = fetch(r, r->offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
-    if (st < 0) return st;
-    if (!all_zeros(bytes, FR_WAL_GROUP_HEADER_SIZE)) return FR_NOT_FOUND;
-    *ret_group = (struct fr_wal_group){
-            .lsn = lsn_at(r, r->offset), .type = FR_WAL_DATA, .flags = FR_WAL_FIRST | FR_WAL_LAST};
-    *ret_payload = fr_slice_of(bytes, 0);
-    r->offset += FR_WAL_GROUP_HEADER_SIZE;
-    return FR_OK;
-}
-
-/*
- * The group at r->offset and its payload, and step over it; valid until the next call.
- * FR_NOT_FOUND: there is no valid one.
- */
-static fr_status read_group(struct fr_wal_reader *r, struct fr_wal_group *ret_group,
-        fr_slice *ret_payload)
-{
-    struct fr_wal_group g;
-    const uint8_t *bytes;
-    fr_status st = read_group_header(r, &g);
-
-    if (FR_MUSEUM(10) && st == FR_NOT_FOUND) return take_zeros(r, ret_group, ret_payload);
-    if (st != FR_OK) return st;
-    size_t extent = (size_t)fr_wal_group_extent(g.size);
-    st = fetch(r, r->offset, extent, &bytes);
-    if (st < 0) return st;
-    uint32_t crc = fr_wal_group_crc(r->crc, bytes);
-    crc = fr_crc32c(crc, bytes + FR_WAL_GROUP_HEADER_SIZE, extent - FR_WAL_GROUP_HEADER_SIZE);
-    size_t used = FR_WAL_GROUP_HEADER_SIZE + g.size;
-    if (crc != g.crc || !all_zeros(bytes + used, extent - used)) return FR_NOT_FOUND;
-    r->crc = crc;
-    r->offset += extent;
-    r->group_count++;
-    *ret_group = g;
-    *ret_payload = fr_slice_of(bytes + FR_WAL_GROUP_HEADER_SIZE, g.size);
-    return FR_OK;
-}
-
-/* Step over the zeros that may be before the next group. FR_NOT_FOUND: they are not zeros. */
-static fr_status skip_gap(struct fr_wal_reader *r)
-{
-    uint64_t place = fr_wal_next_place(r->offset);
-    const uint8_t *bytes;
-
-    if (place == r->offset) return FR_OK;
-    fr_status st = fetch(r, r->offset, (size_t)(place - r->offset), &bytes);
-    if (st < 0) return st;
-    if (!all_zeros(bytes, place - r->offset)) return FR_NOT_FOUND;
-    r->offset = place;
-    return FR_OK;
+    return fr_wal_cursor_lsn_at(&r->in, r->in.offset);
 }
 
 static fr_status fail_damaged_at(const struct fr_wal_reader *r, const struct found *f,
@@ -447,7 +314,7 @@ static fr_status fail_damaged_at(const struct fr_wal_reader *r, const struct fou
 
 static fr_status fail_damaged(const struct fr_wal_reader *r, const char *why)
 {
-    return fail_damaged_at(r, r->at, r->offset, why);
+    return fail_damaged_at(r, r->at, r->in.offset, why);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------
@@ -460,58 +327,20 @@ struct traces {
     fr_lsn end;     /* of the last such group; 0: there is none */
 };
 
-/*
- * Whether a group's place is its own: so stale ones are passed over by one comparison. Without a
- * header that much is known: segments start on a block, and less than `reach`.
- */
-static bool place_fits(const struct fr_wal_reader *r, uint64_t offset, fr_lsn lsn, fr_lsn reach)
-{
-    if (r->at->valid) return lsn == lsn_at(r, offset);
-    return lsn % FR_WAL_BLOCK_SIZE == offset % FR_WAL_BLOCK_SIZE && lsn < reach;
-}
-
-/*
- * Whether no header begins in the block at an offset, because there are zeros as far as one could
- * reach: most of a preallocated file, which would be looked through in steps of eight bytes.
- */
-static fr_status is_blank(struct fr_wal_reader *r, uint64_t offset, bool *ret_blank)
-{
-    size_t size = FR_WAL_BLOCK_SIZE + FR_WAL_GROUP_HEADER_SIZE;
-    const uint8_t *bytes;
-
-    *ret_blank = false;
-    if (offset % FR_WAL_BLOCK_SIZE != 0 || size > r->at->file_size - offset) return FR_OK;
-    fr_status st = fetch(r, offset, size, &bytes);
-    if (st == FR_OK) *ret_blank = bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-    return st;
-}
-
 /* Look for group headers from an offset of r->at's file to its end. */
 static fr_status find_traces(struct fr_wal_reader *r, uint64_t from, fr_lsn reach,
         struct traces *traces)
 {
-    uint64_t limit = r->at->file_size;
     struct fr_wal_group g;
-    const uint8_t *bytes;
-    bool blank;
+    fr_status st;
 
-    for (uint64_t offset = from; offset + FR_WAL_GROUP_HEADER_SIZE <= limit; offset += 8) {
-        fr_status st = is_blank(r, offset, &blank);
-        if (st < 0) return st;
-        if (blank) {
-            offset += FR_WAL_BLOCK_SIZE - 8;
-            continue;
-        }
-        st = fetch(r, offset, FR_WAL_GROUP_HEADER_SIZE, &bytes);
-        if (st < 0) return st;
-        if (!place_fits(r, offset, fr_get_u64(bytes + 8), reach)) continue;
-        if (!fr_wal_group_decode(bytes, r->check_seed, &g)) continue;
-        if (r->at->valid && g.epoch != r->at->header.epoch) continue;
+    for (uint64_t offset = from;; offset += 8) {
+        st = fr_wal_cursor_find(&r->in, reach, &offset, &g);
+        if (st != FR_OK) return st == FR_END ? FR_OK : st;
         if (traces->end == 0) traces->first = g.lsn;
         traces->durable = FR_MAX(traces->durable, g.durable);
         traces->end = FR_MAX(traces->end, g.lsn + fr_wal_group_extent(g.size));
     }
-    return FR_OK;
 }
 
 /* An end of the log: with a flaw, or with a seal. */
@@ -536,9 +365,7 @@ static fr_status judge_newer(struct fr_wal_reader *r, struct found *f, struct en
     if (!f->valid && ending->broken == NULL) ending->broken = f;
     if (f->file_size < FR_WAL_HEADER_SIZE) return FR_OK;
     ending->reach += f->file_size;
-    r->at = f;
-    r->check_seed = fr_wal_check_seed(r->options.store, f->number);
-    fr_status st = open_file(r, f);
+    fr_status st = use_segment(r, f);
     if (st == FR_OK) st = find_traces(r, FR_WAL_HEADER_SIZE, ending->reach, &traces);
     if (st < 0) return st;
     if (f->valid) traces.durable = FR_MAX(traces.durable, f->header.durable);
@@ -573,22 +400,20 @@ static fr_status judge_newer_files(struct fr_wal_reader *r, struct ending *endin
 
 static struct fr_wal_link link_here(const struct fr_wal_reader *r)
 {
-    return (struct fr_wal_link){
-            .number = r->at->number, .lsn = lsn_at(r, r->offset), .crc = r->crc};
+    return (struct fr_wal_link){.number = r->at->number, .lsn = here(r), .crc = r->in.crc};
 }
 
-/* The log ends at r->offset: there is a flaw, or a seal and no successor. */
+/* The log ends at r->in.offset: there is a flaw, or a seal and no successor. */
 static fr_status judge_end(struct fr_wal_reader *r, enum fr_wal_verdict verdict, bool sealed)
 {
-    struct ending ending = {
-            .at = r->at, .offset = r->offset, .lsn = lsn_at(r, r->offset), .sealed = sealed};
+    struct ending ending = {.at = r->at, .offset = r->in.offset, .lsn = here(r), .sealed = sealed};
     /* museum 15: a torn tail that is not cut off */
     struct fr_wal_link link = r->in_batch && !FR_MUSEUM(15) ? r->batch_start : link_here(r);
     struct traces traces = {.durable = r->options.durable};
 
     r->stands_in = r->at->number;
     if (r->options.flags & FR_WAL_READ_FOLLOW) return FR_END;
-    fr_status st = find_traces(r, r->offset, 0, &traces);
+    fr_status st = find_traces(r, r->in.offset, 0, &traces);
 
     if (st < 0) return st;
     /* museum 8: rot in the middle of the log taken for its end */
@@ -668,10 +493,10 @@ static fr_status check_promise(struct fr_wal_reader *r)
 static fr_status check_segment_end(struct fr_wal_reader *r)
 {
     const struct found *next = r->at->successor;
-    fr_lsn here = lsn_at(r, r->offset);
+    fr_lsn place = here(r);
 
-    if (next == NULL || here < next->header.previous.lsn) return FR_NOT_FOUND;
-    if (here > next->header.previous.lsn || r->crc != next->header.previous.crc)
+    if (next == NULL || place < next->header.previous.lsn) return FR_NOT_FOUND;
+    if (place > next->header.previous.lsn || r->in.crc != next->header.previous.crc)
         return fail_damaged(r, "the next segment follows another one");
     return FR_OK;
 }
@@ -680,7 +505,7 @@ static fr_status take_seal(struct fr_wal_reader *r, const struct fr_wal_group *s
 {
     bool closed = (seal->flags & FR_WAL_CLOSED) != 0;
 
-    if (seal->tag != r->group_count - 1 || (closed && r->in_batch))
+    if (seal->tag != r->in.group_count - 1 || (closed && r->in_batch))
         return fail_damaged(r, "the seal before it is not what a writer writes");
     if (r->at->successor != NULL) {
         fr_status st = check_segment_end(r);
@@ -705,10 +530,10 @@ static fr_status step_to_group(struct fr_wal_reader *r)
         st = check_segment_end(r);
         if (st == FR_OK)
             st = enter_segment(r, r->at->successor);
-        else if (st == FR_NOT_FOUND && fr_wal_next_place(r->offset) == r->offset)
+        else if (st == FR_NOT_FOUND && fr_wal_next_place(r->in.offset) == r->in.offset)
             return FR_OK;
         else if (st == FR_NOT_FOUND)
-            st = skip_gap(r);
+            st = fr_wal_cursor_skip_gap(&r->in);
         if (st != FR_OK) return st;
     }
 }
@@ -721,7 +546,7 @@ static fr_status next_group(struct fr_wal_reader *r, struct fr_wal_link *ret_bef
 
     if (st == FR_OK) {
         *ret_before = link_here(r);
-        st = read_group(r, ret_group, ret_payload);
+        st = fr_wal_cursor_next(&r->in, ret_group, ret_payload);
     }
     if (st != FR_NOT_FOUND) return st;
     /* museum 7: a damaged log segment passed over for the next one */
@@ -831,10 +656,7 @@ static fr_status find_again(struct fr_wal_reader *r, uint64_t number)
                 "%s: segment %" PRIu64 " of the log, which was being read, "
                 "is gone",
                 fr_dir_path(r->dir), number);
-    r->at = f;
-    r->check_seed =
-            fr_wal_check_seed(r->options.store, f->number); /* judging may have changed it */
-    return open_file(r, f);
+    return use_segment(r, f); /* judging may have left it */
 }
 
 fr_status fr_wal_reader_resume(struct fr_wal_reader *r)

@@ -150,3 +150,25 @@ Test(batch, any_failing_allocation_leaves_it_as_it_was)
         fr_batch_deinit(&batch);
     }
 }
+
+Test(batch, records_behind_a_damaged_one_can_still_be_read)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    struct fr_batch_reader reader;
+    struct fr_entry entry;
+    fr_slice bytes;
+
+    cr_assert_eq(fr_batch_add_put(&batch, fr_slice_of_text("a"), fr_slice_of_text("1")), FR_OK);
+    cr_assert_eq(fr_batch_add_put(&batch, fr_slice_of_text("b"), fr_slice_of_text("2")), FR_OK);
+    cr_assert_eq(fr_batch_finish(&batch, &bytes), FR_OK);
+    batch.bytes.data[FR_BATCH_HEADER_SIZE + FR_BATCH_RECORD_SIZE] ^= 1; /* the first key */
+    cr_assert_eq(fr_batch_read(bytes, 7, true, &reader), FR_OK);
+    cr_assert_eq(fr_batch_read_next(&reader, &entry), FR_ERR_CORRUPT);
+    cr_assert(fr_batch_read_past(&reader));
+    cr_assert_eq(fr_batch_read_next(&reader, &entry), FR_OK);
+    cr_assert(fr_slice_equal(entry.key, fr_slice_of_text("b")));
+    cr_assert_eq(entry.seq, 8);
+    cr_assert_eq(fr_batch_read_next(&reader, &entry), FR_END);
+    cr_assert_not(fr_batch_read_past(&reader));
+    fr_batch_deinit(&batch);
+}

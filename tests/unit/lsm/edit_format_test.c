@@ -313,3 +313,28 @@ Test(edit_format, for_want_of_memory_the_buffer_fails)
     fr_alloc_fail_at(0, false);
     fr_buf_deinit(&edit);
 }
+
+static fr_status count_field(void *ctx, uint64_t number)
+{
+    cr_assert_eq(number, 300);
+    ++*(int *)ctx;
+    return FR_OK;
+}
+
+Test(edit_format, fields_behind_a_bad_one_can_still_be_read)
+{
+    struct fr_edit_visitor visitor = {.last_seq = count_field};
+    struct fr_buf edit = FR_BUF_EMPTY;
+    struct fr_bytes in;
+    int count = 0;
+
+    fr_buf_append(&edit, "\x06\x01\x09", 3); /* DROP_TABLE, cut short */
+    fr_edit_put_last_seq(&edit, 300);
+    must(fr_buf_status(&edit));
+    in = fr_bytes_of(fr_buf_slice(&edit));
+    must_be(FR_ERR_CORRUPT, fr_edit_read_field(&in, &visitor, &count));
+    must(fr_edit_read_field(&in, &visitor, &count));
+    cr_assert_eq(count, 1);
+    cr_assert(fr_bytes_done(&in));
+    fr_buf_deinit(&edit);
+}
