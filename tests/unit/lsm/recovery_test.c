@@ -14,7 +14,7 @@
 #include "lsm/batch.h"
 #include "lsm/engine_priv.h"
 #include "tests/unit/io/test_world.h"
-#include "wal/file_name.h"
+#include "wal/wal_reader.h"
 
 #define KEYS 24
 
@@ -324,6 +324,7 @@ static bool try_to_refresh(void *ctx, const struct fault *fault)
     cr_assert(explains(fault, st), "%s: %s", fr_status_name(st), fr_last_error());
     if (st < 0) must(fr_engine_refresh(p.reader));
     check_all(p.reader);
+    must_be(FR_ERR_READONLY, put(p.reader, 0, 1));
     must(fr_engine_close(p.reader));
     fr_sim_close(p.sim);
     memcpy(versions, before, sizeof(before));
@@ -338,4 +339,281 @@ Test(recovery, whatever_fails_while_a_follower_goes_on_the_next_time_it_has_it_a
         fault.of_memory = true;
         cr_assert_gt(sweep(fault, try_to_refresh, &change), 3);
     }
+}
+
+/* ---- a new store */
+
+static bool try_to_make(void *ctx, const struct fault *fault)
+{
+    struct fr_sim_options how = {.seed = 1};
+    struct fr_engine *engine = NULL;
+    struct fr_sim *sim;
+
+    (void)ctx;
+    must(fr_sim_open(&how, &sim));
+    arm(sim, fault);
+    fr_status st = fr_engine_open(fr_sim_env(sim), "store", &options, &engine);
+    bool hit = disarm(sim, fault);
+    cr_assert(explains(fault, st), "%s: %s", fr_status_name(st), fr_last_error());
+    cr_assert(hit || st == FR_OK, "%s", st < 0 ? fr_last_error() : "");
+    if (st == FR_OK) cr_assert(explains(fault, fr_engine_close(engine)));
+    check_machine(sim);
+    fr_sim_close(sim);
+    return hit;
+}
+
+Test(recovery, whatever_fails_while_a_store_is_made_the_next_attempt_makes_it)
+{
+    struct fault fault = {.sim = {.ops = FR_SIM_MASK_ALL, .os_error = ENOSPC}};
+
+    memset(versions, 0, sizeof(versions));
+    cr_assert_gt(sweep(fault, try_to_make, NULL), 20);
+    fault.of_memory = true;
+    cr_assert_gt(sweep(fault, try_to_make, NULL), 50);
+}
+
+Test(recovery, a_store_that_is_there_is_not_made_again)
+{
+    struct fr_engine_options how = options;
+    struct fr_engine *engine;
+    struct fr_sim *sim;
+
+    how.must_be_new = true;
+    must(fr_sim_image_boot(image, 1, &sim));
+    for (int i = 0; i < 2; i++) {
+        how.read_only = i == 1;
+        must_be(FR_ERR_EXISTS, fr_engine_open(fr_sim_env(sim), "store", &how, &engine));
+    }
+    fr_sim_close(sim);
+}
+
+/* ---- files that are whole, and not what they should be */
+
+static uint64_t take_number(void *ctx)
+{
+    return ++*(uint64_t *)ctx;
+}
+
+static void begin_manifest(struct fr_dir *dir, struct fr_super *super,
+        const struct fr_manifest_state *state)
+{
+    uint64_t number = state->next_file + 1000;
+    struct fr_buf edit = FR_BUF_EMPTY;
+    struct fr_manifest *manifest;
+
+    fr_version_encode(state->version, &edit);
+    fr_edit_put_next_file(&edit, number + 1000);
+    fr_edit_put_last_seq(&edit, state->last_seq);
+    fr_edit_put_log(&edit, &state->log);
+    must(fr_buf_status(&edit));
+    must(fr_manifest_begin(dir, super, fr_buf_slice(&edit), take_number, &number, &manifest));
+    fr_manifest_close(manifest);
+    fr_buf_deinit(&edit);
+}
+
+/* Behind what is in it already. */
+static void add_to_log(struct fr_dir *dir, const struct fr_super *super,
+        const struct fr_edit_log *log, uint64_t tag, fr_slice payload)
+{
+    uint64_t number = 5000;
+    struct fr_wal_reader_options reading = {
+            .kind = FR_WAL_KIND_LOG, .start = log->start, .number = log->number};
+    struct fr_wal_writer_options writing = {.kind = FR_WAL_KIND_LOG,
+            .epoch = 77,
+            .next_number = take_number,
+            .next_number_ctx = &number,
+            .segment_size = FR_WAL_SEGMENT_SIZE_MIN};
+    struct fr_wal_reader *reader;
+    struct fr_wal_writer *writer;
+    struct fr_wal_end end;
+    fr_slice batch;
+    fr_lsn lsn;
+
+    memcpy(reading.store, super->store, FR_STORE_ID_SIZE);
+    memcpy(writing.store, super->store, FR_STORE_ID_SIZE);
+    must(fr_wal_reader_open(dir, &reading, &reader));
+    while (fr_wal_reader_next(reader, &batch, &(uint64_t){0}, &lsn) == FR_OK)
+        continue;
+    fr_wal_reader_end(reader, &end);
+    fr_wal_reader_close(reader);
+    writing.previous = end.link;
+    must(fr_wal_writer_open(dir, &writing, &writer));
+    must(fr_wal_writer_append(writer, &payload, 1, tag, FR_WAL_OS, &lsn));
+    fr_wal_writer_close(writer);
+}
+
+/* A mistake, and the words that tell it. */
+struct mistake {
+    void (*in_manifest)(struct fr_manifest_state *state);
+    bool in_log;
+    bool no_batch;
+    uint64_t tag;
+    const char *words;
+    fr_status seen_by_follower; /* FR_OK: as by the writer */
+};
+
+static void make_mistake(struct fr_sim *sim, const struct mistake *m)
+{
+    struct fr_manifest_state state;
+    struct fr_obsolete obsolete;
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice bytes = fr_slice_of_text("no batch");
+    struct fr_super super;
+    struct fr_dir *dir;
+
+    fr_obsolete_init(&obsolete);
+    must(fr_dir_open(fr_sim_env(sim), "store", 0, &dir));
+    must(fr_super_read(dir, &super));
+    must(fr_manifest_replay(dir, &super, &obsolete, false, &state));
+    if (m->in_manifest != NULL) m->in_manifest(&state);
+    begin_manifest(dir, &super, &state);
+    must(fr_batch_add_delete(&batch, fr_slice_of_text("k000")));
+    if (!m->no_batch) must(fr_batch_finish(&batch, &bytes));
+    if (m->in_log) add_to_log(dir, &super, &state.log, m->tag, bytes);
+    fr_batch_deinit(&batch);
+    fr_version_unref(state.version);
+    fr_obsolete_deinit(&obsolete);
+    fr_dir_close(dir);
+}
+
+static struct fr_edit_table *a_table(struct fr_manifest_state *state)
+{
+    unsigned level = 0;
+
+    while (state->version->levels[level].count == 0)
+        level++;
+    return &state->version->levels[level].tables[0]->meta;
+}
+
+static void wrong_table_size(struct fr_manifest_state *state)
+{
+    a_table(state)->size++;
+}
+
+static void wrong_table_hash_low(struct fr_manifest_state *state)
+{
+    a_table(state)->hash[0] ^= 1;
+}
+
+static void wrong_table_hash_high(struct fr_manifest_state *state)
+{
+    a_table(state)->hash[8] ^= 1;
+}
+
+static void wrong_values_size(struct fr_manifest_state *state)
+{
+    state->version->values[0]->meta.size++;
+}
+
+static void wrong_values_hash_low(struct fr_manifest_state *state)
+{
+    state->version->values[0]->meta.hash[0] ^= 1;
+}
+
+static void wrong_values_hash_high(struct fr_manifest_state *state)
+{
+    state->version->values[0]->meta.hash[8] ^= 1;
+}
+
+static void last_number(struct fr_manifest_state *state)
+{
+    state->last_seq = FR_SEQ_MAX;
+}
+
+/* As if it had lost its latest edits. */
+static void no_newest_tables(struct fr_manifest_state *state)
+{
+    struct fr_version_level *level = &state->version->levels[0];
+
+    cr_assert_gt(level->count, 0);
+    while (level->count > 0)
+        fr_version_table_unref(level->tables[--level->count]);
+    state->last_seq = 1;
+}
+
+static const struct mistake mistakes[] = {
+        {.in_manifest = wrong_table_size, .words = "is whole, but not the one"},
+        {.in_manifest = wrong_table_hash_low, .words = "is whole, but not the one"},
+        {.in_manifest = wrong_table_hash_high, .words = "is whole, but not the one"},
+        {.in_manifest = wrong_values_size, .words = "is whole, but not the one"},
+        {.in_manifest = wrong_values_hash_low, .words = "is whole, but not the one"},
+        {.in_manifest = wrong_values_hash_high, .words = "is whole, but not the one"},
+        {.in_manifest = no_newest_tables, .words = "numb", .seen_by_follower = FR_ERR_BUSY},
+        {.in_log = true, .tag = 0, .words = "a batch of sequence number 0"},
+        {.in_log = true, .tag = 1, .no_batch = true, .words = "batch"},
+        {.in_manifest = last_number, .in_log = true, .tag = FR_SEQ_MAX, .words = "a batch of seq"},
+};
+
+Test(recovery, what_is_whole_and_yet_not_the_stores_is_told)
+{
+    for (size_t i = 0; i < 2 * FR_ARRAY_COUNT(mistakes); i++) {
+        const struct mistake *m = &mistakes[i / 2];
+        struct fr_engine_options how = options;
+        struct fr_engine *engine;
+        struct fr_sim *sim;
+
+        how.read_only = i % 2 != 0;
+        must(fr_sim_image_boot(image, 1, &sim));
+        make_mistake(sim, m);
+        fr_status wanted =
+                how.read_only && m->seen_by_follower < 0 ? m->seen_by_follower : FR_ERR_CORRUPT;
+        must_be(wanted, fr_engine_open(fr_sim_env(sim), "store", &how, &engine));
+        if (wanted == FR_ERR_CORRUPT) must_say(m->words);
+        fr_sim_close(sim);
+    }
+}
+
+Test(recovery, a_store_without_its_super_is_told_from_none)
+{
+    struct fr_engine_options how = options;
+    struct fr_engine *engine;
+    struct fr_sim *sim;
+    struct fr_dir *dir;
+
+    how.read_only = true;
+    must(fr_sim_image_boot(image, 1, &sim));
+    must(fr_dir_open(fr_sim_env(sim), "empty", FR_DIR_CREATE, &dir));
+    must_be(FR_ERR_MISSING, fr_engine_open(fr_sim_env(sim), "empty", &how, &engine));
+    must_say("there is no store");
+    fr_dir_close(dir);
+    must(fr_dir_open(fr_sim_env(sim), "store", 0, &dir));
+    must(fr_dir_unlink(dir, "SUPER"));
+    must_be(FR_ERR_MISSING, fr_engine_open(fr_sim_env(sim), "store", &how, &engine));
+    must_say("a store without its SUPER");
+    how.read_only = false;
+    must_be(FR_ERR_MISSING, fr_engine_open(fr_sim_env(sim), "store", &how, &engine));
+    must_say("a store without its SUPER");
+    fr_dir_close(dir);
+    fr_sim_close(sim);
+}
+
+static void note_log(void *ctx, const struct fr_event_open *open)
+{
+    if (open->phase == FR_OPEN_LOG) *(uint64_t *)ctx = open->done;
+}
+
+Test(recovery, a_long_log_tells_how_far_its_replay_is)
+{
+    uint64_t done = 0;
+    struct fr_event_hooks hooks = {.size = sizeof(hooks), .ctx = &done, .open = note_log};
+    struct fr_engine *engine;
+    struct fr_sim *sim, *heir;
+
+    options.memtable_size = (size_t)16 << 20;
+    options.log_segment_size = (uint64_t)16 << 20;
+    must(fr_sim_image_boot(image, 1, &sim));
+    must(fr_engine_open(fr_sim_env(sim), "store", &options, &engine));
+    for (unsigned i = 0; i < 800; i++)
+        must(put(engine, 0, ++versions[0]));
+    must(fr_sim_kill(sim, &heir));
+    must(fr_engine_close(engine));
+    fr_sim_close(sim);
+    options.hooks = &hooks;
+    must(fr_engine_open(fr_sim_env(heir), "store", &options, &engine));
+    cr_assert_gt(done, 1 << 20);
+    check_all(engine);
+    must(fr_engine_refresh(engine)); /* has nothing to do for who writes */
+    must(fr_engine_close(engine));
+    must(fr_engine_close(NULL));
+    fr_sim_close(heir);
 }
