@@ -204,9 +204,10 @@ Test(manifest, is_current_although_an_old_one_stays_behind)
 
 Test(manifest, an_edit_that_cannot_be_names_directory_and_lsn)
 {
-    static const char *const bad[] = {
-            "\x05\x01\x00", "\x3f\x01x", "\x06\x02\x01\x07", "\x08\x01\x07"};
-    static const size_t sizes[] = {3, 3, 4, 3};
+    static const char *const bad[] = {"\x05\x01\x00", "\x3f\x01x", "\x06\x02\x01\x07",
+            "\x08\x01\x07",
+            "\x03\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" /* a sequence number */};
+    static const size_t sizes[] = {3, 3, 4, 3, 12};
 
     for (size_t i = 0; i < FR_ARRAY_COUNT(bad); i++) {
         static struct test_manifest t;

@@ -92,6 +92,13 @@ Test(wal_format, a_header_that_contradicts_itself_is_refused)
         reseal(page);
         cr_assert_eq(fr_wal_header_decode(page, &again), FR_ERR_CORRUPT, "change %zu", i);
     }
+    /* No segment before it, but a crc of that. */
+    header.previous = (struct fr_wal_link){.crc = 5};
+    fr_wal_header_encode(&header, page);
+    cr_assert_eq(fr_wal_header_decode(page, &again), FR_ERR_CORRUPT);
+    header.previous.crc = 0;
+    fr_wal_header_encode(&header, page);
+    cr_assert_eq(fr_wal_header_decode(page, &again), FR_OK);
 }
 
 Test(wal_format, a_group_header_comes_back_and_each_flipped_bit_is_noticed)

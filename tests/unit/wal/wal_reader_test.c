@@ -5,6 +5,7 @@
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "tests/unit/wal/test_log.h"
+#include "wal/wal_segment.h"
 
 static struct test_log log_;
 
@@ -425,6 +426,408 @@ Test(wal_reader, old_openings_are_removed_when_told)
     fr_dir_names_deinit(&names);
     must(test_log_read(&log_));
     cr_assert_str_eq(log_.text, "b ");
+}
+
+/* ---- segments by hand ------------------------------------------------------------------------
+ *
+ * With a right crc everywhere, and yet not what a writer writes: one of ours that has a mistake, or
+ * files that were put together by somebody else.
+ */
+
+static struct fr_wal_segment *begin_by_hand(uint64_t number, struct fr_wal_link previous,
+        fr_lsn first)
+{
+    struct fr_wal_header header = {.kind = log_.options.kind,
+            .number = number,
+            .epoch = 5,
+            .first = first,
+            .previous = previous};
+    struct fr_wal_segment *s;
+
+    memcpy(header.store, log_.options.store, FR_STORE_ID_SIZE);
+    must(fr_wal_segment_create(log_.world.dir, log_.options.kind, number, FR_WAL_SEGMENT_SIZE_MIN,
+            0, &s));
+    fr_wal_segment_begin(s, &header);
+    return s;
+}
+
+static void add_text(struct fr_wal_segment *s, uint8_t flags, const char *text)
+{
+    fr_slice part = fr_slice_of_text(text);
+    struct fr_wal_parts parts = {.part = &part};
+    struct fr_wal_group group = {
+            .type = FR_WAL_DATA, .flags = flags, .tag = 7, .size = (uint32_t)part.size};
+
+    fr_wal_segment_add(s, &group, &parts);
+}
+
+/* Where it ends, for a successor. */
+static struct fr_wal_link end_by_hand(struct fr_wal_segment *s)
+{
+    struct fr_wal_link link = fr_wal_segment_link(s);
+
+    must(fr_wal_segment_publish(s));
+    fr_wal_segment_close(s);
+    return link;
+}
+
+/* A segment with "a" in it. */
+static struct fr_wal_link write_by_hand(uint64_t number, struct fr_wal_link previous, fr_lsn first)
+{
+    struct fr_wal_segment *s = begin_by_hand(number, previous, first);
+
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "a");
+    return end_by_hand(s);
+}
+
+static const struct fr_wal_link nothing;
+
+Test(wal_reader, batches_that_do_not_begin_or_end_are_damage)
+{
+    static const uint8_t flags[][2] = {{FR_WAL_FIRST | FR_WAL_LAST, FR_WAL_LAST},
+            {FR_WAL_FIRST | FR_WAL_LAST, 0}, {FR_WAL_FIRST, FR_WAL_FIRST | FR_WAL_LAST},
+            {FR_WAL_FIRST, FR_WAL_FIRST}};
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(flags); i++) {
+        struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+        add_text(s, flags[i][0], "a");
+        add_text(s, flags[i][1], "b");
+        end_by_hand(s);
+        must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+        must_say("the batch before it is not what a writer writes");
+        must(fr_dir_unlink(log_.world.dir, "000001.wal"));
+    }
+}
+
+Test(wal_reader, a_seal_that_counts_wrong_or_ends_half_a_batch_is_damage)
+{
+    for (int i = 0; i < 2; i++) {
+        struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+        struct fr_wal_group seal = {
+                .type = FR_WAL_SEAL, .flags = FR_WAL_CLOSED, .tag = i == 0 ? 9 : 1};
+        add_text(s, i == 0 ? FR_WAL_FIRST | FR_WAL_LAST : FR_WAL_FIRST, "a");
+        fr_wal_segment_add(s, &seal, NULL);
+        end_by_hand(s);
+        must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+        must_say("the seal before it is not what a writer writes");
+        must(fr_dir_unlink(log_.world.dir, "000001.wal"));
+    }
+}
+
+Test(wal_reader, a_segment_that_goes_on_behind_its_seal_is_damage)
+{
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "a");
+    fr_wal_segment_fill(s, FR_WAL_SEAL, 0, 0);
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "b");
+    struct fr_wal_link end = end_by_hand(s);
+    write_by_hand(2, end, fr_wal_round_up(end.lsn));
+    must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+    must_say("it stands behind a seal");
+}
+
+/* As if it followed a segment of the same number from another life. */
+Test(wal_reader, a_segment_that_follows_another_one_is_damage)
+{
+    static const int64_t off_by[] = {0, 20000, -8};
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(off_by); i++) {
+        struct fr_wal_link end = write_by_hand(1, nothing, 0);
+        if (i == 0) end.crc ^= 1;
+        end.lsn += (fr_lsn)off_by[i];
+        write_by_hand(2, end, fr_wal_round_up(end.lsn));
+        must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+        must_say(i == 1 ? "which is not in 000001.wal" : "is damaged");
+        must(fr_dir_unlink(log_.world.dir, "000001.wal"));
+        must(fr_dir_unlink(log_.world.dir, "000002.wal"));
+    }
+    write_by_hand(1, nothing, 8192);
+    write_by_hand(2, (struct fr_wal_link){.number = 1, .lsn = 4096}, 4096);
+    must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+    must_say("which is not in 000001.wal");
+}
+
+Test(wal_reader, a_file_of_another_kind_or_place_is_foreign)
+{
+    log_.options.kind = FR_WAL_KIND_MANIFEST;
+    write_by_hand(1, nothing, 0);
+    log_.options.kind = FR_WAL_KIND_LOG;
+    must(fr_dir_rename(log_.world.dir, "000001.manifest", "000001.wal"));
+    must_be(FR_ERR_FOREIGN, test_log_read(&log_));
+    must(fr_dir_unlink(log_.world.dir, "000001.wal"));
+    write_by_hand(2, nothing, 0);
+    must(fr_dir_rename(log_.world.dir, "000002.wal", "000001.wal"));
+    must_be(FR_ERR_FOREIGN, test_log_read(&log_));
+    must_say("is segment 2 of a log of kind");
+}
+
+Test(wal_reader, a_segment_of_a_later_version_is_refused)
+{
+    write_by_hand(1, nothing, 0);
+    struct fr_buf bytes = test_log_load(&log_, "000001.wal");
+    fr_put_u32(bytes.data + 8, 2);
+    fr_put_u32(bytes.data + 4092, fr_crc32c(0, bytes.data, 4092));
+    test_log_store(&log_, "000001.wal", &bytes);
+    must_be(FR_ERR_TOO_NEW, test_log_read(&log_));
+    must_say("000001.wal: was written by a later version");
+    fr_buf_deinit(&bytes);
+}
+
+/* Of a segment, only bytes with a right header count; between groups there are zeros. */
+Test(wal_reader, a_header_without_its_payload_is_a_torn_end)
+{
+    write_by_hand(1, nothing, 0);
+    struct fr_buf bytes = test_log_load(&log_, "000001.wal");
+    struct fr_wal_group group = {.lsn = 56, .epoch = 5, .type = FR_WAL_DATA, .size = 12288};
+    uint32_t seed = fr_wal_check_seed(log_.options.store, 1);
+    fr_wal_group_encode(&group, seed, bytes.data + 4096 + 56); /* it would end behind the file */
+    test_log_store(&log_, "000001.wal", &bytes);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a ");
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_TORN);
+    fr_buf_deinit(&bytes);
+}
+
+/* A batch of that many bytes which depend on their place. */
+static void add_bytes(struct fr_wal_segment *s, uint32_t size)
+{
+    static uint8_t bytes[FR_WAL_SEGMENT_SIZE_MIN];
+    fr_slice part = fr_slice_of(bytes, size);
+    struct fr_wal_parts parts = {.part = &part};
+    struct fr_wal_group group = {
+            .type = FR_WAL_DATA, .flags = FR_WAL_FIRST | FR_WAL_LAST, .tag = 7, .size = size};
+
+    test_fill(bytes, 0, size);
+    fr_wal_segment_add(s, &group, &parts);
+}
+
+static void change_byte(uint64_t offset, bool reseal)
+{
+    struct fr_buf bytes = test_log_load(&log_, "000001.wal");
+    uint8_t *group = bytes.data + FR_WAL_HEADER_SIZE;
+    struct fr_wal_header header;
+
+    bytes.data[offset] ^= 1;
+    must(fr_wal_header_decode(bytes.data, &header));
+    uint32_t crc = fr_wal_group_crc(header.crc, group);
+    if (reseal) fr_wal_group_seal(group, fr_crc32c(crc, group + FR_WAL_GROUP_HEADER_SIZE, 8));
+    test_log_store(&log_, "000001.wal", &bytes);
+    fr_buf_deinit(&bytes);
+}
+
+Test(wal_reader, what_is_not_zero_behind_a_payload_or_in_a_gap_ends_the_log)
+{
+    write_by_hand(1, nothing, 0);
+    change_byte(FR_WAL_HEADER_SIZE + FR_WAL_GROUP_HEADER_SIZE + 3, true);
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 0);
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_TORN);
+    must(fr_dir_unlink(log_.world.dir, "000001.wal"));
+
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+    add_bytes(s, FR_WAL_BLOCK_SIZE - FR_WAL_GROUP_HEADER_SIZE - 16);
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "b");
+    end_by_hand(s);
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 2);
+    change_byte(FR_WAL_HEADER_SIZE + FR_WAL_BLOCK_SIZE - 8, false);
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 1);
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_TORN);
+}
+
+Test(wal_reader, a_segment_may_be_full_to_its_last_byte)
+{
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+
+    add_bytes(s, FR_WAL_SEGMENT_SIZE_MIN - FR_WAL_HEADER_SIZE - FR_WAL_GROUP_HEADER_SIZE);
+    end_by_hand(s);
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 1);
+    cr_assert_eq(log_.end.verdict, FR_WAL_END_OPEN);
+}
+
+/* Neither half a file nor another beginning is the successor that a seal promises. */
+Test(wal_reader, a_promised_segment_is_missed_whatever_else_is_there)
+{
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "a");
+    fr_wal_segment_fill(s, FR_WAL_SEAL, 0, 0);
+    end_by_hand(s);
+    fr_file_close(test_file_with(&log_.world, "000002.wal", 100));
+    must_be(FR_ERR_MISSING, test_log_read(&log_));
+    write_by_hand(3, nothing, 0);
+    log_.number = 1;
+    must_be(FR_ERR_MISSING, test_log_read(&log_));
+    must_say("000001.wal: the segment that follows it is not there");
+}
+
+/* What a later segment knows cannot be true of a log that was sealed before. */
+Test(wal_reader, a_lost_segment_that_others_relied_on_is_named)
+{
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "a");
+    fr_wal_segment_fill(s, FR_WAL_SEAL, 0, 0);
+    end_by_hand(s);
+    fr_file_close(test_file_with(&log_.world, "000002.wal", FR_WAL_SEGMENT_SIZE_MIN));
+    s = begin_by_hand(3, (struct fr_wal_link){.number = 2, .lsn = 40960}, 40960);
+    s->header.durable = 40960;
+    fr_wal_segment_begin(s, &s->header);
+    end_by_hand(s);
+    must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+    must_say("000002.wal: header at 0 is damaged; the log was durable up to LSN 40960");
+}
+
+Test(wal_reader, a_file_that_was_being_made_is_no_part_of_the_log)
+{
+    write_by_hand(1, nothing, 0);
+    fr_file_close(test_file_with(&log_.world, "000002.wal", 100));
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "a ");
+    cr_assert_eq(log_.end.last_number, 2);
+}
+
+Test(wal_reader, another_beginning_is_passed_over_with_all_that_follows_it)
+{
+    write_by_hand(1, nothing, 0);
+    struct fr_wal_link end = write_by_hand(3, nothing, 0);
+    write_by_hand(4, end, fr_wal_round_up(end.lsn));
+    log_.number = 1;
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 1);
+    cr_assert_eq(log_.end.link.number, 1);
+    log_.number = 0;
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 2);
+}
+
+Test(wal_reader, a_log_without_the_segment_that_it_begins_in_names_that)
+{
+    log_.number = 5;
+    log_.durable = 100;
+    must_be(FR_ERR_MISSING, test_log_read(&log_));
+    must_say("000005.wal: is not there; the log begins in it");
+    log_.durable = 0;
+    must_be(FR_ERR_MISSING, test_log_read(&log_));
+    fr_file_close(test_file_with(&log_.world, "000005.wal", 100));
+    must(test_log_read(&log_)); /* nothing that was in it had been acknowledged */
+    log_.durable = 100;
+    must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+    must_say("000005.wal: header at 0 is damaged");
+    log_.number = 0;
+    must_be(FR_ERR_CORRUPT, test_log_read(&log_));
+}
+
+Test(wal_reader, the_rest_of_a_batch_before_the_start_is_passed_over)
+{
+    test_log_open(&log_);
+    log_.start = test_log_append_big(&log_, 30000);
+    log_.number = fr_wal_writer_number_at(log_.writer, log_.start);
+    test_log_append(&log_, "b");
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "b ");
+    log_.number = 0;
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "b ");
+}
+
+/* ---- looking again */
+
+static struct fr_wal_reader *open_reader(void)
+{
+    struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_LOG};
+    struct fr_wal_reader *reader;
+
+    memcpy(options.store, log_.options.store, FR_STORE_ID_SIZE);
+    must(fr_wal_reader_open(log_.world.dir, &options, &reader));
+    return reader;
+}
+
+static void expect_next(struct fr_wal_reader *reader, const char *texts)
+{
+    fr_slice payload;
+    uint64_t tag;
+    fr_lsn lsn;
+
+    for (; *texts != '\0'; texts++) {
+        must(fr_wal_reader_next(reader, &payload, &tag, &lsn));
+        cr_assert(payload.size == 1 && payload.data[0] == (uint8_t)*texts);
+    }
+    must_be(FR_END, fr_wal_reader_next(reader, &payload, &tag, &lsn));
+}
+
+Test(wal_reader, looks_again_for_what_was_appended_since)
+{
+    struct fr_wal_reader *reader = open_reader();
+
+    expect_next(reader, "");
+    must(fr_wal_reader_resume(reader));
+    expect_next(reader, "");
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    must(fr_wal_reader_resume(reader));
+    expect_next(reader, "a");
+    test_log_append(&log_, "b");
+    must(fr_wal_reader_resume(reader));
+    expect_next(reader, "b");
+    fr_wal_reader_close(reader);
+}
+
+Test(wal_reader, who_looks_again_does_not_wait_for_what_a_seal_promises)
+{
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+    struct fr_wal_reader *reader = open_reader();
+
+    expect_next(reader, "");
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "a");
+    fr_wal_segment_fill(s, FR_WAL_SEAL, 0, 0);
+    end_by_hand(s);
+    must(fr_wal_reader_resume(reader));
+    expect_next(reader, "a");
+    fr_wal_reader_close(reader);
+}
+
+Test(wal_reader, looking_again_fails_where_its_segment_has_gone)
+{
+    struct fr_wal_reader *reader;
+    fr_slice payload;
+    uint64_t tag;
+    fr_lsn lsn;
+
+    write_by_hand(1, nothing, 0);
+    reader = open_reader();
+    expect_next(reader, "a");
+    must(fr_dir_unlink(log_.world.dir, "000001.wal"));
+    write_by_hand(2, nothing, 0);
+    must_be(FR_ERR_MISSING, fr_wal_reader_resume(reader));
+    must_say("segment 1 of the log, which was being read, is gone");
+    must_be(FR_ERR_MISSING, fr_wal_reader_next(reader, &payload, &tag, &lsn));
+    fr_wal_reader_close(reader);
+}
+
+Test(wal_reader, removing_tries_all_and_tells_the_first_failure)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_UNLINK), .forever = true};
+    struct fr_dir_names names;
+
+    for (uint64_t number = 1; number < 4; number++)
+        write_by_hand(number, nothing, 0);
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_remove_before(log_.world.dir, FR_WAL_KIND_LOG, 3));
+    must_say("cannot remove it");
+    cr_assert_eq(fr_sim_op_count(log_.world.sim, FR_SIM_UNLINK), 2);
+    fr_sim_fault_clear(log_.world.sim);
+    fault = (struct fr_sim_fault){.ops = FR_SIM_MASK(FR_SIM_LIST)};
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_remove_before(log_.world.dir, FR_WAL_KIND_LOG, 3));
+    must(fr_wal_remove_before(log_.world.dir, FR_WAL_KIND_MANIFEST, 3));
+    must(fr_wal_remove_before(log_.world.dir, FR_WAL_KIND_LOG, 3));
+    must(fr_dir_list(log_.world.dir, &names));
+    cr_assert_eq(names.count, 1);
+    fr_dir_names_deinit(&names);
 }
 
 /* ---- golden files ----------------------------------------------------------------------------

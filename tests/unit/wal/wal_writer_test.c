@@ -267,6 +267,168 @@ Test(wal_writer, odd_options_are_misuse)
     bad = good;
     bad.next_number = NULL;
     must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad = good;
+    bad.spares_max = FR_WAL_SPARES_MAX + 1;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad = good;
+    bad.first_size = FR_WAL_FIRST_SIZE_MIN - FR_WAL_BLOCK_SIZE;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad.first_size = FR_WAL_FIRST_SIZE_MIN + 1;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+    bad = good;
+    bad.segment_size = FR_WAL_SEGMENT_SIZE_MAX + FR_WAL_BLOCK_SIZE;
+    must_be(FR_ERR_MISUSE, fr_wal_writer_open(log_.world.dir, &bad, &log_.writer));
+}
+
+Test(wal_writer, the_first_segment_may_be_shorter_and_is_not_used_again)
+{
+    log_.options.segment_size = 0;
+    log_.options.first_size = FR_WAL_FIRST_SIZE_MIN;
+    log_.options.spares_max = 1;
+    test_log_open(&log_);
+    cr_assert_eq(fr_wal_writer_bytes(log_.writer), FR_WAL_FIRST_SIZE_MIN);
+    test_log_append_big(&log_, FR_WAL_FIRST_SIZE_MIN);
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 2);
+    fr_lsn durable = test_log_sync(&log_);
+    must(fr_wal_writer_release(log_.writer, durable));
+    cr_assert_eq(fr_wal_writer_bytes(log_.writer), FR_WAL_SEGMENT_SIZE_DEFAULT);
+}
+
+/* Segments 1 to 3 are before the durable place that is answered. */
+static fr_lsn write_three_segments(void)
+{
+    test_log_open(&log_);
+    for (int i = 0; i < 4; i++)
+        test_log_append_big(&log_, 8000);
+    return test_log_sync(&log_);
+}
+
+Test(wal_writer, a_file_that_cannot_be_removed_is_left_behind)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_UNLINK), .forever = true};
+    fr_lsn durable = write_three_segments();
+
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_writer_release(log_.writer, durable));
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 1);
+    fr_sim_fault_clear(log_.world.sim);
+    test_log_append(&log_, "b");
+    log_.start = durable;
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "b ");
+}
+
+Test(wal_writer, a_file_that_somebody_has_removed_is_not_missed)
+{
+    fr_lsn durable = write_three_segments();
+
+    must(fr_dir_unlink(log_.world.dir, "000002.wal"));
+    must(fr_wal_writer_release(log_.writer, durable));
+}
+
+Test(wal_writer, a_mark_that_finds_no_room_is_refused_and_may_be_tried_again)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_CREATE), .os_error = ENOSPC};
+
+    test_log_open(&log_);
+    test_log_append_big(&log_, 8000);
+    test_log_sync(&log_); /* to the end of the last block but the seal's */
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_NOSPACE, fr_wal_writer_mark(log_.writer));
+    must(fr_wal_writer_mark(log_.writer));
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 2);
+    test_log_append(&log_, "b");
+    must(test_log_read(&log_));
+    cr_assert_eq(log_.batch_count, 2);
+}
+
+/* ---- what happens while a call has given up the lock */
+
+static struct meanwhile {
+    enum fr_sim_op op;
+    enum fr_sim_op fails;
+    void (*act)(void);
+} meanwhile_;
+
+static void on_point(void *ctx, const struct fr_sim_point *point)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(meanwhile_.fails)};
+    void (*act)(void) = meanwhile_.act;
+
+    (void)ctx;
+    if (act == NULL || point->after || point->op != meanwhile_.op) return;
+    meanwhile_.act = NULL;
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    act();
+}
+
+static void fail_to_sync(void)
+{
+    must_be(FR_ERR_IO, fr_wal_writer_sync(log_.writer, &(fr_lsn){0}));
+}
+
+static void fail_to_append(void)
+{
+    fr_slice part = fr_slice_of_text("x");
+    must_be(FR_ERR_IO, fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &(fr_lsn){0}));
+}
+
+static void plan(enum fr_sim_op op, void (*act)(void), enum fr_sim_op fails)
+{
+    meanwhile_ = (struct meanwhile){.op = op, .act = act, .fails = fails};
+    fr_sim_set_hook(log_.world.sim, on_point, NULL);
+}
+
+static void must_be_poisoned(size_t size)
+{
+    static uint8_t bytes[40000];
+    fr_slice part = fr_slice_of(bytes, size);
+
+    must_be(FR_ERR_POISONED,
+            fr_wal_writer_append(log_.writer, &part, 1, 7, FR_WAL_OS, &(fr_lsn){0}));
+    cr_assert_null(meanwhile_.act);
+}
+
+Test(wal_writer, an_append_does_not_go_on_where_the_log_has_failed_meanwhile)
+{
+    static const size_t sizes[] = {8000, 40000}; /* one more segment, and several */
+
+    for (size_t i = 0; i < 2; i++) {
+        test_log_open(&log_);
+        test_log_append_big(&log_, 8000);
+        plan(FR_SIM_CREATE, fail_to_sync, FR_SIM_SYNC);
+        must_be_poisoned(sizes[i]);
+        test_log_stop(&log_);
+        must(test_log_read(&log_));
+        cr_assert_eq(log_.batch_count, i + 1);
+    }
+}
+
+Test(wal_writer, a_sync_vouches_for_nothing_where_a_write_has_failed_meanwhile)
+{
+    fr_lsn durable = 0;
+
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    plan(FR_SIM_SYNC, fail_to_append, FR_SIM_WRITE);
+    must_be(FR_ERR_POISONED, fr_wal_writer_sync(log_.writer, &durable));
+    cr_assert_eq(durable, 0);
+    must_be(FR_ERR_POISONED, fr_wal_writer_mark(log_.writer));
+    must_be(FR_ERR_POISONED, fr_wal_writer_prepare(log_.writer));
+}
+
+/* The first words count: they say where it began. */
+Test(wal_writer, of_two_failures_at_a_time_the_first_is_remembered)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC)};
+
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    plan(FR_SIM_SYNC, fail_to_append, FR_SIM_WRITE);
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_writer_sync(log_.writer, &(fr_lsn){0}));
+    must_be(FR_ERR_POISONED, fr_wal_writer_sync(log_.writer, &(fr_lsn){0}));
+    must_say("write");
 }
 
 /* Threads: one appends, two sync, one prepares and releases. */
