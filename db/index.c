@@ -38,6 +38,8 @@ static fr_status take_options(const struct fr_index_options *from, struct fr_ind
     *to = *from;
     if ((int)to->metric < 0 || to->metric > FR_METRIC_INNER_PRODUCT)
         return FR_FAIL(FR_ERR_MISUSE, "%d is no metric", (int)to->metric);
+    if ((int)to->id_kind < 0 || to->id_kind > FR_ID_TEXT)
+        return FR_FAIL(FR_ERR_MISUSE, "%d is no kind of ids", (int)to->id_kind);
     return FR_OK;
 }
 
@@ -105,6 +107,7 @@ fr_status fr_index_open(struct fr_db *db, const char *name, const struct fr_inde
             .manual = given.manual_maintenance,
             .dimension = given.dimension,
             .metric = given.metric,
+            .id_kind = given.id_kind,
             .seed = given.seed,
             .pin = fr_db_pin_part};
     st = fr_spfresh_open(db->engine, name, &setup, &index->core);
@@ -196,23 +199,76 @@ out:
     return st;
 }
 
+fr_status fr_index_upsert_text(struct fr_index *index, const struct fr_write_options *how,
+        size_t count, const struct fr_text_id *ids, const float *vectors,
+        const struct fr_payload *payloads)
+{
+    enum fr_durability durability;
+    fr_status st;
+
+    FR_TRY(write_options(index, how, &durability));
+    if (count > 0 && (ids == NULL || vectors == NULL))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_index_upsert_text: no ids, or no vectors");
+    st = fr_spfresh_upsert_text(index->core, durability, count, ids, vectors, payloads);
+out:
+    return st;
+}
+
+fr_status fr_index_delete_text(struct fr_index *index, const struct fr_write_options *how,
+        size_t count, const struct fr_text_id *ids, size_t *ret_count)
+{
+    enum fr_durability durability;
+    size_t found = 0;
+    fr_status st;
+
+    FR_TRY(write_options(index, how, &durability));
+    if (count > 0 && ids == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_delete_text: no ids");
+    FR_TRY(fr_spfresh_delete_text(index->core, durability, count, ids, &found));
+    if (ret_count != NULL) *ret_count = found;
+out:
+    return st;
+}
+
 /* ---- Reading ---- */
 
-fr_status fr_index_get(struct fr_index *index, uint64_t id, float *ret_vector,
+static fr_status get_row(struct fr_index *index, uint64_t id, float *ret_vector,
         struct fr_pinned *ret_payload)
 {
     struct fr_engine_value value;
     fr_slice payload;
-    fr_status st;
+    fr_status st = fr_spfresh_get(index->core, id, ret_vector, &value, &payload);
 
-    FR_TRY(check_index(index));
-    if (ret_vector == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_get: no place for the vector");
-    FR_TRY(fr_spfresh_get(index->core, id, ret_vector, &value, &payload));
-    if (st == FR_NOT_FOUND) return st;
+    if (st != FR_OK) return st;
     if (ret_payload == NULL)
         fr_engine_value_release(&value);
     else
         fr_db_pin_part(&value, payload, ret_payload);
+    return FR_OK;
+}
+
+fr_status fr_index_get(struct fr_index *index, uint64_t id, float *ret_vector,
+        struct fr_pinned *ret_payload)
+{
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    if (ret_vector == NULL) return FR_FAIL(FR_ERR_MISUSE, "fr_index_get: no place for the vector");
+    st = get_row(index, id, ret_vector, ret_payload);
+out:
+    return st;
+}
+
+fr_status fr_index_get_text(struct fr_index *index, struct fr_text_id text, uint64_t *ret_id,
+        float *ret_vector, struct fr_pinned *ret_payload)
+{
+    uint64_t id = 0;
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    FR_TRY(fr_spfresh_find_text(index->core, text, &id));
+    if (st == FR_NOT_FOUND) return st;
+    FR_TRY(get_row(index, id, ret_vector, ret_payload));
+    if (st == FR_OK && ret_id != NULL) *ret_id = id;
 out:
     return st;
 }
@@ -268,6 +324,8 @@ fr_status fr_index_search_batch(struct fr_index *index, const struct fr_search_o
         return FR_FAIL(FR_ERR_MISUSE, "a search without a query, or without a place for hits");
     if (how->ret_payloads != NULL)
         memset(how->ret_payloads, 0, count * k * sizeof(*how->ret_payloads));
+    for (size_t i = 0; how->ret_texts != NULL && i < count * k; i++)
+        how->ret_texts[i].size = 0;
     st = fr_spfresh_search_batch(index->core, how, count, queries, k, ret_hits, ret_counts);
     if (st < 0) release_payloads(how, count * k);
 out:

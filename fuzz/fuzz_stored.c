@@ -22,8 +22,15 @@ static void fuzz_key(fr_slice bytes)
     fr_key_prefix(name, &prefix);
     FUZZ_CHECK(bytes.size >= prefix.size && memcmp(bytes.data, prefix.bytes, prefix.size) == 0);
     struct fr_index_key v = fr_key_kind(&prefix, 'v'), p = fr_key_kind(&prefix, 'p');
+    struct fr_index_key t = fr_key_kind(&prefix, 't');
+    fr_slice text;
     if (fr_key_read_vector(&v, bytes, &id) == FR_OK) {
         struct fr_index_key again = fr_key_vector(&prefix, id);
+        FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) == 0);
+    }
+    if (fr_key_read_text(&t, bytes, &text) == FR_OK) {
+        struct fr_index_key again = fr_key_text(&prefix, text);
+        FUZZ_CHECK(text.size >= 1 && text.size <= FR_TEXT_ID_MAX);
         FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) == 0);
     }
     if (fr_key_read_number(&p, bytes, &number) == FR_OK) {
@@ -48,12 +55,30 @@ static void fuzz_vector(fr_slice bytes)
 {
     struct fr_buf again = FR_BUF_EMPTY;
     float vector[DIMS];
-    fr_slice payload;
+    fr_slice payload, text;
 
     if (fr_stored_read_vector(bytes, DIMS, vector, &payload) < 0) return;
     FUZZ_CHECK(payload.size == bytes.size - FR_STORED_VECTOR_HEAD - sizeof(vector));
-    fr_stored_put_vector(&again, vector, DIMS, payload.data, payload.size);
+    fr_stored_put_vector(&again, vector, DIMS, NULL, payload.data, payload.size);
     FUZZ_CHECK(fr_slice_compare(fr_buf_slice(&again), bytes) == 0);
+    if (fr_stored_split_text(&payload, &text) == FR_OK) {
+        struct fr_text_id id = {.data = (const char *)text.data, .size = text.size};
+        FUZZ_CHECK(text.size >= 1 && text.size <= FR_TEXT_ID_MAX);
+        fr_buf_clear(&again);
+        fr_stored_put_vector(&again, vector, DIMS, &id, payload.data, payload.size);
+        FUZZ_CHECK(fr_slice_compare(fr_buf_slice(&again), bytes) == 0);
+    }
+    fr_buf_deinit(&again);
+}
+
+static void fuzz_text(fr_slice bytes)
+{
+    struct fr_buf again = FR_BUF_EMPTY;
+    uint64_t id;
+
+    if (fr_stored_read_text(bytes, &id) < 0) return;
+    fr_stored_put_text(&again, id);
+    FUZZ_CHECK(again.size == bytes.size); /* two bytes of it mean nothing yet */
     fr_buf_deinit(&again);
 }
 
@@ -95,8 +120,8 @@ static void fuzz_space(fr_slice bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const targets[])(fr_slice) = {
-            fuzz_key, fuzz_options, fuzz_vector, fuzz_centroid, fuzz_posting, fuzz_space};
+    static void (*const targets[])(fr_slice) = {fuzz_key, fuzz_options, fuzz_vector, fuzz_centroid,
+            fuzz_posting, fuzz_space, fuzz_text};
 
     if (size == 0) return 0;
     targets[data[0] % (sizeof(targets) / sizeof(targets[0]))](fr_slice_of(data + 1, size - 1));

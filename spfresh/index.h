@@ -34,7 +34,8 @@ struct fr_spfresh_setup {
     bool create, must_be_new, read_only;
     bool manual; /* no thread that maintains */
     uint32_t dimension;
-    enum fr_metric metric; /* 0: as it is, or l2 */
+    enum fr_metric metric;   /* 0: as it is, or l2 */
+    enum fr_id_kind id_kind; /* 0: as it is, or numbers */
     uint64_t seed;
     uint32_t split_limit, merge_limit; /* as of a tree's options; 0: the defaults */
     fr_spfresh_pin *pin;               /* for searches that are asked for payloads */
@@ -58,6 +59,18 @@ FR_NODISCARD fr_status fr_spfresh_upsert(struct fr_spfresh *index, enum fr_durab
         size_t count, const uint64_t *ids, const float *vectors, const struct fr_payload *payloads);
 FR_NODISCARD fr_status fr_spfresh_delete(struct fr_spfresh *index, enum fr_durability durability,
         size_t count, const uint64_t *ids, size_t *ret_count);
+
+/* Where ids are text; FR_ERR_MISUSE where they are not, and of the two above where they are. */
+FR_NODISCARD fr_status fr_spfresh_upsert_text(struct fr_spfresh *index,
+        enum fr_durability durability, size_t count, const struct fr_text_id *ids,
+        const float *vectors, const struct fr_payload *payloads);
+FR_NODISCARD fr_status fr_spfresh_delete_text(struct fr_spfresh *index,
+        enum fr_durability durability, size_t count, const struct fr_text_id *ids,
+        size_t *ret_count);
+
+/* The number of a text. FR_NOT_FOUND. */
+FR_NODISCARD fr_status fr_spfresh_find_text(struct fr_spfresh *index, struct fr_text_id id,
+        uint64_t *ret_number);
 
 /* The row's value, which the caller releases, with the payload in it. FR_NOT_FOUND. */
 FR_NODISCARD fr_status fr_spfresh_get(struct fr_spfresh *index, uint64_t id, float *ret_vector,

@@ -42,8 +42,10 @@ static struct fr_effort choose_effort(const struct fr_spfresh *index,
     return effort;
 }
 
-static fr_status check_how(const struct fr_search_options *how)
+static fr_status check_how(const struct fr_spfresh *index, const struct fr_search_options *how)
 {
+    if (how->ret_texts != NULL && index->options.id_kind != FR_ID_TEXT)
+        return FR_FAIL(FR_ERR_MISUSE, "the ids of this index are numbers, not text");
     if (how->recall != 0 && !(how->recall >= 0.5 && how->recall <= 0.999))
         return FR_FAIL(FR_ERR_MISUSE, "a recall of %g; 0.5 to 0.999 can be asked for", how->recall);
     return FR_OK;
@@ -109,6 +111,7 @@ static void aim_answer(const struct batch *b, size_t at, struct fr_answer *ret_a
             .length = sqrtf(space->kernels->dot(vector, vector, space->dimension)),
             .hits = b->hits + first,
             .payloads = how->ret_payloads == NULL ? NULL : how->ret_payloads + first,
+            .texts = how->ret_texts == NULL ? NULL : how->ret_texts + first,
             .record = how->ret_records == NULL ? NULL : how->ret_records + query};
 }
 
@@ -118,14 +121,14 @@ static fr_status answer_run(struct batch *b, struct fr_work *work, struct fr_ans
 {
     const struct fr_search_options *how = b->asking.how;
     bool exact = how->exact_distances && !how->exhaustive && !how->limited;
-    bool payloads = how->ret_payloads != NULL;
+    bool extras = how->ret_payloads != NULL || how->ret_texts != NULL;
     fr_status st = FR_OK;
 
     if (how->exhaustive) FR_TRY(fr_search_all_rows(&b->asking, work, answers, count));
     for (size_t i = 0; !how->exhaustive && i < count; i++)
         FR_TRY(fr_search_by_tree(&b->asking, work, &answers[i]));
-    if (exact || payloads)
-        FR_TRY(fr_search_read_rows(&b->asking, work, answers, count, exact, payloads));
+    if (exact || extras)
+        FR_TRY(fr_search_read_rows(&b->asking, work, answers, count, exact, extras));
     for (size_t i = 0; i < count; i++)
         b->counts[answers[i].number] = answers[i].count;
 out:
@@ -312,7 +315,7 @@ fr_status fr_spfresh_search_batch(struct fr_spfresh *index, const struct fr_sear
     memset(ret_counts, 0, count * sizeof(*ret_counts));
     for (size_t i = 0; how->ret_records != NULL && i < count; i++)
         fr_search_record_clear(&how->ret_records[i]);
-    FR_TRY(check_how(how));
+    FR_TRY(check_how(index, how));
     for (size_t i = 0; i < count; i++)
         FR_TRY(check_query(index, i, queries + i * index->options.dimension));
     if (k == 0 || count == 0 || fr_spfresh_tree(index) == NULL) return FR_OK;

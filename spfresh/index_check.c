@@ -2,7 +2,8 @@
  * index_check.c - whether memory, what is derived and the rows say the same.
  *
  *     tree       what must hold in it (tree_check.c)
- *     rows       each row of v/ has an id in the map, and the code of its vector; no id has none
+ *     rows       each row of v/ has an id in the map, and the code of its vector; no id has none;
+ *                where ids are text, each row has one, whose entry in t/ has its number
  *     postings   each centroid of c/ and posting of p/ is as in memory; there are no others;
  *                not of an index that has given up what is derived, or writing altogether
  */
@@ -15,7 +16,7 @@
 struct check {
     struct fr_spfresh *index;
     struct fr_tree *tree;
-    size_t rows, centroids, postings;
+    size_t rows, texts, centroids, postings;
     float *vector, *x;
     int8_t *high;
     uint8_t *low;
@@ -42,6 +43,41 @@ out:
     return st;
 }
 
+/* The row's text has an entry, which says that it is this one. */
+static fr_status check_text_of(struct check *check, uint64_t id, fr_slice payload)
+{
+    struct fr_engine_value entry;
+    uint64_t other = 0;
+    fr_slice text;
+    fr_status st;
+
+    FR_TRY(fr_stored_split_text(&payload, &text));
+    struct fr_index_key key = fr_key_text(&check->index->prefix, text);
+    FR_TRY(fr_engine_get(check->index->engine, fr_index_key_slice(&key), FR_SEQ_MAX, &entry));
+    if (st == FR_OK) {
+        st = fr_stored_read_text(entry.bytes, &other);
+        fr_engine_value_release(&entry);
+    }
+    if (st == FR_NOT_FOUND || (st == FR_OK && other != id))
+        return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " has the id of another one, or none", id);
+out:
+    return st;
+}
+
+static fr_status check_text(struct check *check, const struct fr_index_key *kind, fr_slice key,
+        fr_slice value)
+{
+    uint64_t id;
+    fr_slice text;
+    fr_status st;
+
+    FR_TRY(fr_key_read_text(kind, key, &text));
+    FR_TRY(fr_stored_read_text(value, &id));
+    check->texts++;
+out:
+    return st;
+}
+
 static fr_status check_row(struct check *check, const struct fr_index_key *kind, fr_slice key,
         fr_slice value)
 {
@@ -53,6 +89,7 @@ static fr_status check_row(struct check *check, const struct fr_index_key *kind,
 
     FR_TRY(fr_key_read_vector(kind, key, &id));
     FR_TRY(fr_stored_read_vector(value, check->index->options.dimension, check->vector, &payload));
+    if (check->index->options.id_kind == FR_ID_TEXT) FR_TRY(check_text_of(check, id, payload));
     fr_slot slot = fr_id_map_find(&check->index->map, id);
     if (slot == FR_SLOT_NONE || !fr_row_is_live(fr_rows_row(rows, slot)))
         return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is a row and not in the index", id);
@@ -140,6 +177,12 @@ static fr_status check_all(struct check *check)
     if (check->rows != index->map.count || check->rows != check->tree->tiers[0].live_count)
         return FR_FAIL(FR_ERR_CORRUPT, "%zu rows, %zu ids, %zu vectors in the tree", check->rows,
                 index->map.count, check->tree->tiers[0].live_count);
+    if (index->options.id_kind == FR_ID_TEXT) {
+        FR_TRY(for_each(check, 't', check_text));
+        if (check->texts != check->rows)
+            return FR_FAIL(FR_ERR_CORRUPT, "%zu ids of text for %zu rows", check->texts,
+                    check->rows);
+    }
     if (index->derived != FR_DERIVED_GOOD || index->failure.status < 0) return FR_OK;
     FR_TRY(for_each(check, 'c', check_centroid));
     FR_TRY(for_each(check, 'p', check_posting));

@@ -248,6 +248,7 @@ static fr_status make_options(struct fr_spfresh *index, const char *name,
                 FR_DIMENSION_MAX, setup->dimension);
     index->options =
             (struct fr_stored_options){.metric = setup->metric == 0 ? FR_METRIC_L2 : setup->metric,
+                    .id_kind = setup->id_kind == 0 ? FR_ID_U64 : setup->id_kind,
                     .dimension = setup->dimension,
                     .seed = setup->seed == 0 ? fr_rng_entropy() : setup->seed};
     return write_options(index);
@@ -271,6 +272,9 @@ static fr_status find_options(struct fr_spfresh *index, const char *name,
     if (setup->metric != 0 && setup->metric != index->options.metric)
         return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has metric %d, not %d", name,
                 (int)index->options.metric, (int)setup->metric);
+    if (setup->id_kind != 0 && setup->id_kind != index->options.id_kind)
+        return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has ids of kind %d, not %d", name,
+                (int)index->options.id_kind, (int)setup->id_kind);
     return FR_OK;
 }
 
@@ -372,6 +376,7 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
     FR_TRY(find_options(index, name, setup));
     FR_TRY(fr_space_init(&index->space, index->options.metric, index->options.dimension,
             index->options.seed));
+    if (index->options.id_kind == FR_ID_TEXT) FR_TRY(fr_spfresh_find_next_number(index));
     FR_TRY(open_tree(index, name));
     FR_TRY(store_restored(index));
     if (!setup->manual && !setup->read_only) {
@@ -400,6 +405,7 @@ void fr_spfresh_close(struct fr_spfresh *index)
     }
     fr_id_map_deinit(&index->map);
     fr_id_set_deinit(&index->in_flight);
+    fr_id_set_deinit(&index->texts);
     fr_tree_free(atomic_load(&index->tree));
     fr_space_deinit(&index->space);
     fr_cond_deinit(&index->turn);

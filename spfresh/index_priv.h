@@ -42,6 +42,16 @@ struct fr_work {
     struct fr_buf value;
 };
 
+/* No vector has it: numbers of texts begin with 1. */
+#define FR_NUMBER_NONE UINT64_MAX
+
+/* Where ids are text: the texts of a write's numbers, and whether their entries are to be written.
+ */
+struct fr_naming {
+    const struct fr_text_id *texts;
+    const bool *are_new;
+};
+
 /* What is derived, as the store has it. */
 enum fr_derived {
     FR_DERIVED_NONE,  /* there is no space yet: the first vectors make one */
@@ -69,6 +79,7 @@ struct fr_spfresh {
     struct fr_id_map map;
     size_t map_promised;        /* room that is kept for writes in flight */
     struct fr_id_set in_flight; /* ids of writes that have lined up, and whose */
+    struct fr_id_set texts;     /* hashes of texts that writes have taken */
     size_t writes_in_flight;
     size_t writers_waiting;
     bool maintaining; /* a round is waiting, or under way: no write begins */
@@ -82,7 +93,8 @@ struct fr_spfresh {
     struct fr_mutex works_mu; /* rank FR_RANK_LEAF */
     struct fr_work *works;    /* guarded by works_mu */
 
-    _Atomic(uint64_t) pending; /* relaxed: postings that wait */
+    _Atomic(uint64_t) pending;     /* relaxed: postings that wait */
+    _Atomic(uint64_t) next_number; /* relaxed: of a text that has none yet */
     _Atomic(uint64_t) upserts, deletes, searches, scanned, measured; /* relaxed: for people */
 
     struct fr_efforts efforts;
@@ -126,6 +138,20 @@ FR_NODISCARD fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct
 
 /* Give up what is derived in the batch that is being made. */
 FR_NODISCARD fr_status fr_spfresh_give_up(struct fr_spfresh *index, struct fr_batch *batch);
+
+/*
+ * As fr_spfresh_upsert() and fr_spfresh_delete(); naming is NULL where ids are numbers. No other
+ * write has the texts.
+ */
+FR_NODISCARD fr_status fr_spfresh_upsert_named(struct fr_spfresh *index,
+        enum fr_durability durability, size_t count, const uint64_t *ids,
+        const struct fr_naming *naming, const float *vectors, const struct fr_payload *payloads);
+FR_NODISCARD fr_status fr_spfresh_delete_named(struct fr_spfresh *index,
+        enum fr_durability durability, size_t count, const uint64_t *ids,
+        const struct fr_naming *naming, size_t *ret_count);
+
+/* From which number on texts get theirs. At opening. */
+FR_NODISCARD fr_status fr_spfresh_find_next_number(struct fr_spfresh *index);
 
 /* Wait until no write is in flight and none begins; then let them. */
 void fr_spfresh_quiesce_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);

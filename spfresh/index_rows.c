@@ -33,6 +33,7 @@ struct fr_row_wish {
 struct fr_ranked {
     struct fr_hit hit;
     struct fr_pinned payload;
+    struct fr_text text;
 };
 
 static fr_status reserve_wishes(struct fr_work *work, size_t count)
@@ -96,20 +97,25 @@ static int compare_ranked(const void *a, const void *b)
     return compare_hits(&x->hit, &y->hit);
 }
 
-/* Nearest first, payloads along with their hits. */
-static void sort_answer(struct fr_work *work, struct fr_answer *answer, bool payloads)
+/* Nearest first, payloads and texts along with their hits. */
+static void sort_answer(struct fr_work *work, struct fr_answer *answer, bool extras)
 {
-    if (!payloads) {
+    struct fr_ranked *ranked = work->ranked;
+
+    if (!extras) {
         qsort(answer->hits, answer->count, sizeof(*answer->hits), compare_hits);
         return;
     }
-    for (size_t i = 0; i < answer->count; i++)
-        work->ranked[i] =
-                (struct fr_ranked){.hit = answer->hits[i], .payload = answer->payloads[i]};
-    qsort(work->ranked, answer->count, sizeof(*work->ranked), compare_ranked);
     for (size_t i = 0; i < answer->count; i++) {
-        answer->hits[i] = work->ranked[i].hit;
-        answer->payloads[i] = work->ranked[i].payload;
+        ranked[i].hit = answer->hits[i];
+        if (answer->payloads != NULL) ranked[i].payload = answer->payloads[i];
+        if (answer->texts != NULL) ranked[i].text = answer->texts[i];
+    }
+    qsort(ranked, answer->count, sizeof(*ranked), compare_ranked);
+    for (size_t i = 0; i < answer->count; i++) {
+        answer->hits[i] = ranked[i].hit;
+        if (answer->payloads != NULL) answer->payloads[i] = ranked[i].payload;
+        if (answer->texts != NULL) answer->texts[i] = ranked[i].text;
     }
 }
 
@@ -119,7 +125,7 @@ struct reading {
     const struct fr_asking *asking;
     struct fr_work *work;
     struct fr_answer *answers;
-    bool exact, payloads;
+    bool exact, extras;
 };
 
 static int compare_wishes(const void *a, const void *b)
@@ -150,7 +156,8 @@ static size_t count_served(const struct reading *reading, const struct fr_row_wi
 {
     size_t served = 1;
 
-    if (reading->payloads) return 1; /* a value is handed out once */
+    /* A value is handed out once. */
+    if (reading->extras && reading->asking->how->ret_payloads != NULL) return 1;
     while (served < count && wishes[served].id == wishes[0].id)
         served++;
     return served;
@@ -162,16 +169,32 @@ static void count_row(struct fr_search_record *record, size_t size)
     record->bytes_read += size;
 }
 
-/* Whether the value has been handed out. */
+/* Text and payload of a row; those of a hit where they were asked for. */
+static void serve_extras(struct reading *reading, const struct fr_row_wish *wish,
+        const struct fr_engine_value *value, fr_slice text, fr_slice payload, bool *ret_handed_out)
+{
+    struct fr_answer *answer = &reading->answers[wish->answer];
+
+    if (answer->texts != NULL) {
+        answer->texts[wish->hit].size = text.size;
+        memcpy(answer->texts[wish->hit].data, text.data, text.size);
+    }
+    if (answer->payloads == NULL) return;
+    reading->asking->index->pin(value, payload, &answer->payloads[wish->hit]);
+    *ret_handed_out = true;
+}
+
+/* *ret_handed_out: the value is somebody's now. */
 static fr_status serve(struct reading *reading, const struct fr_row_wish *wishes, size_t served,
         const struct fr_engine_value *value, bool *ret_handed_out)
 {
     const struct fr_spfresh *index = reading->asking->index;
     float *vector = reading->work->row;
-    fr_slice payload;
+    fr_slice payload, text = {NULL, 0};
+    fr_status st;
 
-    fr_status st = fr_stored_read_vector(value->bytes, index->options.dimension, vector, &payload);
-    if (st < 0) return st;
+    FR_TRY(fr_stored_read_vector(value->bytes, index->options.dimension, vector, &payload));
+    if (index->options.id_kind == FR_ID_TEXT) FR_TRY(fr_stored_split_text(&payload, &text));
     float length = length_for(&index->space, vector);
     for (size_t i = 0; i < served; i++) {
         struct fr_answer *answer = &reading->answers[wishes[i].answer];
@@ -179,11 +202,11 @@ static fr_status serve(struct reading *reading, const struct fr_row_wish *wishes
         if (answer->record != NULL) count_row(answer->record, value->bytes.size);
         if (reading->exact)
             answer->hits[wishes[i].hit].distance = measure(&index->space, answer, vector, length);
-        if (!reading->payloads) continue;
-        index->pin(value, payload, &answer->payloads[wishes[i].hit]);
-        *ret_handed_out = true;
+        if (reading->extras)
+            serve_extras(reading, &wishes[i], value, text, payload, ret_handed_out);
     }
-    return FR_OK;
+out:
+    return st;
 }
 
 /* The keys of as many rows as are read at once; the answer is how many wishes they serve. */
@@ -246,13 +269,10 @@ static fr_status read_some(struct reading *reading, const struct fr_row_wish *wi
 }
 
 fr_status fr_search_read_rows(const struct fr_asking *asking, struct fr_work *work,
-        struct fr_answer *answers, size_t count, bool exact, bool payloads)
+        struct fr_answer *answers, size_t count, bool exact, bool extras)
 {
-    struct reading reading = {.asking = asking,
-            .work = work,
-            .answers = answers,
-            .exact = exact,
-            .payloads = payloads};
+    struct reading reading = {
+            .asking = asking, .work = work, .answers = answers, .exact = exact, .extras = extras};
     uint64_t start_ns = fr_search_record_now(asking);
     size_t wished = 0, at = 0, served;
     fr_status st;
@@ -265,9 +285,9 @@ fr_status fr_search_read_rows(const struct fr_asking *asking, struct fr_work *wo
     for (; at < wished; at += served)
         FR_TRY(read_some(&reading, work->wishes + at, wished - at, &served));
     for (size_t i = 0; exact && i < count; i++)
-        sort_answer(work, &answers[i], payloads);
-    /* With a limit they are read while the tree is searched, but for payloads. */
-    fr_search_record_reading(asking, answers, count, start_ns, payloads || !asking->how->limited);
+        sort_answer(work, &answers[i], extras);
+    /* With a limit distances are read while the tree is searched. */
+    fr_search_record_reading(asking, answers, count, start_ns, extras || !asking->how->limited);
 out:
     return st;
 }

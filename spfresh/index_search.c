@@ -183,10 +183,13 @@ fr_status fr_spfresh_get(struct fr_spfresh *index, uint64_t id, float *ret_vecto
         struct fr_engine_value *ret_value, fr_slice *ret_payload)
 {
     struct fr_index_key key = fr_key_vector(&index->prefix, id);
+    fr_slice text;
 
     fr_status st = fr_engine_get(index->engine, fr_index_key_slice(&key), FR_SEQ_MAX, ret_value);
     if (st != FR_OK) return st;
     st = fr_stored_read_vector(ret_value->bytes, index->options.dimension, ret_vector, ret_payload);
+    if (st == FR_OK && index->options.id_kind == FR_ID_TEXT)
+        st = fr_stored_split_text(ret_payload, &text);
     if (st < 0) fr_engine_value_release(ret_value);
     return st;
 }
@@ -201,6 +204,7 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
     *ret_stats = (struct fr_index_stats){.size = size,
             .dimension = index->options.dimension,
             .metric = index->options.metric,
+            .id_kind = index->options.id_kind,
             .upserts = atomic_load_explicit(&index->upserts, memory_order_relaxed),
             .deletes = atomic_load_explicit(&index->deletes, memory_order_relaxed),
             .searches = atomic_load_explicit(&index->searches, memory_order_relaxed),

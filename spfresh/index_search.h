@@ -20,6 +20,7 @@ struct fr_answer {
     struct fr_hit *hits;
     size_t count;
     struct fr_pinned *payloads;      /* or NULL */
+    struct fr_text *texts;           /* or NULL */
     struct fr_search_record *record; /* or NULL */
 };
 
@@ -32,9 +33,9 @@ FR_NODISCARD fr_status fr_search_by_tree(const struct fr_asking *asking, struct 
 
 /* --- Rows: index_rows.c --- */
 
-/* Of some answers: exact distances, or payloads, or both. */
+/* Of some answers: exact distances; payloads and texts, where there is a place for them. */
 FR_NODISCARD fr_status fr_search_read_rows(const struct fr_asking *asking, struct fr_work *work,
-        struct fr_answer *answers, size_t count, bool exact, bool payloads);
+        struct fr_answer *answers, size_t count, bool exact, bool extras);
 
 /* Compare some queries with every row there is, in one walk over them. */
 FR_NODISCARD fr_status fr_search_all_rows(const struct fr_asking *asking, struct fr_work *work,

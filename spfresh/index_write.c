@@ -13,6 +13,7 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -32,36 +33,75 @@
 
 /* ---- Checking ---- */
 
-static fr_status check_vector(const struct fr_spfresh *index, uint64_t id, const float *vector)
+/* What a vector is called in words: its number, or its text without what cannot be printed. */
+struct name {
+    char text[FR_TEXT_ID_MAX + 3];
+};
+
+static struct name name_of(uint64_t id, const struct fr_text_id *text)
+{
+    struct name name;
+    size_t size = 0;
+
+    if (text == NULL) {
+        snprintf(name.text, sizeof(name.text), "%" PRIu64, id);
+        return name;
+    }
+    name.text[size++] = '"';
+    for (size_t i = 0; i < text->size; i++)
+        name.text[size++] =
+                (char)(text->data[i] < ' ' || text->data[i] > '~' ? '?' : text->data[i]);
+    name.text[size++] = '"';
+    name.text[size] = '\0';
+    return name;
+}
+
+static const struct fr_text_id *text_at(const struct fr_naming *naming, size_t at)
+{
+    return naming == NULL ? NULL : &naming->texts[at];
+}
+
+static fr_status check_vector(const struct fr_spfresh *index, uint64_t id,
+        const struct fr_text_id *text, const float *vector)
 {
     float length = 0;
 
     for (uint32_t i = 0; i < index->options.dimension; i++) {
         if (!isfinite(vector[i]))
-            return FR_FAIL(FR_ERR_MISUSE, "vector %" PRIu64 ": value %u is not finite", id, i);
+            return FR_FAIL(FR_ERR_MISUSE, "vector %s: value %u is not finite",
+                    name_of(id, text).text, i);
         length += vector[i] * vector[i];
     }
     if (!isfinite(length))
-        return FR_FAIL(FR_ERR_MISUSE, "vector %" PRIu64 ": its length is not finite", id);
+        return FR_FAIL(FR_ERR_MISUSE, "vector %s: its length is not finite",
+                name_of(id, text).text);
     if (length == 0 && index->options.metric == FR_METRIC_COSINE)
-        return FR_FAIL(FR_ERR_MISUSE, "vector %" PRIu64 ": it has no direction for the cosine", id);
+        return FR_FAIL(FR_ERR_MISUSE, "vector %s: it has no direction for the cosine",
+                name_of(id, text).text);
     return FR_OK;
 }
 
 static fr_status check_all(const struct fr_spfresh *index, size_t count, const uint64_t *ids,
-        const float *vectors, const struct fr_payload *payloads)
+        const struct fr_naming *naming, const float *vectors, const struct fr_payload *payloads)
 {
     fr_status st = FR_OK;
 
     for (size_t i = 0; i < count; i++) {
-        FR_TRY(check_vector(index, ids[i], vectors + i * index->options.dimension));
+        const struct fr_text_id *text = text_at(naming, i);
+
+        FR_TRY(check_vector(index, ids[i], text, vectors + i * index->options.dimension));
         if (payloads != NULL && payloads[i].size > FR_PAYLOAD_SIZE_MAX)
-            return FR_FAIL(FR_ERR_LIMIT,
-                    "vector %" PRIu64 ": a payload of %zu bytes; %zu are the most", ids[i],
-                    payloads[i].size, FR_PAYLOAD_SIZE_MAX);
+            return FR_FAIL(FR_ERR_LIMIT, "vector %s: a payload of %zu bytes; %zu are the most",
+                    name_of(ids[i], text).text, payloads[i].size, FR_PAYLOAD_SIZE_MAX);
     }
 out:
     return st;
+}
+
+static fr_status check_kind(const struct fr_spfresh *index)
+{
+    if (index->options.id_kind == FR_ID_U64) return FR_OK;
+    return FR_FAIL(FR_ERR_MISUSE, "the ids of this index are text, not numbers");
 }
 
 /* ---- Memory of one write ---- */
@@ -89,8 +129,23 @@ static fr_status reserve(struct fr_spfresh *index, struct fr_work *work, size_t 
     return FR_OK;
 }
 
+static fr_status put_text(struct fr_spfresh *index, struct fr_work *work,
+        const struct fr_text_id *text, uint64_t id)
+{
+    struct fr_index_key key = fr_key_text(&index->prefix, fr_slice_of(text->data, text->size));
+    fr_status st;
+
+    fr_buf_clear(&work->value);
+    fr_stored_put_text(&work->value, id);
+    FR_TRY(fr_buf_status(&work->value));
+    st = fr_batch_add_put(&work->batch, fr_index_key_slice(&key), fr_buf_slice(&work->value));
+out:
+    return st;
+}
+
 static fr_status put_rows(struct fr_spfresh *index, struct fr_work *work, size_t count,
-        const uint64_t *ids, const float *vectors, const struct fr_payload *payloads)
+        const uint64_t *ids, const struct fr_naming *naming, const float *vectors,
+        const struct fr_payload *payloads)
 {
     fr_status st = FR_OK;
 
@@ -100,10 +155,12 @@ static fr_status put_rows(struct fr_spfresh *index, struct fr_work *work, size_t
 
         fr_buf_clear(&work->value);
         fr_stored_put_vector(&work->value, vectors + i * index->options.dimension,
-                index->options.dimension, payload->data, payload->size);
+                index->options.dimension, text_at(naming, i), payload->data, payload->size);
         FR_TRY(fr_buf_status(&work->value));
         FR_TRY(fr_batch_add_put(&work->batch, fr_index_key_slice(&key),
                 fr_buf_slice(&work->value)));
+        if (naming != NULL && naming->are_new[i])
+            FR_TRY(put_text(index, work, text_at(naming, i), ids[i]));
     }
 out:
     return st;
@@ -225,6 +282,7 @@ struct write {
     struct fr_work *work;
     size_t count;
     const uint64_t *ids;
+    const struct fr_naming *naming; /* or NULL */
     size_t entered, dead_count;
     size_t reserved; /* deaths */
     size_t map_promised;
@@ -406,8 +464,8 @@ static void slow_down(struct fr_spfresh *index, size_t count)
 }
 
 static fr_status upsert(struct fr_spfresh *index, struct fr_work *work,
-        enum fr_durability durability, size_t count, const uint64_t *ids, const float *vectors,
-        const struct fr_payload *payloads)
+        enum fr_durability durability, size_t count, const uint64_t *ids,
+        const struct fr_naming *naming, const float *vectors, const struct fr_payload *payloads)
 {
     struct write w = {
             .work = work, .count = count, .ids = ids, .writer = {.durability = durability}};
@@ -415,7 +473,7 @@ static fr_status upsert(struct fr_spfresh *index, struct fr_work *work,
 
     fr_batch_reset(&work->batch);
     FR_TRY(reserve(index, work, count));
-    FR_TRY(put_rows(index, work, count, ids, vectors, payloads));
+    FR_TRY(put_rows(index, work, count, ids, naming, vectors, payloads));
     fill_entrants(index, work, count, ids);
     FR_TRY(locate(index, work, count, vectors));
     st = write_entrants(index, &w);
@@ -429,36 +487,62 @@ static fr_status refuse_read_only(const struct fr_spfresh *index)
     return FR_FAIL(FR_ERR_READONLY, "the store of this index is open for reading only");
 }
 
-fr_status fr_spfresh_upsert(struct fr_spfresh *index, enum fr_durability durability, size_t count,
-        const uint64_t *ids, const float *vectors, const struct fr_payload *payloads)
+fr_status fr_spfresh_upsert_named(struct fr_spfresh *index, enum fr_durability durability,
+        size_t count, const uint64_t *ids, const struct fr_naming *naming, const float *vectors,
+        const struct fr_payload *payloads)
 {
     struct fr_work *work = NULL;
     fr_status st;
 
     FR_TRY(refuse_read_only(index));
-    FR_TRY(check_all(index, count, ids, vectors, payloads));
+    FR_TRY(check_all(index, count, ids, naming, vectors, payloads));
     if (count == 0) return FR_OK;
     FR_TRY(ensure_tree(index, count, vectors));
     slow_down(index, count);
     FR_TRY(fr_spfresh_take_work(index, &work));
-    FR_TRY(upsert(index, work, durability, count, ids, vectors, payloads));
+    FR_TRY(upsert(index, work, durability, count, ids, naming, vectors, payloads));
     atomic_fetch_add_explicit(&index->upserts, count, memory_order_relaxed);
 out:
     fr_spfresh_give_work(index, work);
     return st;
 }
 
+fr_status fr_spfresh_upsert(struct fr_spfresh *index, enum fr_durability durability, size_t count,
+        const uint64_t *ids, const float *vectors, const struct fr_payload *payloads)
+{
+    fr_status st;
+
+    FR_TRY(check_kind(index));
+    st = fr_spfresh_upsert_named(index, durability, count, ids, NULL, vectors, payloads);
+out:
+    return st;
+}
+
 /* ---- Deleting ---- */
 
-static fr_status delete_row(struct fr_spfresh *index, struct write *w, uint64_t id)
+/* The row of a write's id, and its text's entry. */
+static fr_status add_deletes(struct fr_spfresh *index, struct write *w, size_t at)
+{
+    struct fr_index_key key = fr_key_vector(&index->prefix, w->ids[at]);
+    const struct fr_text_id *text = text_at(w->naming, at);
+    fr_status st;
+
+    FR_TRY(fr_batch_add_delete(&w->work->batch, fr_index_key_slice(&key)));
+    if (text == NULL) return FR_OK;
+    key = fr_key_text(&index->prefix, fr_slice_of(text->data, text->size));
+    st = fr_batch_add_delete(&w->work->batch, fr_index_key_slice(&key));
+out:
+    return st;
+}
+
+static fr_status delete_row(struct fr_spfresh *index, struct write *w, size_t at)
         FR_REQUIRES(index->mu)
 {
-    struct fr_index_key key = fr_key_vector(&index->prefix, id);
-    fr_slot slot = fr_id_map_find(&index->map, id);
+    fr_slot slot = fr_id_map_find(&index->map, w->ids[at]);
     fr_status st;
 
     if (slot == FR_SLOT_NONE) return FR_OK;
-    FR_TRY(fr_batch_add_delete(&w->work->batch, fr_index_key_slice(&key)));
+    FR_TRY(add_deletes(index, w, at));
     FR_TRY(tell_left(index, w->work, slot));
     w->work->dead[w->dead_count++] = slot;
 out:
@@ -486,7 +570,7 @@ static fr_status delete_rows(struct fr_spfresh *index, struct write *w) FR_REQUI
     FR_TRY(fr_tree_reserve(fr_spfresh_tree(index), w->count));
     w->reserved = w->count;
     for (size_t i = 0; i < w->count; i++)
-        if (!comes_again(index, w, i)) FR_TRY(delete_row(index, w, w->ids[i]));
+        if (!comes_again(index, w, i)) FR_TRY(delete_row(index, w, i));
     if (w->dead_count == 0) st = delete_nothing(index, w);
 out:
     return st;
@@ -503,11 +587,11 @@ static fr_status delete_derived_less(struct fr_spfresh *index, struct write *w)
     FR_COVER("index: what is derived is given up for a delete");
     fr_batch_reset(batch);
     FR_TRY(fr_spfresh_give_up(index, batch));
-    for (size_t i = 0; i < w->dead_count; i++) {
-        struct fr_index_key key =
-                fr_key_vector(&index->prefix, fr_rows_row(rows, w->work->dead[i])->id);
-
-        FR_TRY(fr_batch_add_delete(batch, fr_index_key_slice(&key)));
+    /* The dead are in the order of their ids' first coming. */
+    for (size_t i = 0, died = 0; i < w->count && died < w->dead_count; i++) {
+        if (fr_rows_row(rows, w->work->dead[died])->id != w->ids[i]) continue;
+        FR_TRY(add_deletes(index, w, i));
+        died++;
     }
     w->writer = (struct fr_writer){.count = batch->count, .durability = w->writer.durability};
     FR_TRY(fr_batch_finish(batch, &w->writer.batch));
@@ -573,10 +657,11 @@ out:
     return st;
 }
 
-fr_status fr_spfresh_delete(struct fr_spfresh *index, enum fr_durability durability, size_t count,
-        const uint64_t *ids, size_t *ret_count)
+fr_status fr_spfresh_delete_named(struct fr_spfresh *index, enum fr_durability durability,
+        size_t count, const uint64_t *ids, const struct fr_naming *naming, size_t *ret_count)
 {
-    struct write w = {.count = count, .ids = ids, .writer = {.durability = durability}};
+    struct write w = {
+            .count = count, .ids = ids, .naming = naming, .writer = {.durability = durability}};
     struct fr_work *work = NULL;
     fr_status st;
 
@@ -589,5 +674,17 @@ fr_status fr_spfresh_delete(struct fr_spfresh *index, enum fr_durability durabil
     atomic_fetch_add_explicit(&index->deletes, w.dead_count, memory_order_relaxed);
 out:
     fr_spfresh_give_work(index, work);
+    return st;
+}
+
+fr_status fr_spfresh_delete(struct fr_spfresh *index, enum fr_durability durability, size_t count,
+        const uint64_t *ids, size_t *ret_count)
+{
+    fr_status st;
+
+    *ret_count = 0;
+    FR_TRY(check_kind(index));
+    st = fr_spfresh_delete_named(index, durability, count, ids, NULL, ret_count);
+out:
     return st;
 }

@@ -9,7 +9,7 @@
 
 #define ROOT        "spfresh"
 #define ELEMENT_F32 1
-#define ID_U64      1
+#define ID_U64      1 /* of a key */
 #define CAME        1
 #define LEFT        2
 
@@ -81,6 +81,14 @@ struct fr_index_key fr_key_vector(const struct fr_index_key *prefix, uint64_t id
     return key;
 }
 
+struct fr_index_key fr_key_text(const struct fr_index_key *prefix, fr_slice text)
+{
+    struct fr_index_key key = with(prefix, "t/");
+
+    add(&key, text.data, text.size);
+    return key;
+}
+
 struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t number)
 {
     struct fr_index_key key = with(prefix, "p/");
@@ -144,6 +152,16 @@ fr_status fr_key_read_vector(const struct fr_index_key *kind, fr_slice key, uint
     if (rest[0] != ID_U64)
         return FR_FAIL(FR_ERR_TOO_NEW, "the key of a vector has an id of kind %u", rest[0]);
     *ret_id = read_number(rest + 1, 8);
+    return FR_OK;
+}
+
+fr_status fr_key_read_text(const struct fr_index_key *kind, fr_slice key, fr_slice *ret_text)
+{
+    size_t size = key.size > kind->size ? key.size - kind->size : 0;
+    const uint8_t *rest = rest_of(kind, key, size);
+
+    if (rest == NULL || size == 0 || size > FR_TEXT_ID_MAX) return refuse_key(key);
+    *ret_text = fr_slice_of(rest, size);
     return FR_OK;
 }
 
@@ -219,7 +237,7 @@ void fr_stored_put_options(struct fr_buf *to, const struct fr_stored_options *op
     fr_buf_u8(to, FR_STORED_VERSION);
     fr_buf_u8(to, 0);
     fr_buf_u8(to, (uint8_t)options->metric);
-    fr_buf_u8(to, ID_U64);
+    fr_buf_u8(to, (uint8_t)options->id_kind);
     fr_buf_u32(to, options->dimension);
     fr_buf_u64(to, options->seed);
 }
@@ -234,8 +252,9 @@ fr_status fr_stored_read_options(fr_slice value, struct fr_stored_options *ret)
     ret->dimension = fr_bytes_u32(&in);
     ret->seed = fr_bytes_u64(&in);
     ret->metric = (enum fr_metric)metric;
+    ret->id_kind = (enum fr_id_kind)id_kind;
     FR_TRY(check_head(&in, "the options of an index", version, must));
-    if (id_kind != ID_U64)
+    if (id_kind != FR_ID_U64 && id_kind != FR_ID_TEXT)
         return FR_FAIL(FR_ERR_TOO_NEW, "the options of an index have ids of kind %u", id_kind);
     if (metric < FR_METRIC_L2 || metric > FR_METRIC_INNER_PRODUCT || ret->dimension == 0 ||
             ret->dimension > FR_DIMENSION_MAX || !fr_bytes_done(&in))
@@ -246,7 +265,7 @@ out:
 }
 
 void fr_stored_put_vector(struct fr_buf *to, const float *vector, uint32_t dimension,
-        const void *payload, size_t payload_size)
+        const struct fr_text_id *text, const void *payload, size_t payload_size)
 {
     fr_buf_u8(to, FR_STORED_VERSION);
     fr_buf_u8(to, ELEMENT_F32);
@@ -255,6 +274,10 @@ void fr_stored_put_vector(struct fr_buf *to, const float *vector, uint32_t dimen
     uint8_t *floats = fr_buf_extend(to, dimension * sizeof(float));
     for (uint32_t i = 0; floats != NULL && i < dimension; i++)
         fr_put_u32(floats + 4 * i, f32_bits(vector[i]));
+    if (text != NULL) {
+        fr_buf_u8(to, (uint8_t)text->size);
+        fr_buf_append(to, text->data, text->size);
+    }
     fr_buf_append(to, payload, payload_size);
 }
 
@@ -278,6 +301,44 @@ fr_status fr_stored_read_vector(fr_slice value, uint32_t dimension, float *ret_v
     for (uint32_t i = 0; ret_vector != NULL && i < dimension; i++)
         ret_vector[i] = f32_of(fr_get_u32(floats + 4 * i));
     *ret_payload = fr_bytes_take(&in, fr_bytes_left(&in));
+out:
+    return st;
+}
+
+fr_status fr_stored_split_text(fr_slice *payload, fr_slice *ret_text)
+{
+    struct fr_bytes in = fr_bytes_of(*payload);
+    size_t size = fr_bytes_u8(&in);
+    fr_slice text = fr_bytes_take(&in, size);
+
+    if (!fr_bytes_ok(&in) || size == 0 || size > FR_TEXT_ID_MAX)
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "the row of a vector has an id of %zu bytes, cut short or not", size);
+    *payload = fr_bytes_take(&in, fr_bytes_left(&in));
+    *ret_text = text;
+    return FR_OK;
+}
+
+void fr_stored_put_text(struct fr_buf *to, uint64_t id)
+{
+    fr_buf_u8(to, FR_STORED_VERSION);
+    fr_buf_u8(to, 0);
+    fr_buf_u16(to, 0);
+    fr_buf_u64(to, id);
+}
+
+fr_status fr_stored_read_text(fr_slice value, uint64_t *ret_id)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    unsigned version = fr_bytes_u8(&in), must = fr_bytes_u8(&in);
+    fr_status st;
+
+    (void)fr_bytes_u16(&in);
+    uint64_t id = fr_bytes_u64(&in);
+    FR_TRY(check_head(&in, "an id of text", version, must));
+    if (!fr_bytes_done(&in))
+        return FR_FAIL(FR_ERR_CORRUPT, "an id of text has a value of %zu bytes", value.size);
+    *ret_id = id;
 out:
     return st;
 }

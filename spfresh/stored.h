@@ -4,18 +4,22 @@
  * All keys of an index begin with "spfresh/", or with "spfresh@NAME/" if it has a name. Numbers in
  * keys are big-endian, so that they are in order; in values little-endian.
  *
- *     m/options     truth     version u8, must-understand u8, metric u8, id kind u8 (1: u64),
- *                             dimension u32, seed u64
+ *     m/options     truth     version u8, must-understand u8, metric u8, id kind u8 (1: u64,
+ *                             2: text), dimension u32, seed u64
  *     v/ID          truth     the row of a vector: version u8, element type u8 (1: f32),
- *                             must-understand u16, dimension u32, the vector, the payload
+ *                             must-understand u16, dimension u32, the vector; with ids of text
+ *                             the text's size u8 and the text; the payload
+ *     t/TEXT        truth     with ids of text, which id a text has: version u8,
+ *                             must-understand u8, u16 0, id u64
  *     c/TIER NUMBER derived   a posting's centroid: version u8, must-understand u8, u16 0,
  *                             scale f32, radius f32 (square), count u32, high bytes, low bytes
  *     p/NUMBER      derived   a posting: records, one after the other, as they came
  *     m/space       derived   version u8, must-understand u8, u16 0, generation u32,
  *                             scale f32, reach f32, the centre: f32 each
  *
- * ID is 1 u8 and the id, u64. TIER is u8, NUMBER u32: the slot of the centroid. A record of a
- * posting is one of
+ * ID is 1 u8 and the id, u64; with ids of text it is a number that the index gives, and never to
+ * another text while either is there. A row and its text's entry come and go in one batch. TIER is
+ * u8, NUMBER u32: the slot of the centroid. A record of a posting is one of
  *
  *     came          1 u8, id u64, scale f32, high bytes, low bytes (spfresh/code.h)
  *     left          2 u8, id u64
@@ -30,14 +34,17 @@
 #ifndef FR_SPFRESH_STORED_H
 #define FR_SPFRESH_STORED_H
 
+#include <assert.h>
+
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "spfresh/space.h"
 
 #define FR_STORED_VERSION 1
 
-/* The longest key there is of an index. */
-#define FR_INDEX_KEY_MAX 96
+/* The longest key there is of an index: root, name, kind, text. */
+#define FR_INDEX_KEY_MAX 160
+static_assert(FR_INDEX_KEY_MAX >= 9 + FR_INDEX_NAME_MAX + 2 + FR_TEXT_ID_MAX, "");
 
 /* A key, and how long its part that all keys of the index have is. */
 struct fr_index_key {
@@ -59,11 +66,12 @@ void fr_key_prefix(const char *name, struct fr_index_key *ret_prefix);
 struct fr_index_key fr_key_options(const struct fr_index_key *prefix);
 struct fr_index_key fr_key_space(const struct fr_index_key *prefix);
 struct fr_index_key fr_key_vector(const struct fr_index_key *prefix, uint64_t id);
+struct fr_index_key fr_key_text(const struct fr_index_key *prefix, fr_slice text);
 struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t number);
 struct fr_index_key fr_key_centroid(const struct fr_index_key *prefix, uint8_t tier,
         uint32_t number);
 
-/* What all keys of one kind begin with: 'm', 'v', 'c' or 'p'; or of the index: 0. */
+/* What all keys of one kind begin with: 'm', 'v', 't', 'c' or 'p'; or of the index: 0. */
 struct fr_index_key fr_key_kind(const struct fr_index_key *prefix, char kind);
 
 /* The first key behind all that begin so. */
@@ -72,6 +80,8 @@ struct fr_index_key fr_key_behind(const struct fr_index_key *kind);
 /* The last parts of keys that begin so. FR_ERR_CORRUPT. */
 FR_NODISCARD fr_status fr_key_read_vector(const struct fr_index_key *kind, fr_slice key,
         uint64_t *ret_id);
+FR_NODISCARD fr_status fr_key_read_text(const struct fr_index_key *kind, fr_slice key,
+        fr_slice *ret_text);
 FR_NODISCARD fr_status fr_key_read_number(const struct fr_index_key *kind, fr_slice key,
         uint32_t *ret_number);
 
@@ -82,6 +92,7 @@ FR_NODISCARD fr_status fr_key_read_name(fr_slice key, char *to);
 
 struct fr_stored_options {
     enum fr_metric metric;
+    enum fr_id_kind id_kind;
     uint32_t dimension;
     uint64_t seed;
 };
@@ -91,12 +102,21 @@ FR_NODISCARD fr_status fr_stored_read_options(fr_slice value, struct fr_stored_o
 
 #define FR_STORED_VECTOR_HEAD 8
 
+/* text is NULL where ids are numbers. */
 void fr_stored_put_vector(struct fr_buf *to, const float *vector, uint32_t dimension,
-        const void *payload, size_t payload_size);
+        const struct fr_text_id *text, const void *payload, size_t payload_size);
 
-/* dimension floats go to ret_vector, unless it is NULL; the payload is a part of value. */
+/*
+ * dimension floats go to ret_vector, unless it is NULL; the payload is a part of value. Where ids
+ * are text, that stands before the payload: fr_stored_split_text parts them.
+ */
 FR_NODISCARD fr_status fr_stored_read_vector(fr_slice value, uint32_t dimension, float *ret_vector,
         fr_slice *ret_payload);
+FR_NODISCARD fr_status fr_stored_split_text(fr_slice *payload, fr_slice *ret_text);
+
+/* Which id a text has. */
+void fr_stored_put_text(struct fr_buf *to, uint64_t id);
+FR_NODISCARD fr_status fr_stored_read_text(fr_slice value, uint64_t *ret_id);
 
 struct fr_stored_centroid {
     float scale, radius;

@@ -61,6 +61,9 @@ static fr_status read_row(struct fr_index_rows *rows, uint64_t id, fr_slice valu
     fr_slice payload;
     fr_status st = fr_stored_read_vector(value, rows->options.dimension, rows->vector, &payload);
 
+    if (rows->options.id_kind == FR_ID_TEXT)
+        return FR_FAIL(FR_ERR_UNSUPPORTED,
+                "index \"%s\": its ids are text, which this verb does not know", rows->name);
     if (st < 0) {
         snprintf(why, sizeof(why), "%s", fr_last_error());
         return FR_FAIL(st, "index \"%s\", id %" PRIu64 ": %s", rows->name, id, why);

@@ -35,10 +35,16 @@ struct search {
     size_t counts[BLOCK_QUERIES];
     struct fr_hit *hits;      /* k of each */
     struct fr_pinned *pinned; /* as many, or NULL */
+    struct fr_text *texts;    /* as many, or NULL: ids are numbers */
     struct fr_buf line;
 };
 
 /* --- Answers --- */
+
+static fr_slice text_of(const struct search *s, size_t at)
+{
+    return fr_slice_of(s->texts[at].data, s->texts[at].size);
+}
 
 static fr_slice payload_of(const struct search *s, size_t at)
 {
@@ -57,7 +63,10 @@ static fr_status tell_json(struct search *s, size_t query)
     for (size_t i = 0; i < s->counts[query]; i++) {
         size_t at = query * (size_t)s->k + i;
         fr_json_begin_object(&json, NULL);
-        fr_json_u64(&json, "id", s->hits[at].id);
+        if (s->texts == NULL)
+            fr_json_u64(&json, "id", s->hits[at].id);
+        else
+            fr_text_json(&json, "id", &(struct fr_text_form){.hex = false}, text_of(s, at));
         fr_json_float(&json, "distance", s->hits[at].distance);
         fr_vector_payload_json(&json, payload_of(s, at));
         fr_json_end_object(&json);
@@ -76,7 +85,11 @@ static fr_status tell_hit(struct search *s, uint64_t number, size_t at)
 
     fr_buf_clear(&s->line);
     if (s->file != NULL) fr_buf_printf(&s->line, "%" PRIu64 "\t", number);
-    fr_buf_printf(&s->line, "%" PRIu64 "\t%.7g", s->hits[at].id, (double)s->hits[at].distance);
+    if (s->texts == NULL)
+        fr_buf_printf(&s->line, "%" PRIu64, s->hits[at].id);
+    else
+        fr_text_append(&(struct fr_text_form){.hex = false}, text_of(s, at), &s->line);
+    fr_buf_printf(&s->line, "\t%.7g", (double)s->hits[at].distance);
     if (s->payloads) {
         fr_buf_u8(&s->line, '\t');
         fr_text_append(&(struct fr_text_form){.hex = false}, payload_of(s, at), &s->line);
@@ -194,6 +207,11 @@ static fr_status make_room(struct search *s)
     size_t hits = s->room * (size_t)s->k;
     s->hits = fr_alloc(hits * sizeof(*s->hits));
     if (s->payloads) s->pinned = fr_alloc_zeroed(hits, sizeof(*s->pinned));
+    if (s->rows.options.id_kind == FR_ID_TEXT) {
+        s->texts = fr_alloc_zeroed(hits, sizeof(*s->texts));
+        if (s->texts == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the hits");
+    }
+    s->how.ret_texts = s->texts;
     if (s->hits == NULL || (s->payloads && s->pinned == NULL))
         return FR_FAIL(FR_ERR_NOMEM, "no memory for the hits");
     s->how.ret_payloads = s->pinned;
@@ -208,9 +226,9 @@ static fr_status run_search(struct search *s)
     s->how.size = sizeof(s->how);
     s->how.exhaustive = s->exhaustive;
     s->how.exact_distances = true;
-    FR_TRY(make_room(s));
     if (s->file != NULL) FR_TRY(fr_vector_reader_open(s->file, s->format_name, NULL, &s->reader));
     FR_TRY(open_index(s));
+    FR_TRY(make_room(s));
     FR_TRY(s->file != NULL ? answer_file(s) : answer_one(s));
 out:
     return st;
@@ -223,6 +241,7 @@ static void close_search(struct search *s)
     fr_index_close(s->index);
     fr_free(s->hits);
     fr_free(s->pinned);
+    fr_free(s->texts);
     fr_buf_deinit(&s->queries);
     fr_buf_deinit(&s->line);
 }

@@ -44,6 +44,13 @@ typedef enum fr_metric {
     FR_METRIC_INNER_PRODUCT = 3 /* minus the inner product */
 } fr_metric;
 
+/* What an index calls its vectors. */
+typedef enum fr_id_kind {
+    FR_ID_U64 = 1, /* numbers */
+    FR_ID_TEXT = 2 /* 1 to FR_TEXT_ID_MAX bytes, any of them */
+} fr_id_kind;
+
+#define FR_TEXT_ID_MAX      64
 #define FR_DIMENSION_MAX    16384
 #define FR_INDEX_NAME_MAX   63
 #define FR_PAYLOAD_SIZE_MAX ((size_t)1 << 24)
@@ -58,6 +65,7 @@ struct fr_index_options {
     /* Of a new index, and kept with it; of one that is there 0, or what it has. */
     uint32_t dimension; /* of all vectors, 1 to 16,384 */
     fr_metric metric;   /* (0: FR_METRIC_L2) */
+    fr_id_kind id_kind; /* (0: FR_ID_U64) */
     uint64_t seed;      /* of the random rotation (0: any) */
 
     /* Split, merge and reassign only when fr_index_maintain() is called (false). */
@@ -70,7 +78,8 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
  * Open the index of that name in a store; "" is the default one. Names have up to 63 letters,
  * digits, dots, dashes and underscores. An index is opened once at a time: FR_ERR_BUSY. The store
  * must stay open for longer. FR_ERR_MISSING: there is none, and create is false. FR_ERR_MISUSE:
- * dimension or metric are not those of the index. FR_ERR_CORRUPT: its options cannot be read.
+ * dimension, metric or kind of ids are not those of the index. FR_ERR_CORRUPT: its options cannot
+ * be read.
  *
  * Keys of the store that begin with "spfresh" are the indexes' own. In a store that is open for
  * reading only, the index is as it was when it was opened.
@@ -116,6 +125,22 @@ FR_API FR_NODISCARD fr_status fr_index_upsert(struct fr_index *index,
 FR_API FR_NODISCARD fr_status fr_index_delete(struct fr_index *index,
         const struct fr_write_options *how, size_t count, const uint64_t *ids, size_t *ret_count);
 
+/*
+ * The same in an index whose ids are text; FR_ERR_MISUSE in any other, and of the two above in one
+ * of text. A text has a number of the index's own, which stays the same until it is deleted: hits
+ * carry it, and fr_index_get takes it.
+ */
+struct fr_text_id {
+    const char *data;
+    size_t size;
+};
+FR_API FR_NODISCARD fr_status fr_index_upsert_text(struct fr_index *index,
+        const struct fr_write_options *how, size_t count, const struct fr_text_id *ids,
+        const float *vectors, const struct fr_payload *payloads);
+FR_API FR_NODISCARD fr_status fr_index_delete_text(struct fr_index *index,
+        const struct fr_write_options *how, size_t count, const struct fr_text_id *ids,
+        size_t *ret_count);
+
 /* --- Reading -----------------------------------------------------------------------------------
  */
 
@@ -126,9 +151,19 @@ FR_API FR_NODISCARD fr_status fr_index_delete(struct fr_index *index,
 FR_API FR_NODISCARD fr_status fr_index_get(struct fr_index *index, uint64_t id, float *ret_vector,
         struct fr_pinned *ret_payload);
 
+/* By its text, whose number goes to *ret_id; that may be NULL, and so may ret_vector. */
+FR_API FR_NODISCARD fr_status fr_index_get_text(struct fr_index *index, struct fr_text_id text,
+        uint64_t *ret_id, float *ret_vector, struct fr_pinned *ret_payload);
+
 struct fr_hit {
     uint64_t id;
     float distance;
+};
+
+/* The text of a hit's id. */
+struct fr_text {
+    char data[FR_TEXT_ID_MAX]; /* no zero behind */
+    size_t size;               /* 0: there is none; the hit was deleted meanwhile */
 };
 
 /* How a search is made. NULL where it is asked for means all zeros. */
@@ -157,6 +192,9 @@ struct fr_search_options {
      * that of a hit which was deleted meanwhile. On failure there is nothing to release.
      */
     struct fr_pinned *ret_payloads;
+
+    /* Where the hits' ids go if they are text, or NULL: room as for payloads. */
+    struct fr_text *ret_texts;
 
     /* Where it is told what was done, or NULL: a record for each query, with its size set. */
     struct fr_search_record *ret_records;
@@ -279,6 +317,7 @@ struct fr_index_stats {
     size_t size;
     uint32_t dimension;
     fr_metric metric;
+    fr_id_kind id_kind;
     uint64_t count;    /* vectors */
     uint64_t postings; /* and of centroids, all tiers */
     uint64_t tiers;

@@ -231,6 +231,80 @@ Test(db_index, each_query_of_a_batch_has_payloads_of_its_own)
         cr_assert_null(payloads[i][0].data);
 }
 
+/* ---- Ids of text ---- */
+
+static struct fr_text_id text(const char *words)
+{
+    return (struct fr_text_id){.data = words, .size = strlen(words)};
+}
+
+static void check_red(struct fr_index *named, float first)
+{
+    struct fr_pinned payload = {0}, payloads[3];
+    struct fr_text texts[3];
+    struct fr_search_options how = {.size = sizeof(how),
+            .exact_distances = true,
+            .ret_payloads = payloads,
+            .ret_texts = texts};
+    struct fr_hit hits[3];
+    float x[2], query[2] = {first, 0};
+    uint64_t id;
+    size_t count;
+
+    must(fr_index_get_text(named, text("red"), &id, x, &payload));
+    cr_assert_eq(x[0], first);
+    cr_assert_eq(payload.size, 4);
+    cr_assert_eq(memcmp(payload.data, "warm", 4), 0);
+    fr_pinned_release(&payload);
+    must(fr_index_search(named, &how, query, 3, hits, &count));
+    cr_assert_eq(count, 2);
+    cr_assert_eq(hits[0].id, id);
+    cr_assert_eq(texts[0].size, 3);
+    cr_assert_eq(memcmp(texts[0].data, "red", 3), 0);
+    cr_assert_eq(payloads[0].size, 4);
+    cr_assert_eq(memcmp(payloads[0].data, "warm", 4), 0);
+    cr_assert_eq(texts[2].size, 0);
+    cr_assert_null(payloads[2].data);
+    for (size_t i = 0; i < count; i++)
+        fr_pinned_release(&payloads[i]);
+}
+
+Test(db_index, vectors_may_be_called_by_text)
+{
+    struct fr_text_id ids[3] = {text("red"), text("blue"), text("red")};
+    struct fr_payload payloads[3] = {{"cold", 4}, {"", 0}, {"warm", 4}};
+    float x[3][2] = {{1, 0}, {9, 9}, {2, 0}};
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    struct fr_index_options options;
+    struct fr_index *named;
+    size_t deleted;
+    uint64_t id = 1;
+
+    fr_index_options_init(&options);
+    options.dimension = 2;
+    options.id_kind = FR_ID_TEXT;
+    must(fr_index_open(db, "named", &options, &named));
+    must(fr_index_upsert_text(named, NULL, 3, ids, x[0], payloads));
+    check_red(named, 2);
+    must_fail(fr_index_upsert(named, NULL, 1, &id, x[0], NULL), FR_ERR_MISUSE, "text");
+    must_fail(fr_index_upsert_text(vectors, NULL, 1, ids, x[0], NULL), FR_ERR_MISUSE, "numbers");
+    fr_index_close(named);
+    options.id_kind = FR_ID_U64;
+    must_fail(fr_index_open(db, "named", &options, &named), FR_ERR_MISUSE, "kind");
+    options.id_kind = (fr_id_kind)3;
+    must_fail(fr_index_open(db, "named", &options, &named), FR_ERR_MISUSE, "no kind");
+    options.id_kind = (fr_id_kind)0;
+    must(fr_index_open(db, "named", &options, &named));
+    check_red(named, 2);
+    must(fr_index_stats_get(named, &stats));
+    cr_assert_eq(stats.id_kind, FR_ID_TEXT);
+    must(fr_index_delete_text(named, NULL, 3, ids, &deleted));
+    cr_assert_eq(deleted, 2);
+    cr_assert_eq(fr_index_get_text(named, text("red"), &id, NULL, NULL), FR_NOT_FOUND);
+    must(fr_index_verify(named));
+    fr_index_close(named);
+}
+
 /* ---- Processes ---- */
 
 /* Until it is killed; the id of each batch that was acknowledged goes through the pipe. */
