@@ -7,6 +7,7 @@ int fr_verb_compact(int argc, char **argv);
 int fr_verb_crash(int argc, char **argv);
 int fr_verb_create(int argc, char **argv);
 int fr_verb_delete(int argc, char **argv);
+int fr_verb_dump(int argc, char **argv);
 int fr_verb_export(int argc, char **argv);
 int fr_verb_get(int argc, char **argv);
 int fr_verb_import(int argc, char **argv);
