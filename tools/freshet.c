@@ -24,6 +24,7 @@ static const struct verb verbs[] = {
         {"crash", fr_verb_crash, "try to break a store, on simulated machines or on a real disk"},
         {"create", fr_verb_create, "make a store, or an index in one"},
         {"delete", fr_verb_delete, "delete keys, a range of them, or vectors"},
+        {"dump", fr_verb_dump, "print what is in the files of a store, past damage"},
         {"explain", fr_verb_explain, "say what a search did, and why an id is not among its hits"},
         {"export", fr_verb_export, "write the vectors of an index to a file"},
         {"get", fr_verb_get, "print the values of keys, or vectors"},

@@ -8,6 +8,7 @@ int fr_verb_compact(int argc, char **argv);
 int fr_verb_crash(int argc, char **argv);
 int fr_verb_create(int argc, char **argv);
 int fr_verb_delete(int argc, char **argv);
+int fr_verb_dump(int argc, char **argv);
 int fr_verb_explain(int argc, char **argv);
 int fr_verb_export(int argc, char **argv);
 int fr_verb_get(int argc, char **argv);
