@@ -4,7 +4,7 @@ _freshet() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "backup checkpoint compact crash create delete explain export get import iotest ls put restore scan search stat verify version --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "backup checkpoint compact crash create delete dump explain export get import iotest ls put restore scan search stat verify version --help --version" -- "$word")
         return
     fi
     case $before in
@@ -18,6 +18,7 @@ _freshet() {
     crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
     create) options="--dimension --metric --index --seed --options --help" ;;
     delete) options="--from --to --prefix --index --whole --hex --base64 --options --help" ;;
+    dump) options="--as --key --hex-key --row --posting --index --values --hex --limit --only --options --json --help" ;;
     explain) options="--k --id --why --recall --postings --exhaustive --all --index --options --json --help" ;;
     export) options="--format --index --limit --quiet --progress --options --json --help" ;;
     get) options="--index --hex --base64 --raw --options --json --help" ;;
