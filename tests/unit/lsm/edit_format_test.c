@@ -249,7 +249,9 @@ Test(edit_format, unknown_fields_are_refused_below_64_and_skipped_from_there)
 
 Test(edit_format, refuses_what_makes_no_sense)
 {
-    for (int i = 0; i < 8; i++) {
+    static uint8_t long_key[FR_KEY_SIZE_MAX + 1] = {'a'};
+
+    for (int i = 0; i < 9; i++) {
         struct fr_value_ref bad[] = {{3, 1, 1}, {3, 1, 1}};
         struct fr_edit_table table = table_of(0);
         struct fr_buf edit = FR_BUF_EMPTY;
@@ -260,7 +262,8 @@ Test(edit_format, refuses_what_makes_no_sense)
         if (i == 2) table.smallest = fr_slice_of_text("c");
         if (i == 3) table.smallest = fr_slice_of_text("");
         if (i == 4) table.smallest_seq = 1;
-        if (i >= 5) {
+        if (i == 8) table.smallest = fr_slice_of(long_key, sizeof(long_key));
+        if (i >= 5 && i < 8) {
             table.refs = bad;
             table.ref_count = 2;
         }

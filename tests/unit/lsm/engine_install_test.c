@@ -260,10 +260,7 @@ static bool is_there(const char *name)
 /* A job's output of one table and one value file, whose installation is said to have failed. */
 static void abandon_output(bool no_memory)
 {
-    struct fr_edit_table table = {.number = 998,
-            .size = 4,
-            .smallest = fr_slice_of_text("a"),
-            .largest = fr_slice_of_text("b")};
+    struct fr_edit_table table = {.number = 998, .size = 4};
     struct fr_edit_values values = {.number = 999, .size = 4};
     struct fr_version_values *new_values;
     struct fr_version_table *new_table;

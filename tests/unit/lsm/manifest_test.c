@@ -5,6 +5,7 @@
 #include "tests/unit/io/test_world.h"
 #include "tests/unit/lsm/test_crash.h"
 #include "tests/unit/lsm/test_version.h"
+#include "wal/wal_writer.h"
 
 #define EDITS_MAX 24
 
@@ -222,6 +223,31 @@ Test(manifest, an_edit_that_cannot_be_names_directory_and_lsn)
         must_say("lsn 109951");
         close_manifest(&t);
     }
+}
+
+/* Sealed before its first edit: no writer does that. */
+Test(manifest, one_without_an_edit_is_damaged)
+{
+    static struct test_manifest t;
+    struct fr_wal_writer_options options = {.kind = FR_WAL_KIND_MANIFEST,
+            .store = "sixteen letters",
+            .epoch = 1,
+            .next_number = next_number,
+            .next_number_ctx = &t,
+            .segment_size = FR_WAL_SEGMENT_SIZE_MIN};
+    struct fr_manifest_state state;
+    struct fr_wal_writer *log;
+
+    open_manifest(&t);
+    must(fr_wal_writer_open(t.world.dir, &options, &log));
+    must(fr_wal_writer_seal(log));
+    t.super.manifest = fr_wal_writer_first_number(log);
+    t.super.manifest_lsn = fr_wal_writer_start(log);
+    fr_wal_writer_close(log);
+    must_be(FR_ERR_CORRUPT,
+            fr_manifest_replay(t.world.dir, &t.super, &t.version.obsolete, false, &state));
+    must_say("is empty");
+    close_manifest(&t);
 }
 
 Test(manifest, one_that_is_gone_is_missing)

@@ -8,9 +8,13 @@
  * that was in it.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include "base/coding.h"
 #include "io/sim.h"
+#include "io/sim_schedule.h"
 #include "lsm/batch.h"
 #include "lsm/engine_priv.h"
 #include "tests/unit/io/test_world.h"
@@ -341,6 +345,57 @@ Test(recovery, whatever_fails_while_a_follower_goes_on_the_next_time_it_has_it_a
     }
 }
 
+/* An edit of no change, as a compaction that drops nothing that is seen. */
+static void change_nothing(struct fr_engine *writer)
+{
+    struct fr_version_change change = {0};
+
+    must(fr_engine_install(writer, &change, NULL));
+}
+
+Test(recovery, a_follower_goes_on_through_more_versions_than_it_keeps_memtables)
+{
+    struct pair p;
+
+    open_pair(&p);
+    for (unsigned i = 0; i < 2 * FR_SEALED_MAX; i++) {
+        if (i % 5 != 0) must(put(p.writer, i % KEYS, ++versions[i % KEYS]));
+        change_nothing(p.writer);
+        must(fr_engine_refresh(p.reader));
+        check_all(p.reader);
+    }
+    for (uint64_t nth = 1; nth < 6; nth++) {
+        must(put(p.writer, 1, ++versions[1]));
+        change_nothing(p.writer);
+        fr_alloc_fail_at(nth, false);
+        fr_status st = fr_engine_refresh(p.reader);
+        fr_alloc_fail_at(0, false);
+        cr_assert(st == FR_OK || st == FR_ERR_NOMEM);
+        must(fr_engine_refresh(p.reader));
+        check_all(p.reader);
+    }
+    must(fr_engine_close(p.writer));
+    must(fr_engine_close(p.reader));
+    fr_sim_close(p.sim);
+}
+
+/* The last number that was shown was a delete's, which has gone with what it deleted. */
+Test(recovery, a_follower_sees_that_what_it_had_last_was_compacted_away)
+{
+    struct pair p;
+
+    open_pair(&p);
+    delete_range(p.writer, 0, 4);
+    must(fr_engine_refresh(p.reader));
+    check_all(p.reader);
+    must(fr_engine_compact_range(p.writer, fr_slice_of(NULL, 0), fr_slice_of(NULL, 0)));
+    must(fr_engine_refresh(p.reader));
+    check_all(p.reader);
+    must(fr_engine_close(p.writer));
+    must(fr_engine_close(p.reader));
+    fr_sim_close(p.sim);
+}
+
 /* ---- a new store */
 
 static bool try_to_make(void *ctx, const struct fault *fault)
@@ -362,14 +417,98 @@ static bool try_to_make(void *ctx, const struct fault *fault)
     return hit;
 }
 
+static void ignore_open(void *ctx, const struct fr_event_open *open)
+{
+    (void)ctx;
+    (void)open;
+}
+
 Test(recovery, whatever_fails_while_a_store_is_made_the_next_attempt_makes_it)
 {
     struct fault fault = {.sim = {.ops = FR_SIM_MASK_ALL, .os_error = ENOSPC}};
+    struct fr_event_hooks hooks = {.size = sizeof(hooks), .open = ignore_open};
 
+    options.memtable_size = (size_t)8 << 20; /* enough to keep the memory of one */
+    options.hooks = &hooks;
     memset(versions, 0, sizeof(versions));
     cr_assert_gt(sweep(fault, try_to_make, NULL), 20);
     fault.of_memory = true;
     cr_assert_gt(sweep(fault, try_to_make, NULL), 50);
+}
+
+#ifndef FR_SANITIZED /* which take all addresses there are */
+
+#define STACK ((size_t)4 << 30)
+
+static size_t address_space(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    cr_assert(file != NULL && fscanf(file, "%zu", &pages) == 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Addresses for so many halves of a thread's stack. */
+static fr_status open_with_room_for(unsigned halves, struct fr_sim *sim)
+{
+    struct rlimit before, limit;
+    pthread_attr_t large, usual;
+    struct fr_engine *engine;
+
+    cr_assert_eq(getrlimit(RLIMIT_AS, &before), 0);
+    cr_assert_eq(pthread_getattr_default_np(&usual), 0);
+    pthread_attr_init(&large);
+    pthread_attr_setstacksize(&large, STACK);
+    cr_assert_eq(pthread_setattr_default_np(&large), 0);
+    limit = before;
+    limit.rlim_cur = address_space() + halves * (STACK / 2);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    fr_status st = fr_engine_open(fr_sim_env(sim), "store", &options, &engine);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &before), 0);
+    cr_assert_eq(pthread_setattr_default_np(&usual), 0);
+    if (st == FR_OK) check_all(engine);
+    if (st == FR_OK) must(fr_engine_close(engine));
+    return st;
+}
+
+/* It takes two threads. */
+Test(recovery, a_store_is_not_opened_where_its_threads_cannot_be_started)
+{
+    struct fr_sim *sim;
+
+    for (unsigned halves = 1; halves <= 3; halves += 2) {
+        must(fr_sim_image_boot(image, 1, &sim));
+        must_be(FR_ERR_NOMEM, open_with_room_for(halves, sim));
+        must_say(halves == 1 ? "cannot start the thread freshet-flush"
+                             : "cannot start the thread freshet-compact");
+        must(open_with_room_for(5, sim));
+        fr_sim_close(sim);
+    }
+}
+#endif
+
+/* Where nobody else can run, nobody is waited for by going round in circles. */
+Test(recovery, a_store_opens_on_one_processor)
+{
+    struct fr_engine *engine;
+    struct fr_sim *sim;
+    cpu_set_t all, one;
+
+    cr_assert_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    CPU_ZERO(&one);
+    for (int cpu = 0; CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    must(fr_sim_image_boot(image, 1, &sim));
+    must(fr_engine_open(fr_sim_env(sim), "store", &options, &engine));
+    cr_assert_eq(engine->spin_us_max, 0);
+    check_all(engine);
+    must(put(engine, 1, ++versions[1]));
+    check_key(engine, 1);
+    must(fr_engine_close(engine));
+    fr_sim_close(sim);
 }
 
 Test(recovery, a_store_that_is_there_is_not_made_again)
@@ -563,8 +702,131 @@ Test(recovery, what_is_whole_and_yet_not_the_stores_is_told)
     }
 }
 
+static void log_of_no_number(struct fr_manifest_state *state)
+{
+    state->log.number = 0;
+}
+
+/* Damage the last batch of the newest log file, so that it ends before. */
+static void lose_last_batch(struct fr_dir *dir, uint64_t number)
+{
+    char name[FR_FILE_NAME_SIZE];
+    uint8_t zeros[FR_WAL_BLOCK_SIZE] = {0};
+    struct fr_file *file;
+
+    fr_file_name_format(FR_FILE_WAL, number, name);
+    must(fr_file_open(dir, name, FR_OPEN_WRITE, &file));
+    must(fr_file_write(file, FR_WAL_HEADER_SIZE, zeros, sizeof(zeros), 0));
+    fr_file_close(file);
+}
+
+static void lose_newest_table(struct pair *p)
+{
+    const struct fr_version_level *level = &p->writer->view->version->levels[0];
+    char name[FR_FILE_NAME_SIZE];
+
+    fr_file_name_format(FR_FILE_TABLE, level->tables[0]->meta.number, name);
+    must(fr_dir_unlink(p->writer->dir, name));
+}
+
+/* What a follower that stays up finds where everything else has changed. */
+enum upset { RENUMBERED, LOG_LOST, TABLE_LOST, SUPER_LOST, OTHER_STORE, UPSETS };
+
+static const fr_status upset_status[] = {[RENUMBERED] = FR_OK,
+        [LOG_LOST] = FR_ERR_BUSY,
+        [TABLE_LOST] = FR_ERR_MISSING,
+        [SUPER_LOST] = FR_ERR_MISSING,
+        [OTHER_STORE] = FR_ERR_FOREIGN};
+
+static void cause(enum upset upset, struct pair *p, struct fr_dir *dir)
+{
+    static const struct mistake renumbered = {.in_manifest = log_of_no_number};
+    struct fr_super super;
+
+    if (upset == TABLE_LOST) {
+        must(put(p->writer, 3, ++versions[3]));
+        must(fr_engine_flush(p->writer));
+        lose_newest_table(p);
+    }
+    uint64_t log = fr_wal_writer_first_number(p->writer->log);
+    must(fr_engine_close(FR_TAKE(p->writer)));
+    if (upset == RENUMBERED || upset == LOG_LOST) make_mistake(p->sim, &renumbered);
+    if (upset == LOG_LOST) lose_last_batch(dir, log);
+    if (upset < SUPER_LOST) return;
+    must(fr_super_read(dir, &super));
+    must(fr_dir_unlink(dir, "SUPER"));
+    super.store[3] ^= 1;
+    super.generation = 0;
+    if (upset == OTHER_STORE) must(fr_super_create(dir, &super));
+}
+
+Test(recovery, a_follower_shows_what_it_has_until_it_can_go_on)
+{
+    for (enum upset upset = RENUMBERED; upset < UPSETS; upset++) {
+        unsigned before[KEYS];
+        struct fr_dir *dir;
+        struct pair p;
+
+        open_pair(&p);
+        must(put(p.writer, 2, ++versions[2]));
+        must(fr_engine_refresh(p.reader));
+        memcpy(before, versions, sizeof(before));
+        must(fr_dir_open(fr_sim_env(p.sim), "store", 0, &dir));
+        cause(upset, &p, dir);
+        must_be(upset_status[upset], fr_engine_refresh(p.reader));
+        memcpy(versions, before, sizeof(before));
+        check_all(p.reader);
+        versions[2]--;
+        must(fr_engine_close(p.reader));
+        fr_dir_close(dir);
+        fr_sim_close(p.sim);
+    }
+}
+
+struct restless {
+    struct pair *pair;
+    _Atomic(bool) over;
+};
+
+static void change_all_the_time(void *arg)
+{
+    struct restless *restless = arg;
+
+    while (!atomic_load(&restless->over)) {
+        change_nothing(restless->pair->writer);
+        fr_env_sleep_us(fr_sim_env(restless->pair->sim), 100);
+    }
+}
+
+/* As long as the manifest changes it may be the writer's doing, but not for ever. */
+Test(recovery, a_follower_gives_up_at_last_however_much_the_writer_does)
+{
+    struct fr_sim_schedule_options schedule = {.seed = 1, .steps_max = 3000000};
+    struct restless restless = {0};
+    struct fr_thread thread;
+    struct pair p;
+
+    must(fr_sim_schedule_begin(&schedule));
+    open_pair(&p);
+    restless.pair = &p;
+    must(put(p.writer, 3, ++versions[3]));
+    must(fr_engine_flush(p.writer));
+    lose_newest_table(&p);
+    must(fr_thread_start(&thread, "restless", change_all_the_time, &restless));
+    uint64_t start_us = fr_env_now_us(fr_sim_env(p.sim));
+    must_be(FR_ERR_MISSING, fr_engine_refresh(p.reader));
+    cr_assert_gt(fr_env_now_us(fr_sim_env(p.sim)) - start_us, 3000000);
+    atomic_store(&restless.over, true);
+    fr_thread_join(&thread);
+    must(fr_engine_close(p.writer));
+    must(fr_engine_close(p.reader));
+    fr_sim_close(p.sim);
+    fr_sim_schedule_end();
+}
+
 Test(recovery, a_store_without_its_super_is_told_from_none)
 {
+    struct fr_sim_fault unlisted = {.ops = FR_SIM_MASK(FR_SIM_LIST)};
     struct fr_engine_options how = options;
     struct fr_engine *engine;
     struct fr_sim *sim;
@@ -575,6 +837,8 @@ Test(recovery, a_store_without_its_super_is_told_from_none)
     must(fr_dir_open(fr_sim_env(sim), "empty", FR_DIR_CREATE, &dir));
     must_be(FR_ERR_MISSING, fr_engine_open(fr_sim_env(sim), "empty", &how, &engine));
     must_say("there is no store");
+    must(fr_sim_fault_add(sim, &unlisted));
+    must_be(FR_ERR_MISSING, fr_engine_open(fr_sim_env(sim), "empty", &how, &engine));
     fr_dir_close(dir);
     must(fr_dir_open(fr_sim_env(sim), "store", 0, &dir));
     must(fr_dir_unlink(dir, "SUPER"));

@@ -144,6 +144,13 @@ Test(version, names_an_obsolete_file_once_and_after_its_last_reader)
     test_version_close(&t);
 }
 
+Test(version, nothing_can_be_given_back)
+{
+    fr_version_unref(NULL);
+    fr_version_table_unref(NULL);
+    fr_version_values_unref(NULL);
+}
+
 Test(version, what_no_edit_dropped_is_never_obsolete)
 {
     struct test_version t;

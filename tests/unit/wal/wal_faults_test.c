@@ -296,6 +296,9 @@ Test(wal_faults, whatever_fails_a_reader_says_so_or_has_it_all)
 /* A segment that is read in several pieces, with a flaw behind which there is more. */
 Test(wal_faults, whatever_fails_while_it_is_looked_through_is_told)
 {
+    /* The second is in the header of a group in the last block of a piece. */
+    static const uint64_t group = FR_WAL_HEADER_SIZE + 13 * (FR_WAL_GROUP_HEADER_SIZE + 20000);
+    static const uint64_t flaws[] = {30000, group + 8, 500000};
     struct fault fault = {.sim = {.ops = FR_SIM_MASK_ALL, .os_error = EIO}};
     static struct test_log log;
     fr_status st = FR_ERR_IO;
@@ -306,8 +309,8 @@ Test(wal_faults, whatever_fails_while_it_is_looked_through_is_told)
     for (int i = 0; i < 30; i++)
         test_log_append_big(&log, 20000);
     test_log_stop(&log);
-    for (uint64_t flaw = 30000; flaw < 600000; flaw += 190000) {
-        test_log_flip(&log, "000001.wal", flaw);
+    for (size_t i = 0; i < FR_ARRAY_COUNT(flaws); i++) {
+        test_log_flip(&log, "000001.wal", flaws[i]);
         for (fault.sim.nth = 1; st == FR_ERR_IO; fault.sim.nth++) {
             must(fr_sim_fault_add(log.world.sim, &fault.sim));
             st = test_log_read(&log);
@@ -316,7 +319,7 @@ Test(wal_faults, whatever_fails_while_it_is_looked_through_is_told)
         cr_assert_eq(st, FR_OK, "%s", fr_last_error());
         cr_assert_gt(fault.sim.nth, 6);
         cr_assert_eq(log.end.verdict, FR_WAL_END_TORN);
-        test_log_flip(&log, "000001.wal", flaw);
+        test_log_flip(&log, "000001.wal", flaws[i]);
         st = FR_ERR_IO;
     }
     test_log_deinit(&log);

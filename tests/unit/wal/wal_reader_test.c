@@ -734,6 +734,17 @@ Test(wal_reader, the_rest_of_a_batch_before_the_start_is_passed_over)
     cr_assert_str_eq(log_.text, "b ");
 }
 
+Test(wal_reader, a_batch_of_several_groups_before_the_start_is_passed_over)
+{
+    log_.options.segment_size = (uint64_t)4 << 20;
+    test_log_open(&log_);
+    log_.start = test_log_append_big(&log_, (size_t)3 << 19);
+    test_log_append(&log_, "b");
+    cr_assert_eq(fr_wal_writer_segment_count(log_.writer), 1);
+    must(test_log_read(&log_));
+    cr_assert_str_eq(log_.text, "b ");
+}
+
 /* ---- looking again */
 
 static struct fr_wal_reader *open_reader(void)
@@ -805,6 +816,30 @@ Test(wal_reader, looking_again_fails_where_its_segment_has_gone)
     must_be(FR_ERR_MISSING, fr_wal_reader_resume(reader));
     must_say("segment 1 of the log, which was being read, is gone");
     must_be(FR_ERR_MISSING, fr_wal_reader_next(reader, &payload, &tag, &lsn));
+    fr_wal_reader_close(reader);
+}
+
+/* What is not zero in a gap is torn, and may be whole in a moment; or it cannot be read. */
+Test(wal_reader, who_looks_again_reads_a_gap_anew)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_READ)};
+    struct fr_wal_segment *s = begin_by_hand(1, nothing, 0);
+    struct fr_wal_reader *reader;
+    fr_slice payload;
+    uint64_t tag;
+    fr_lsn lsn;
+
+    add_bytes(s, FR_WAL_BLOCK_SIZE - FR_WAL_GROUP_HEADER_SIZE - 16);
+    add_text(s, FR_WAL_FIRST | FR_WAL_LAST, "b");
+    end_by_hand(s);
+    change_byte(FR_WAL_HEADER_SIZE + FR_WAL_BLOCK_SIZE - 8, false);
+    reader = open_reader();
+    must(fr_wal_reader_next(reader, &payload, &tag, &lsn));
+    expect_next(reader, "");
+    change_byte(FR_WAL_HEADER_SIZE + FR_WAL_BLOCK_SIZE - 8, false);
+    must(fr_wal_reader_resume(reader));
+    must(fr_sim_fault_add(log_.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_reader_next(reader, &payload, &tag, &lsn));
     fr_wal_reader_close(reader);
 }
 

@@ -80,6 +80,21 @@ Test(wal_segment, filling_ends_on_a_block_wherever_it_starts)
     test_log_deinit(&log);
 }
 
+Test(wal_segment, what_was_published_is_not_written_again)
+{
+    struct test_log log;
+
+    test_log_init(&log);
+    struct fr_wal_segment *s = begun(&log, 16384);
+    add(s, 100);
+    must(fr_wal_segment_publish(s));
+    uint64_t writes = fr_sim_op_count(log.world.sim, FR_SIM_WRITE);
+    must(fr_wal_segment_publish(s));
+    cr_assert_eq(fr_sim_op_count(log.world.sim, FR_SIM_WRITE), writes);
+    fr_wal_segment_close(s);
+    test_log_deinit(&log);
+}
+
 Test(wal_segment, a_seal_always_finds_room)
 {
     struct test_log log;

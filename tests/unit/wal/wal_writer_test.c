@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/thread.h"
 #include "tests/unit/wal/test_log.h"
@@ -415,6 +416,35 @@ Test(wal_writer, a_sync_vouches_for_nothing_where_a_write_has_failed_meanwhile)
     cr_assert_eq(durable, 0);
     must_be(FR_ERR_POISONED, fr_wal_writer_mark(log_.writer));
     must_be(FR_ERR_POISONED, fr_wal_writer_prepare(log_.writer));
+}
+
+static struct fr_thread waiter;
+
+static void wait_for_sync(void *arg)
+{
+    fr_lsn durable = 0;
+
+    fr_status st = fr_wal_writer_sync(log_.writer, &durable);
+    *(fr_status *)arg = st;
+}
+
+static fr_status waited;
+
+/* Long enough for it to come to where it waits; sooner, it is refused at the door. */
+static void have_another_wait(void)
+{
+    must(fr_thread_start(&waiter, "waiter", wait_for_sync, &waited));
+    usleep(50000);
+}
+
+Test(wal_writer, who_waits_for_a_sync_that_fails_is_not_told_that_his_has_worked)
+{
+    test_log_open(&log_);
+    test_log_append(&log_, "a");
+    plan(FR_SIM_SYNC, have_another_wait, FR_SIM_SYNC);
+    must_be(FR_ERR_IO, fr_wal_writer_sync(log_.writer, &(fr_lsn){0}));
+    fr_thread_join(&waiter);
+    cr_assert_eq(waited, FR_ERR_POISONED);
 }
 
 /* The first words count: they say where it began. */
