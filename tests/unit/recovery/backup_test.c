@@ -474,7 +474,8 @@ static bool try(const struct fr_sim_image *image, uint64_t nth, int os_error,
     }
     fr_dir_close(dir);
     check_restored(there, 1, 1);
-    must(fr_engine_close(store));
+    /* The store's own threads may be who was hit. */
+    cr_assert(fr_engine_close(store) == FR_OK || hit, "%s", fr_last_error());
     check_next_attempt(there, 2);
     fr_sim_close(booted);
     return hit;

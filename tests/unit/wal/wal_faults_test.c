@@ -143,9 +143,19 @@ static void check_all_read(struct story *s)
     fr_wal_reader_close(reader);
 }
 
+/* One whose sync has failed goes on failing. */
+static void reopen_directory(struct story *s)
+{
+    struct test_world *world = &s->log.world;
+
+    fr_dir_close(world->dir);
+    must(fr_dir_open(world->env, world->path, 0, &world->dir));
+}
+
 /* What a process finds that goes on. */
 static void check_aftermath(struct story *s)
 {
+    reopen_directory(s);
     check_all_read(s);
     must(open_writer(s));
     append(s, FR_WAL_OS);
@@ -222,6 +232,7 @@ static bool read_with(struct story *s, const struct fault *fault)
     check_status(s, st);
     cr_assert(hit || !s->failed);
     fr_wal_reader_close(reader);
+    reopen_directory(s);
     return hit;
 }
 
