@@ -335,18 +335,6 @@ out:
     return st;
 }
 
-/* What was found may have needed a split at once. */
-static fr_status store_restored(struct fr_spfresh *index)
-{
-    fr_status st = FR_OK;
-
-    if (fr_spfresh_tree(index) == NULL || index->read_only) return FR_OK;
-    fr_mutex_lock(&index->mu);
-    st = fr_spfresh_store_changes_locked(index);
-    fr_mutex_unlock(&index->mu);
-    return st;
-}
-
 static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
 {
     struct fr_spfresh *index = FR_NEW(struct fr_spfresh);
@@ -378,7 +366,6 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
             index->options.seed));
     if (index->options.id_kind == FR_ID_TEXT) FR_TRY(fr_spfresh_find_next_number(index));
     FR_TRY(open_tree(index, name));
-    FR_TRY(store_restored(index));
     if (!setup->manual && !setup->read_only) {
         FR_TRY(fr_thread_start(&index->thread, "fr-rebuilder", fr_spfresh_thread_main, index));
         index->has_thread = true;

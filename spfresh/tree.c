@@ -460,19 +460,33 @@ static fr_status work(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     return wants_tier(tree) ? add_tier(tree) : FR_OK;
 }
 
+/* One task of the tiers of centroids; FR_END: there is none. */
+static fr_status work_above(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    struct fr_task *last = tree->tasks + tree->task_count - 1;
+
+    for (size_t i = tree->task_count; i-- > 0;) {
+        struct fr_task task = tree->tasks[i];
+
+        if (task.tier == 1) continue;
+        tree->tasks[i] = *last;
+        *last = task;
+        return work(tree);
+    }
+    return FR_END;
+}
+
 fr_status fr_tree_restore_end(struct fr_tree *tree)
 {
     fr_status st = FR_OK;
-    size_t left = 1;
 
     fr_mutex_lock(&tree->mu);
     if (tree->tiers[1].live_count == 0) st = FR_FAIL(FR_ERR_CORRUPT, "an index without a centroid");
-    while (st == FR_OK && wants_tier(tree) && left > 0) {
+    while (st == FR_OK && wants_tier(tree)) {
         st = add_tier(tree);
-        fr_mutex_unlock(&tree->mu);
-        if (st == FR_OK) st = fr_tree_maintain(tree, SIZE_MAX, &left);
-        fr_mutex_lock(&tree->mu);
-        left = 1;
+        while (st == FR_OK)
+            st = work_above(tree);
+        if (st == FR_END) st = FR_OK;
     }
     fr_mutex_unlock(&tree->mu);
     return st;

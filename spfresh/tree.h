@@ -176,7 +176,8 @@ void fr_tree_withdraw(struct fr_tree *tree, const struct fr_entrant *unborn, siz
 
 /*
  * How a tree comes back: all postings in the order of their numbers, each with its rows, as they
- * were written down; then the tiers above, by fr_tree_restore_end. Nobody else has the tree yet.
+ * were written down; then the tiers above, by fr_tree_restore_end, which leaves postings of vectors
+ * as they are, however large: that is maintenance's. Nobody else has the tree yet.
  * FR_ERR_CORRUPT: numbers are out of order. FR_ERR_NOMEM, FR_ERR_FULL.
  */
 FR_NODISCARD fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float scale,

@@ -106,6 +106,44 @@ Test(db_index, forgets_what_was_deleted)
         cr_assert(hits[i].id != 3 && hits[i].id != 4);
 }
 
+/* A writer that dies while much comes leaves postings that are too large, and tiers to be made. */
+Test(db_index, a_reader_finds_right_what_is_left_to_be_split, .timeout = 300)
+{
+    enum { COUNT = 36000, BATCH = 1000 };
+    struct fr_write_options weak = {.size = sizeof(weak), .sync = FR_SYNC_NONE};
+    struct fr_db_options store;
+    struct fr_index_options options;
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    static float x[BATCH * DIM];
+    static uint64_t ids[BATCH];
+    uint64_t left;
+
+    fr_index_close(vectors);
+    fr_index_options_init(&options);
+    options.dimension = DIM;
+    options.manual_maintenance = true;
+    must(fr_index_open(db, "", &options, &vectors));
+    for (uint64_t start = 0; start < COUNT; start += BATCH) {
+        for (uint64_t i = 0; i < BATCH; i++) {
+            ids[i] = start + i;
+            fill(start + i, x + i * DIM);
+        }
+        must(fr_index_upsert(vectors, &weak, BATCH, ids, x, NULL));
+        if (start < COUNT * 3 / 4) must(fr_index_maintain(vectors, 0, &left));
+    }
+    close_all();
+
+    fr_db_options_init(&store);
+    store.read_only = true;
+    must(fr_db_open(path, &store, &db));
+    must(fr_index_open(db, "", NULL, &vectors));
+    must(fr_index_stats_get(vectors, &stats));
+    cr_assert_eq(stats.tiers, 3, "%llu tiers, so this tries nothing",
+            (unsigned long long)stats.tiers);
+    must(fr_index_verify(vectors));
+    cr_assert_gt(stats.pending, 0, "nothing is left to be split, so this tries nothing");
+}
+
 Test(db_index, lives_beside_keys_and_other_indexes)
 {
     struct fr_index_options options;
