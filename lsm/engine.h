@@ -260,6 +260,9 @@ FR_NODISCARD fr_status fr_engine_moment_take(struct fr_engine *engine,
         struct fr_engine_moment *ret_moment);
 void fr_engine_moment_release(struct fr_engine_moment *moment);
 
+/* The version that a read sees now, with a reference for the caller. */
+struct fr_version *fr_engine_version(struct fr_engine *engine);
+
 /* Where its files are, and in which world. As long as the engine. */
 struct fr_dir *fr_engine_dir(const struct fr_engine *engine);
 struct fr_env *fr_engine_env(const struct fr_engine *engine);

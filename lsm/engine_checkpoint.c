@@ -116,6 +116,15 @@ void fr_engine_moment_release(struct fr_engine_moment *moment)
     moment->version = NULL;
 }
 
+struct fr_version *fr_engine_version(struct fr_engine *engine)
+{
+    struct fr_view *view = fr_engine_view(engine);
+    struct fr_version *version = fr_version_ref(view->version);
+
+    fr_view_unref(view);
+    return version;
+}
+
 struct fr_dir *fr_engine_dir(const struct fr_engine *engine)
 {
     return engine->dir;

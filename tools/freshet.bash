@@ -30,7 +30,7 @@ _freshet() {
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
     search) options="--k --queries --format --limit --id --recall --exhaustive --payload --index --options --json --help" ;;
     stat) options="--index --all --json --prometheus --options --help" ;;
-    verify) options="--options --json --help" ;;
+    verify) options="--depth --rate --options --json --help" ;;
     version) options="--verbose --json --help" ;;
     esac
     case $word in

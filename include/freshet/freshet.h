@@ -11,6 +11,7 @@
 #include "freshet/log.h"
 #include "freshet/status.h"
 #include "freshet/table_writer.h"
+#include "freshet/verify.h"
 #include "freshet/version.h"
 
 #endif

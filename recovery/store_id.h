@@ -1,0 +1,15 @@
+/* store_id.h - whose files these are, where SUPER does not say. */
+#ifndef FR_RECOVERY_STORE_ID_H
+#define FR_RECOVERY_STORE_ID_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "wal/wal_format.h"
+
+struct fr_dir;
+
+/* From the header of any table or value file that is whole. Zeros, if there is none. */
+FR_NODISCARD fr_status fr_store_id_guess(struct fr_dir *dir, uint8_t ret_store[FR_STORE_ID_SIZE]);
+
+#endif
