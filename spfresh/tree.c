@@ -463,14 +463,12 @@ static fr_status work(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 /* One task of the tiers of centroids; FR_END: there is none. */
 static fr_status work_above(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 {
-    struct fr_task *last = tree->tasks + tree->task_count - 1;
-
     for (size_t i = tree->task_count; i-- > 0;) {
         struct fr_task task = tree->tasks[i];
 
         if (task.tier == 1) continue;
-        tree->tasks[i] = *last;
-        *last = task;
+        tree->tasks[i] = tree->tasks[tree->task_count - 1];
+        tree->tasks[tree->task_count - 1] = task;
         return work(tree);
     }
     return FR_END;
