@@ -317,6 +317,25 @@ Test(edit_format, for_want_of_memory_the_buffer_fails)
     fr_buf_deinit(&edit);
 }
 
+/* Whichever byte it is that finds no room: one of the field, or of its size in front. */
+Test(edit_format, for_want_of_memory_a_field_of_any_size_fails)
+{
+    static uint8_t key[300] = {'a'};
+
+    for (size_t size = 1; size <= sizeof(key); size++) {
+        struct fr_edit_table table = table_of(0);
+        struct fr_buf edit = FR_BUF_EMPTY;
+
+        table.smallest = table.largest = fr_slice_of(key, size);
+        fr_alloc_fail_at(1 + size % 6, true);
+        fr_edit_put_add_table(&edit, 0, &table);
+        bool hit = fr_alloc_fault_hit();
+        fr_alloc_fail_at(0, false);
+        must_be(hit ? FR_ERR_NOMEM : FR_OK, fr_buf_status(&edit));
+        fr_buf_deinit(&edit);
+    }
+}
+
 static fr_status count_field(void *ctx, uint64_t number)
 {
     cr_assert_eq(number, 300);

@@ -229,6 +229,43 @@ Test(engine_install, a_value_file_to_which_nothing_points_goes_with_the_next_cha
     check_reopened(1, 1);
 }
 
+static void put(const char *key)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice bytes;
+
+    must(fr_batch_add_put(&batch, fr_slice_of_text(key), fr_slice_of_text("value")));
+    must(fr_batch_finish(&batch, &bytes));
+    must(fr_engine_write(engine, bytes, 1, FR_DURABLE_OS));
+    fr_batch_deinit(&batch);
+}
+
+/* As an ingest does it: what is written before the change and after it must not meet. */
+Test(engine_install, what_was_written_before_a_change_with_a_fresh_memtable_is_flushed)
+{
+    struct fr_version_change change = {0};
+    struct fr_engine_value value;
+    struct fr_memtable *fresh;
+
+    open_store();
+    for (int written = 0; written < 2; written++) {
+        if (written) put("l");
+        uint64_t flushes = engine->flushes_done;
+        must(fr_memtable_new(options.memtable_size, NULL, &fresh));
+        fr_mutex_lock(&engine->manifest_mu);
+        must(fr_engine_install_locked(engine, &change, NULL, &fresh));
+        fr_mutex_unlock(&engine->manifest_mu);
+        cr_assert_null(fresh);
+        must(fr_engine_wait_idle(engine));
+        cr_assert_eq(engine->flushes_done, flushes + (uint64_t)written);
+    }
+    put("m");
+    must(fr_engine_get(engine, fr_slice_of_text("l"), FR_SEQ_MAX, &value));
+    fr_engine_value_release(&value);
+    must(fr_engine_close(engine));
+    fr_sim_close(sim);
+}
+
 static void fail_sync_of_manifest(void)
 {
     struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_SYNC), .name = "*.manifest"};

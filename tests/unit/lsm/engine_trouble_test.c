@@ -78,6 +78,12 @@ Test(engine_trouble, is_over_when_the_last_of_the_jobs_has_succeeded)
     cr_assert_eq(recoveries, 0);
     succeed(&engine->compact_trouble);
     cr_assert_eq(recoveries, 1);
+    fail(FR_ERR_IO, &engine->flush_trouble);
+    fail(FR_ERR_IO, &engine->compact_trouble);
+    succeed(&engine->compact_trouble);
+    cr_assert_eq(recoveries, 1);
+    succeed(&engine->flush_trouble);
+    cr_assert_eq(recoveries, 2);
     must(fr_engine_close(engine));
 }
 
@@ -91,4 +97,18 @@ Test(engine_trouble, of_final_failures_the_first_is_told_and_none_is_over)
     cr_assert_eq(recoveries, 0);
     must_be(FR_ERR_POISONED, writable());
     must_be(FR_ERR_CORRUPT, fr_engine_close(engine));
+}
+
+/* Of a checkpoint, say: what it could not write is no matter of the store's, unless it was a sync.
+ */
+Test(engine_trouble, what_fails_besides_ends_writing_only_if_it_was_a_sync)
+{
+    (void)FR_FAIL(FR_ERR_NOSPACE, "for a test");
+    fr_engine_note_failure(engine);
+    must(writable());
+    (void)FR_FAIL(FR_ERR_IO, "for a test");
+    fr_error_mark_sync();
+    fr_engine_note_failure(engine);
+    must_be(FR_ERR_POISONED, writable());
+    must_be(FR_ERR_IO, fr_engine_close(engine));
 }

@@ -364,11 +364,13 @@ Test(recovery, a_follower_goes_on_through_more_versions_than_it_keeps_memtables)
         must(fr_engine_refresh(p.reader));
         check_all(p.reader);
     }
-    for (uint64_t nth = 1; nth < 6; nth++) {
+    bool hit = true;
+    for (uint64_t nth = 1; hit; nth++) {
         must(put(p.writer, 1, ++versions[1]));
         change_nothing(p.writer);
         fr_alloc_fail_at(nth, false);
         fr_status st = fr_engine_refresh(p.reader);
+        hit = fr_alloc_fault_hit();
         fr_alloc_fail_at(0, false);
         cr_assert(st == FR_OK || st == FR_ERR_NOMEM);
         must(fr_engine_refresh(p.reader));
@@ -584,11 +586,11 @@ static void add_to_log(struct fr_dir *dir, const struct fr_super *super,
 /* A mistake, and the words that tell it. */
 struct mistake {
     void (*in_manifest)(struct fr_manifest_state *state);
+    const char *words;
+    uint64_t tag;
+    fr_status seen_by_follower; /* FR_OK: as by the writer */
     bool in_log;
     bool no_batch;
-    uint64_t tag;
-    const char *words;
-    fr_status seen_by_follower; /* FR_OK: as by the writer */
 };
 
 static void make_mistake(struct fr_sim *sim, const struct mistake *m)
@@ -722,11 +724,13 @@ static void lose_last_batch(struct fr_dir *dir, uint64_t number)
 
 static void lose_newest_table(struct pair *p)
 {
-    const struct fr_version_level *level = &p->writer->view->version->levels[0];
+    fr_seq at = FR_SEQ_MAX;
+    struct fr_view *view = fr_engine_view_take(p->writer, &at);
     char name[FR_FILE_NAME_SIZE];
 
-    fr_file_name_format(FR_FILE_TABLE, level->tables[0]->meta.number, name);
+    fr_file_name_format(FR_FILE_TABLE, view->version->levels[0].tables[0]->meta.number, name);
     must(fr_dir_unlink(p->writer->dir, name));
+    fr_engine_view_release(p->writer, view);
 }
 
 /* What a follower that stays up finds where everything else has changed. */
