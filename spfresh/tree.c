@@ -22,6 +22,11 @@ static const struct fr_tree_options defaults = {.split_limit = 96,
 /* A node is made with room for some more, and grows by some. */
 #define ROOM_MIN FR_BLOCK_VECTORS
 
+struct fr_tree_options fr_tree_options_default(void)
+{
+    return defaults;
+}
+
 static void set_options(struct fr_tree_options *to, const struct fr_tree_options *from)
 {
     *to = defaults;

@@ -42,6 +42,9 @@ struct fr_tree_options {
     bool restored;         /* begins without a posting: these come by fr_tree_restore_posting */
 };
 
+/* What zeros stand for. */
+struct fr_tree_options fr_tree_options_default(void);
+
 /* A node that needs a look: by the tier of its centroid, and that one's slot. */
 struct fr_task {
     uint32_t tier;

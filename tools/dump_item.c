@@ -7,12 +7,14 @@
 #include "freshet/db.h"
 #include "spfresh/stored.h"
 #include "tools/dump_find.h"
+#include "tools/index_rows.h"
 #include "tools/store.h"
 
 struct item_dump {
     struct fr_dump *d;
     const struct fr_dump_item *item;
-    struct fr_db *db;
+    uint64_t number;            /* of the row or the posting */
+    struct fr_db *db;           /* NULL: it cannot be opened */
     struct fr_index_key prefix; /* of an index */
     struct fr_index_key key;
     fr_slice key_bytes;
@@ -25,8 +27,8 @@ static void damage_of(struct item_dump *t, const char *what, uint64_t offset, fr
     struct fr_error error = {.size = sizeof(error)};
 
     fr_error_save(&error);
-    (void)!FR_FAIL(st, "index \"%s\", %s %" PRIu64 ": %.300s", t->item->index, what,
-            t->item->number, error.text);
+    (void)!FR_FAIL(st, "index \"%s\", %s %" PRIu64 ": %.300s", t->item->index, what, t->number,
+            error.text);
     fr_dump_damage(t->d, offset);
 }
 
@@ -51,8 +53,10 @@ static void tell_row(struct item_dump *t, const struct fr_stored_options *option
         float *vector)
 {
     struct fr_dump *d = t->d;
-    fr_slice payload;
+    fr_slice payload, text = {.size = 0};
     fr_status st = fr_stored_read_vector(value, options->dimension, vector, &payload);
+
+    if (st == FR_OK && options->id_kind == FR_ID_TEXT) st = fr_stored_split_text(&payload, &text);
 
     if (st < 0) {
         damage_of(t, "row", 0, st);
@@ -60,7 +64,8 @@ static void tell_row(struct item_dump *t, const struct fr_stored_options *option
     }
     size_t head = FR_STORED_VECTOR_HEAD, size = options->dimension * sizeof(float);
     fr_dump_begin(d, 0, "row");
-    fr_dump_u64(d, "id", t->item->number);
+    fr_dump_u64(d, "id", t->number);
+    if (options->id_kind == FR_ID_TEXT) fr_dump_key(d, "text", text);
     fr_dump_u64(d, "dimension", options->dimension);
     if (d->how.values)
         fr_dump_floats(d, "vector", vector, options->dimension);
@@ -97,16 +102,18 @@ static void tell_centroid(struct item_dump *t, fr_slice value)
         return;
     }
     fr_dump_begin(t->d, 0, "centroid");
-    fr_dump_u64(t->d, "posting", t->item->number);
+    fr_dump_u64(t->d, "posting", t->number);
     fr_dump_u64(t->d, "count", centroid.count);
     fr_dump_float(t->d, "radius", centroid.radius);
     fr_dump_float(t->d, "scale", centroid.scale);
-    fr_dump_end(t->d, 0, value);
+    /* Without the code: a vector can be told from it. */
+    fr_dump_end(t->d, 0,
+            fr_slice_of(value.data, (size_t)((const uint8_t *)centroid.high - value.data)));
 }
 
 static fr_status dump_centroid(struct item_dump *t)
 {
-    struct fr_index_key key = fr_key_centroid(&t->prefix, 1, (uint32_t)t->item->number);
+    struct fr_index_key key = fr_key_centroid(&t->prefix, 1, (uint32_t)t->number);
     struct fr_pinned value = {.data = NULL};
     fr_status st;
 
@@ -128,6 +135,7 @@ static void tell_record(struct item_dump *t, const struct fr_stored_record *reco
     fr_dump_begin(t->d, at, record->came ? "came" : "left");
     fr_dump_u64(t->d, "id", record->id);
     if (record->came) fr_dump_float(t->d, "scale", record->scale);
+    if (record->came) raw.size = (size_t)((const uint8_t *)record->high - raw.data);
     fr_dump_end(t->d, at, raw);
 }
 
@@ -164,19 +172,52 @@ out:
 
 /* ---- Any ---- */
 
+/* The number that a text has in the index. FR_NOT_FOUND: none; or ids are numbers. */
+static fr_status find_text(struct item_dump *t)
+{
+    struct fr_stored_options options = {.dimension = 0};
+    struct fr_pinned value = {.data = NULL};
+    fr_slice text = fr_slice_of_text(t->item->word);
+    fr_status st;
+
+    FR_TRY(read_options(t, &options));
+    if (options.id_kind != FR_ID_TEXT || text.size == 0 || text.size > FR_TEXT_ID_MAX)
+        return FR_NOT_FOUND;
+    struct fr_index_key key = fr_key_text(&t->prefix, text);
+    FR_TRY(fr_db_get(t->db, NULL, key.bytes, key.size, &value));
+    if (st == FR_OK) FR_TRY(fr_stored_read_text(fr_slice_of(value.data, value.size), &t->number));
+out:
+    fr_pinned_release(&value);
+    return st;
+}
+
+/* Where no index says otherwise, ids are numbers; and so are those that texts have. */
+static fr_status make_row_key(struct item_dump *t)
+{
+    fr_status st = t->db == NULL ? FR_NOT_FOUND : find_text(t);
+
+    if (st != FR_OK) FR_TRY(fr_id_read(t->item->word, &t->number));
+    t->key = fr_key_vector(&t->prefix, t->number);
+    t->key_bytes = fr_index_key_slice(&t->key);
+    st = FR_OK;
+out:
+    return st;
+}
+
 static fr_status make_key(struct item_dump *t)
 {
     const struct fr_dump_item *item = t->item;
     fr_status st;
 
     t->key_bytes = item->key;
+    t->number = item->number;
     if (item->kind == FR_DUMP_KEY) return FR_OK;
     FR_TRY(fr_index_name_check(item->index));
     fr_key_prefix(item->index, &t->prefix);
-    if (item->kind == FR_DUMP_POSTING && item->number > UINT32_MAX)
+    if (item->kind == FR_DUMP_ROW) return make_row_key(t);
+    if (item->number > UINT32_MAX)
         return FR_FAIL(FR_ERR_MISUSE, "a posting's number is below 2^32");
-    t->key = item->kind == FR_DUMP_ROW ? fr_key_vector(&t->prefix, item->number)
-                                       : fr_key_posting(&t->prefix, (uint32_t)item->number);
+    t->key = fr_key_posting(&t->prefix, (uint32_t)item->number);
     t->key_bytes = fr_index_key_slice(&t->key);
 out:
     return st;
@@ -196,7 +237,6 @@ static fr_status dump_seen(struct item_dump *t, const char *path)
     struct fr_pinned value = {.data = NULL};
     fr_status st;
 
-    FR_TRY(fr_store_open(path, FR_STORE_READ, t->item->options, &t->db));
     fr_dump_file(t->d, path, "store", FR_DUMP_NO_SIZE);
     FR_TRY(fr_db_get(t->db, NULL, t->key_bytes.data, t->key_bytes.size, &value));
     if (st == FR_NOT_FOUND) return st;
@@ -210,15 +250,18 @@ out:
     return st;
 }
 
+/* Files first, also if the store cannot be opened; that is the answer then. */
 fr_status fr_dump_item(struct fr_dump *d, struct fr_dir *dir, const char *path,
         const struct fr_dump_item *item)
 {
     struct item_dump t = {.d = d, .item = item};
-    fr_status st;
+    struct fr_error error = {.size = sizeof(error)};
+    fr_status st, opened = fr_store_open(path, FR_STORE_READ, item->options, &t.db);
 
+    if (opened < 0) fr_error_save(&error);
     FR_TRY(make_key(&t));
     FR_TRY(fr_dump_find(d, dir, path, t.key_bytes));
-    FR_TRY(dump_seen(&t, path));
+    FR_TRY(opened < 0 ? fr_error_restore(&error) : dump_seen(&t, path));
 out:
     fr_space_deinit(&t.space);
     if (fr_db_close(t.db) < 0 && st >= 0) st = FR_ERR_IO;

@@ -13,13 +13,14 @@ struct fr_dir;
 
 enum fr_dump_item_kind {
     FR_DUMP_KEY,
-    FR_DUMP_ROW,     /* number: the id of a vector */
+    FR_DUMP_ROW,     /* word: the id of a vector, text if those of the index are */
     FR_DUMP_POSTING, /* number: of the posting */
 };
 
 struct fr_dump_item {
     enum fr_dump_item_kind kind;
-    fr_slice key; /* of FR_DUMP_KEY */
+    fr_slice key;     /* of FR_DUMP_KEY */
+    const char *word; /* of FR_DUMP_ROW */
     uint64_t number;
     const char *index;   /* its name */
     const char *options; /* to open the store with, or NULL */

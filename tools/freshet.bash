@@ -4,7 +4,7 @@ _freshet() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "backup checkpoint compact crash create delete dump explain export get import iotest ls put restore scan search stat verify version --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "backup checkpoint compact crash create delete dump explain export get import iotest ls put restore scan search stat top verify version --help --version" -- "$word")
         return
     fi
     case $before in
@@ -30,6 +30,7 @@ _freshet() {
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
     search) options="--k --queries --format --limit --id --recall --exhaustive --payload --index --options --json --help" ;;
     stat) options="--index --all --json --prometheus --options --help" ;;
+    top) options="--index --limit --json --help" ;;
     verify) options="--depth --rate --options --json --help" ;;
     version) options="--verbose --json --help" ;;
     esac

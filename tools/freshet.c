@@ -36,6 +36,7 @@ static const struct verb verbs[] = {
         {"scan", fr_verb_scan, "print keys and values in order"},
         {"search", fr_verb_search, "print the nearest vectors"},
         {"stat", fr_verb_stat, "say what a store holds"},
+        {"top", fr_verb_top, "say where a store has most to do: levels, tables, postings"},
         {"verify", fr_verb_verify, "see whether all that a store says of itself holds"},
         {"version", fr_verb_version, "say which library this is and what it found on this machine"},
 };

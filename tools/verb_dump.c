@@ -208,7 +208,8 @@ static fr_status read_item(struct dump_verb *v, struct fr_dump_item *ret_item)
         item.key = fr_buf_slice(&v->key_bytes);
     } else {
         item.kind = v->row != NULL ? FR_DUMP_ROW : FR_DUMP_POSTING;
-        FR_TRY(fr_id_read(v->row != NULL ? v->row : v->posting, &item.number));
+        item.word = v->row;
+        if (v->posting != NULL) FR_TRY(fr_id_read(v->posting, &item.number));
     }
     *ret_item = item;
     st = FR_OK;

@@ -20,6 +20,7 @@ int fr_verb_restore(int argc, char **argv);
 int fr_verb_scan(int argc, char **argv);
 int fr_verb_search(int argc, char **argv);
 int fr_verb_stat(int argc, char **argv);
+int fr_verb_top(int argc, char **argv);
 int fr_verb_verify(int argc, char **argv);
 int fr_verb_version(int argc, char **argv);
 

@@ -1,0 +1,428 @@
+#include "tools/top_postings.h"
+
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "io/dir.h"
+#include "lsm/batch.h"
+#include "lsm/place.h"
+#include "lsm/table.h"
+#include "lsm/value_file.h"
+#include "wal/wal_reader.h"
+
+/* Numbers are slots, handed out from 0 on; one beyond belongs to no index that was ever made. */
+#define NUMBER_MAX ((uint32_t)1 << 23)
+
+/* Keys that begin alike. */
+struct kind {
+    struct fr_index_key key;
+    fr_seq dropped; /* a range delete of them: older entries say nothing */
+};
+
+struct top {
+    struct fr_dir *dir;
+    const struct fr_super *super;
+    const struct fr_manifest_state *manifest;
+    struct kind settings, postings, centroids;
+    fr_seq dropped;        /* the index was dropped there: older entries say nothing */
+    struct fr_buf slots;   /* struct fr_top_posting, by number */
+    struct fr_buf options; /* the value, once it is found */
+    size_t dims;           /* of centroids; 0: not known yet */
+    struct fr_buf log;     /* batches that are in no table, one behind the other */
+    struct fr_buf batches; /* struct batch: these */
+};
+
+/* A batch of the log. */
+struct batch {
+    size_t at, size;
+    fr_seq first_seq;
+};
+
+/* ---- What an entry says ---- */
+
+static struct fr_top_posting *slot_of(struct top *t, uint32_t number)
+{
+    size_t size = ((size_t)number + 1) * sizeof(struct fr_top_posting);
+
+    if (number >= NUMBER_MAX) return NULL;
+    if (size > t->slots.size) fr_buf_append_zeros(&t->slots, size - t->slots.size);
+    if (t->slots.failed) return NULL;
+    return (struct fr_top_posting *)(void *)t->slots.data + number;
+}
+
+static uint64_t value_size(const struct fr_entry *entry)
+{
+    struct fr_place place;
+
+    if (!(entry->flags & FR_ENTRY_PLACED)) return entry->value.size;
+    return fr_place_get(entry->value, &place) ? place.size : 0;
+}
+
+/* Entries of a posting come from the newest on. */
+static void take_posting(struct top *t, const struct fr_entry *entry, uint32_t number)
+{
+    struct fr_top_posting *p = slot_of(t, number);
+
+    if (p == NULL || p->complete) return;
+    p->number = number;
+    if (entry->kind == FR_KIND_DELETE) {
+        p->gone = p->bytes == 0;
+    } else {
+        p->bytes += value_size(entry);
+    }
+    p->complete = entry->kind != FR_KIND_APPEND;
+}
+
+/* A value as it was put, in memory if it lies in a value file. */
+static fr_status value_of(struct top *t, const struct fr_entry *entry, struct fr_buf *memory,
+        fr_slice *ret_value)
+{
+    struct fr_file_id id;
+    struct fr_value_file *file = NULL;
+    struct fr_place place;
+    fr_status st = FR_OK;
+
+    *ret_value = entry->value;
+    if (!(entry->flags & FR_ENTRY_PLACED)) return FR_OK;
+    if (!fr_place_get(entry->value, &place) || place.file == 0)
+        return FR_FAIL(FR_ERR_CORRUPT, "%s: an entry's place of its value makes no sense",
+                fr_dir_path(t->dir));
+    id = (struct fr_file_id){
+            .store = {fr_get_u64(t->super->store), fr_get_u64(t->super->store + 8)},
+            .number = place.file};
+    FR_TRY(fr_value_file_open(t->dir, &id, &file));
+    FR_TRY(fr_value_read(file, &place, entry->key, entry->seq, memory));
+    *ret_value = fr_buf_slice(memory);
+out:
+    fr_value_file_unref(file);
+    return st;
+}
+
+/* One that lies in a value file costs a transfer; they do only where rows are of many dimensions.
+ */
+static fr_status take_centroid(struct top *t, const struct fr_entry *entry, uint32_t number)
+{
+    struct fr_top_posting *p = slot_of(t, number);
+    struct fr_buf memory = FR_BUF_EMPTY;
+    struct fr_stored_centroid centroid;
+    fr_slice value;
+    fr_status st = FR_OK;
+
+    if (p == NULL || p->has_radius) return FR_OK;
+    p->has_radius = true;
+    if (entry->kind != FR_KIND_PUT) return FR_OK;
+    FR_TRY(value_of(t, entry, &memory, &value));
+    FR_TRY(fr_stored_read_centroid(value, t->dims, &centroid));
+    p->written = centroid.count;
+    p->radius = centroid.radius;
+out:
+    fr_buf_deinit(&memory);
+    return st;
+}
+
+static fr_status take_options(struct top *t, const struct fr_entry *entry)
+{
+    struct fr_buf memory = FR_BUF_EMPTY;
+    fr_slice value;
+    fr_status st = FR_OK;
+
+    if (t->options.size > 0 || entry->kind != FR_KIND_PUT) return FR_OK;
+    FR_TRY(value_of(t, entry, &memory, &value));
+    fr_buf_append(&t->options, value.data, value.size);
+    st = fr_buf_status(&t->options);
+out:
+    fr_buf_deinit(&memory);
+    return st;
+}
+
+static fr_status take_entry(struct top *t, const struct kind *kind, const struct fr_entry *entry)
+{
+    uint32_t number;
+
+    if (entry->seq < kind->dropped || entry->kind == FR_KIND_DELETE_RANGE) return FR_OK;
+    if (kind == &t->settings) return take_options(t, entry);
+    fr_status st = fr_key_read_number(&kind->key, entry->key, &number);
+    if (st < 0) return st;
+    if (kind == &t->centroids) return take_centroid(t, entry, number);
+    take_posting(t, entry, number);
+    return fr_buf_status(&t->slots);
+}
+
+static bool begins_so(fr_slice key, const struct kind *kind)
+{
+    return key.size >= kind->key.size && memcmp(key.data, kind->key.bytes, kind->key.size) == 0;
+}
+
+/* ---- The log ---- */
+
+static fr_status read_log(struct top *t)
+{
+    const struct fr_edit_log *log = &t->manifest->log;
+    struct fr_wal_reader_options options = {.kind = FR_WAL_KIND_LOG,
+            .flags = FR_WAL_READ_FOLLOW, /* there may be a writer */
+            .start = log->start,
+            .durable = log->durable,
+            .number = log->number};
+    struct fr_wal_reader *reader = NULL;
+    struct batch batch = {.size = 0};
+    fr_slice payload;
+    fr_lsn lsn;
+    fr_status st;
+
+    memcpy(options.store, t->super->store, FR_STORE_ID_SIZE);
+    FR_TRY(fr_wal_reader_open(t->dir, &options, &reader));
+    while ((st = fr_wal_reader_next(reader, &payload, &batch.first_seq, &lsn)) == FR_OK) {
+        batch.at = t->log.size;
+        batch.size = payload.size;
+        fr_buf_append(&t->log, payload.data, payload.size);
+        fr_buf_append(&t->batches, &batch, sizeof(batch));
+        if (t->log.failed || t->batches.failed)
+            FR_TRY(FR_FAIL(FR_ERR_NOMEM, "%s: no memory for the log", fr_dir_path(t->dir)));
+    }
+    if (st == FR_END) st = FR_OK;
+out:
+    fr_wal_reader_close(reader);
+    return st;
+}
+
+/* The entries of a batch that are of a kind, the newest first. */
+static fr_status take_batch(struct top *t, const struct batch *batch, const struct kind *kind)
+{
+    struct fr_buf entries = FR_BUF_EMPTY;
+    struct fr_batch_reader reader;
+    struct fr_entry entry;
+    fr_status st;
+
+    if (batch->size == 0) return FR_OK;
+    FR_TRY(fr_batch_read(fr_slice_of(t->log.data + batch->at, batch->size), batch->first_seq, false,
+            &reader));
+    while ((st = fr_batch_read_next(&reader, &entry)) == FR_OK)
+        if (begins_so(entry.key, kind)) fr_buf_append(&entries, &entry, sizeof(entry));
+    if (st < 0) goto out;
+    FR_TRY(fr_buf_status(&entries));
+    for (size_t i = entries.size / sizeof(entry); i > 0; i--)
+        FR_TRY(take_entry(t, kind, (const struct fr_entry *)(const void *)entries.data + (i - 1)));
+    st = FR_OK;
+out:
+    fr_buf_deinit(&entries);
+    return st;
+}
+
+static fr_status take_log(struct top *t, const struct kind *kind)
+{
+    const struct batch *batches = (const struct batch *)(const void *)t->batches.data;
+    fr_status st = FR_OK;
+
+    for (size_t i = t->batches.size / sizeof(*batches); i > 0 && st == FR_OK; i--)
+        st = take_batch(t, &batches[i - 1], kind);
+    return st;
+}
+
+/* ---- Tables ---- */
+
+static fr_status open_table(const struct top *t, const struct fr_version_table *table,
+        struct fr_table **ret_table)
+{
+    struct fr_file_id id = {.store = {fr_get_u64(t->super->store), fr_get_u64(t->super->store + 8)},
+            .number = table->meta.number};
+
+    return fr_table_open(t->dir, &id, NULL, ret_table);
+}
+
+static fr_status take_table(struct top *t, const struct fr_version_table *which,
+        const struct kind *kind)
+{
+    struct fr_index_key behind = fr_key_behind(&kind->key);
+    struct fr_table *table = NULL;
+    struct fr_iter *it = NULL;
+    fr_status st = FR_OK;
+
+    if (fr_slice_compare(which->meta.largest, fr_index_key_slice(&kind->key)) < 0 ||
+            fr_slice_compare(which->meta.smallest, fr_index_key_slice(&behind)) >= 0)
+        return FR_OK;
+    FR_TRY(open_table(t, which, &table));
+    FR_TRY(fr_table_iter_new(table, NULL, &it));
+    fr_iter_seek(it, fr_index_key_slice(&kind->key), FR_SEQ_MAX);
+    while ((st = fr_iter_next(it)) == FR_OK && begins_so(it->entry.key, kind))
+        FR_TRY(take_entry(t, kind, &it->entry));
+    if (st == FR_END) st = FR_OK;
+out:
+    fr_iter_close(it);
+    fr_table_unref(table);
+    return st;
+}
+
+/* All entries of a kind, each key's from the newest on. */
+static fr_status take_all(struct top *t, const struct kind *kind)
+{
+    const struct fr_version *version = t->manifest->version;
+    fr_status st;
+
+    FR_TRY(take_log(t, kind));
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            FR_TRY(take_table(t, version->levels[level].tables[i], kind));
+out:
+    return st;
+}
+
+/* ---- Range deletes: of all of an index, or of what is derived, before that is made anew ---- */
+
+static void take_range_of(struct kind *kind, fr_slice start, fr_slice end, fr_seq seq)
+{
+    fr_slice key = fr_index_key_slice(&kind->key);
+
+    if (fr_slice_compare(start, key) <= 0 && fr_slice_compare(key, end) < 0 && seq > kind->dropped)
+        kind->dropped = seq;
+}
+
+static void take_range(struct top *t, fr_slice start, fr_slice end, fr_seq seq)
+{
+    take_range_of(&t->settings, start, end, seq);
+    take_range_of(&t->postings, start, end, seq);
+    take_range_of(&t->centroids, start, end, seq);
+}
+
+static fr_status find_drop_in_table(struct top *t, const struct fr_version_table *which)
+{
+    struct fr_table *table = NULL;
+    const struct fr_range *ranges;
+    size_t count;
+    fr_status st = FR_OK;
+
+    if (which->meta.range_count == 0) return FR_OK;
+    FR_TRY(open_table(t, which, &table));
+    ranges = fr_table_ranges(table, &count);
+    for (size_t i = 0; i < count; i++)
+        take_range(t, ranges[i].start, ranges[i].end, ranges[i].seq);
+out:
+    fr_table_unref(table);
+    return st;
+}
+
+static fr_status find_drop_in_batch(struct top *t, const struct batch *batch)
+{
+    struct fr_batch_reader reader;
+    struct fr_entry entry;
+    fr_status st;
+
+    if (batch->size == 0) return FR_OK;
+    FR_TRY(fr_batch_read(fr_slice_of(t->log.data + batch->at, batch->size), batch->first_seq, false,
+            &reader));
+    while ((st = fr_batch_read_next(&reader, &entry)) == FR_OK)
+        if (entry.kind == FR_KIND_DELETE_RANGE) take_range(t, entry.key, entry.value, entry.seq);
+    if (st == FR_END) st = FR_OK;
+out:
+    return st;
+}
+
+static fr_status find_drop(struct top *t)
+{
+    const struct batch *batches = (const struct batch *)(const void *)t->batches.data;
+    const struct fr_version *version = t->manifest->version;
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < t->batches.size / sizeof(*batches); i++)
+        FR_TRY(find_drop_in_batch(t, &batches[i]));
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            FR_TRY(find_drop_in_table(t, version->levels[level].tables[i]));
+out:
+    return st;
+}
+
+/* ---- The whole ---- */
+
+static fr_status read_options(struct top *t, struct fr_top_index *index)
+{
+    struct fr_space space = {.dims = 0};
+    fr_status st;
+
+    FR_TRY(take_all(t, &t->settings));
+    if (t->options.size == 0) return FR_OK;
+    FR_TRY(fr_stored_read_options(fr_buf_slice(&t->options), &index->options));
+    FR_TRY(fr_space_init(&space, index->options.metric, index->options.dimension,
+            index->options.seed));
+    t->dims = space.dims;
+    index->exists = true;
+out:
+    fr_space_deinit(&space);
+    return st;
+}
+
+/* Bytes of a record of a row that came. */
+static fr_status record_size(size_t dims, uint64_t *ret_size)
+{
+    struct fr_buf record = FR_BUF_EMPTY;
+    int8_t *high = fr_alloc_zeroed(dims, 2);
+    fr_status st;
+
+    if (high == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a record");
+    fr_stored_put_came(&record, dims, 0, 0, high, (const uint8_t *)high);
+    st = fr_buf_status(&record);
+    *ret_size = record.size;
+    fr_buf_deinit(&record);
+    fr_free(high);
+    return st;
+}
+
+static fr_status sum_up(struct top *t, struct fr_top_index *index)
+{
+    struct fr_top_posting *slots = (struct fr_top_posting *)(void *)t->slots.data;
+    uint64_t size = 1;
+    fr_status st;
+
+    FR_TRY(record_size(t->dims, &size));
+    for (size_t i = 0; i < t->slots.size / sizeof(*slots); i++) {
+        struct fr_top_posting *p = &slots[i];
+
+        if (p->gone || (p->bytes == 0 && !p->complete)) continue;
+        p->rows = (uint32_t)FR_MIN((p->bytes + size - 1) / size, (uint64_t)UINT32_MAX);
+        p->changed = p->rows > p->written ? p->rows - p->written : 0;
+        fr_buf_append(&index->postings, p, sizeof(*p));
+        index->bytes += p->bytes;
+        index->rows += p->rows;
+        index->changed += p->changed;
+    }
+    st = fr_buf_status(&index->postings);
+out:
+    return st;
+}
+
+static void top_deinit(struct top *t)
+{
+    fr_buf_deinit(&t->slots);
+    fr_buf_deinit(&t->options);
+    fr_buf_deinit(&t->log);
+    fr_buf_deinit(&t->batches);
+}
+
+fr_status fr_top_index_read(struct fr_dir *dir, const struct fr_super *super,
+        const struct fr_manifest_state *manifest, const char *name, struct fr_top_index *ret_index)
+{
+    struct top t = {.dir = dir, .super = super, .manifest = manifest};
+    struct fr_index_key prefix;
+    fr_status st;
+
+    FR_TRY(fr_index_name_check(name));
+    fr_key_prefix(name, &prefix);
+    t.settings.key = fr_key_options(&prefix);
+    t.postings.key = fr_key_kind(&prefix, 'p');
+    t.centroids.key = fr_key_kind(&prefix, 'c');
+    FR_TRY(read_log(&t));
+    FR_TRY(find_drop(&t));
+    FR_TRY(read_options(&t, ret_index));
+    if (!ret_index->exists) goto out;
+    FR_TRY(take_all(&t, &t.postings));
+    FR_TRY(take_all(&t, &t.centroids));
+    FR_TRY(sum_up(&t, ret_index));
+out:
+    top_deinit(&t);
+    return st;
+}
+
+void fr_top_index_deinit(struct fr_top_index *index)
+{
+    fr_buf_deinit(&index->postings);
+}
