@@ -51,9 +51,10 @@ static void tell_row(struct item_dump *t, const struct fr_stored_options *option
         float *vector)
 {
     struct fr_dump *d = t->d;
-    fr_slice payload;
+    fr_slice payload, text = {NULL, 0};
     fr_status st = fr_stored_read_vector(value, options->dimension, vector, &payload);
 
+    if (st == FR_OK && options->id_kind == FR_ID_TEXT) st = fr_stored_split_text(&payload, &text);
     if (st < 0) {
         damage_of(t, "row", 0, st);
         return;
@@ -61,6 +62,7 @@ static void tell_row(struct item_dump *t, const struct fr_stored_options *option
     size_t head = FR_STORED_VECTOR_HEAD, size = options->dimension * sizeof(float);
     fr_dump_begin(d, 0, "row");
     fr_dump_u64(d, "id", t->item->number);
+    if (text.size > 0) fr_dump_key(d, "text", text);
     fr_dump_u64(d, "dimension", options->dimension);
     if (d->how.values)
         fr_dump_floats(d, "vector", vector, options->dimension);
