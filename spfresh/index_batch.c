@@ -3,9 +3,10 @@
  *
  * A query is answered as if it were alone: which postings are looked at, in which order, and what
  * limit an entry meets, depends on nothing but the query. What queries of a batch share is the
- * processor's caches: they are put in the order of the centroids that they lie nearest to, so that
- * one finds the postings and rows that it needs where the one before it has left them. Threads take
- * runs of that order, one after the other.
+ * processor's caches: they are put in the order of the centroids of the last tier that they lie
+ * nearest to, so that one finds the postings and rows that it needs where the one before it has
+ * left them. Threads take runs of that order, one after the other. (docs/index.md has the figures,
+ * also of a finer order, and says why no posting is scanned for several queries at once.)
  *
  * Rows are read for some queries at once (index_rows.c), and an exhaustive search compares all the
  * queries of a thread in one walk.
@@ -70,9 +71,9 @@ static fr_status check_query(const struct fr_spfresh *index, size_t number, cons
 
 /* ---- A batch ---- */
 
-/* A query's place in the order: by the nearest centroids, the last tier's first. */
+/* A query's place in the order: by where it lies. */
 struct place {
-    fr_slot trail[FR_TIERS_MAX - 1];
+    fr_slot region[FR_PROBE_REGION];
     uint32_t query;
 };
 
@@ -140,12 +141,11 @@ out:
 static int compare_places(const void *a, const void *b)
 {
     const struct place *x = a, *y = b;
-    int order = memcmp(x->trail, y->trail, sizeof(x->trail)); /* any order will do */
+    int order = memcmp(x->region, y->region, sizeof(x->region)); /* any order will do */
 
     return order != 0 ? order : (x->query > y->query) - (x->query < y->query);
 }
 
-/* The way down by the one nearest centroid of each tier. */
 static fr_status place_query(struct batch *b, struct fr_work *work, size_t query)
 {
     struct fr_spfresh *index = b->asking.index;
@@ -156,8 +156,7 @@ static fr_status place_query(struct batch *b, struct fr_work *work, size_t query
     *place = (struct place){.query = (uint32_t)query};
     fr_space_map_query(&index->space, b->queries + query * index->options.dimension, work->query);
     unsigned reader = fr_epoch_enter(&tree->epoch);
-    fr_probe_aim(work->probe, work->query);
-    st = fr_probe_trail(work->probe, place->trail);
+    st = fr_probe_locate(work->probe, work->query, place->region);
     fr_epoch_leave(&tree->epoch, reader);
     return st;
 }

@@ -175,7 +175,7 @@ static void serve_extras(struct reading *reading, const struct fr_row_wish *wish
 {
     struct fr_answer *answer = &reading->answers[wish->answer];
 
-    if (answer->texts != NULL) {
+    if (answer->texts != NULL && text.size > 0) {
         answer->texts[wish->hit].size = text.size;
         memcpy(answer->texts[wish->hit].data, text.data, text.size);
     }

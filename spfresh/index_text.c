@@ -13,6 +13,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/hash.h"
 #include "spfresh/index_priv.h"
 
@@ -92,6 +93,7 @@ static fr_status begin_texts(struct texts *t)
         return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu ids", t->count);
     for (size_t i = 0; i < t->count; i++) {
         t->sorted[i] = (struct text){.bytes = fr_slice_of(t->ids[i].data, t->ids[i].size), .at = i};
+        FR_ASSERT(t->ids[i].data != NULL); /* it was checked */
         t->hashes[i] = fr_hash64(t->sorted[i].bytes);
     }
     qsort(t->sorted, t->count, sizeof(*t->sorted), compare_texts);

@@ -70,13 +70,18 @@ void fr_probe_free(struct fr_probe *probe)
     fr_free(probe);
 }
 
-void fr_probe_aim(struct fr_probe *probe, const float *query)
+static void set_query(struct fr_probe *probe, const float *query)
 {
     memcpy(probe->query, query, probe->dims * sizeof(float));
-    fr_query_table_fill(query, probe->dims, probe->table, &probe->step, &probe->base);
     /* Acquire: what was done by this step is seen; release at the end of each. */
     probe->clock = atomic_load_explicit(&probe->tree->clock, memory_order_acquire);
     probe->found_count = 0;
+}
+
+void fr_probe_aim(struct fr_probe *probe, const float *query)
+{
+    fr_query_table_fill(query, probe->dims, probe->table, &probe->step, &probe->base);
+    set_query(probe, query);
 }
 
 /* Move the items behind a pointer, whatever they are, to where there is room for so many. */
@@ -388,19 +393,16 @@ out:
     return st;
 }
 
-fr_status fr_probe_trail(struct fr_probe *probe, fr_slot ret_trail[FR_TIERS_MAX - 1])
+fr_status fr_probe_locate(struct fr_probe *probe, const float *query,
+        fr_slot ret_region[FR_PROBE_REGION])
 {
     uint32_t last = atomic_load_explicit(&probe->tree->tier_count, memory_order_acquire) - 1;
-    fr_slot trail[FR_TIERS_MAX - 1] = {0};
     fr_status st;
 
-    FR_TRY(find_in_last(probe, last, 1));
-    for (uint32_t at = last; probe->found_count > 0; at--) {
-        trail[last - at] = probe->found[0].slot;
-        if (at == 1) break;
-        FR_TRY(step_down(probe, at, 1));
-    }
-    memcpy(ret_trail, trail, sizeof(trail));
+    set_query(probe, query);
+    FR_TRY(find_in_last(probe, last, FR_PROBE_REGION));
+    for (size_t i = 0; i < FR_PROBE_REGION; i++)
+        ret_region[i] = i < probe->found_count ? probe->found[i].slot : 0;
 out:
     return st;
 }

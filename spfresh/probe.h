@@ -98,11 +98,11 @@ void fr_probe_aim(struct fr_probe *probe, const float *query);
 FR_NODISCARD fr_status fr_probe_descend(struct fr_probe *probe, uint32_t tier, size_t count,
         size_t width);
 
-/*
- * The nearest centroid of each tier on the way down by one of them, the last tier's first; zeros
- * behind. Queries with the same way lie near each other. The caller is in the epoch.
- */
-FR_NODISCARD fr_status fr_probe_trail(struct fr_probe *probe, fr_slot ret_trail[FR_TIERS_MAX - 1]);
+/* The nearest centroids of the last tier, zeros where there are fewer: where a query lies, roughly.
+ * Queries with the same ones look at much the same postings. The caller is in the epoch. */
+#define FR_PROBE_REGION 3
+FR_NODISCARD fr_status fr_probe_locate(struct fr_probe *probe, const float *query,
+        fr_slot ret_region[FR_PROBE_REGION]);
 
 /* How hard to look. */
 struct fr_effort {
