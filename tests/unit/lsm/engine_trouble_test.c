@@ -25,9 +25,11 @@ static void count_recoveries(void *ctx, fr_log_level level, const char *componen
 
 static void open_store(void)
 {
+    static const struct fr_event_hooks hooks = {.size = sizeof(hooks)};
     struct fr_engine_options options = fr_engine_options_default();
     struct fr_sim_options how = {.seed = 1};
 
+    options.hooks = &hooks;
     options.memtable_size = 64 << 10;
     options.log_segment_size = 32 << 10;
     options.disk_reserve = 0;

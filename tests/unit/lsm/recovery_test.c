@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/cover.h"
 #include "io/sim.h"
 #include "io/sim_schedule.h"
 #include "lsm/batch.h"
@@ -800,6 +801,44 @@ static void change_all_the_time(void *arg)
         change_nothing(restless->pair->writer);
         fr_env_sleep_us(fr_sim_env(restless->pair->sim), 100);
     }
+}
+
+static void flush_all_the_time(void *arg)
+{
+    struct restless *restless = arg;
+
+    while (!atomic_load(&restless->over)) {
+        must(put(restless->pair->writer, 2, ++versions[2]));
+        must(fr_engine_flush(restless->pair->writer));
+        fr_env_sleep_us(fr_sim_env(restless->pair->sim), 1000);
+    }
+}
+
+/* What it reads of the manifest and of the log must be of one moment. */
+Test(recovery, a_follower_goes_on_beside_a_writer_that_flushes_all_the_time)
+{
+    struct fr_sim_schedule_options schedule = {.seed = 1, .steps_max = 3000000};
+    struct restless restless = {0};
+    struct fr_thread thread;
+    struct pair p;
+
+    must(fr_sim_schedule_begin(&schedule));
+    open_pair(&p);
+    restless.pair = &p;
+    must(fr_thread_start(&thread, "restless", flush_all_the_time, &restless));
+    for (int i = 0; i < 40; i++)
+        must(fr_engine_refresh(p.reader));
+    atomic_store(&restless.over, true);
+    fr_thread_join(&thread);
+    must(fr_engine_refresh(p.reader));
+    check_all(p.reader);
+#ifndef NDEBUG
+    cr_assert_gt(fr_cover_count("follow: a flush while the log was read"), 0);
+#endif
+    must(fr_engine_close(p.writer));
+    must(fr_engine_close(p.reader));
+    fr_sim_close(p.sim);
+    fr_sim_schedule_end();
 }
 
 /* As long as the manifest changes it may be the writer's doing, but not for ever. */

@@ -66,6 +66,49 @@ Test(wal_cursor, reads_the_groups_of_a_segment_in_order)
     teardown(&t);
 }
 
+Test(wal_cursor, skips_no_gap_where_there_is_none_and_takes_nothing_at_the_end)
+{
+    struct test_cursor t;
+    struct fr_wal_group g;
+    fr_slice payload;
+
+    setup(&t, 0);
+    must(fr_wal_cursor_skip_gap(&t.in));
+    cr_assert_eq(t.in.offset, FR_WAL_HEADER_SIZE);
+    for (int i = 0; i < 3; i++)
+        must(fr_wal_cursor_take(&t.in, &g, &payload));
+    cr_assert_eq(fr_wal_cursor_take(&t.in, &g, &payload), FR_NOT_FOUND);
+    teardown(&t);
+}
+
+/* A payload of which only the beginning was read along with its header. */
+Test(wal_cursor, what_cannot_be_read_is_told)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_READ), .nth = 2};
+    struct test_cursor t;
+    struct fr_wal_group g;
+    fr_slice payload;
+
+    test_log_init(&t.log);
+    t.log.options.segment_size = (uint64_t)1 << 20;
+    test_log_open(&t.log);
+    (void)test_log_append_big(&t.log, (size_t)600 << 10);
+    test_log_stop(&t.log);
+    must(fr_file_open(t.log.world.dir, NAME, 0, &t.file));
+    struct fr_buf bytes = test_log_load(&t.log, NAME);
+    struct fr_wal_header header;
+    must(fr_wal_header_decode(bytes.data, &header));
+    t.in = FR_WAL_CURSOR_EMPTY;
+    fr_wal_cursor_use(&t.in, t.file, bytes.size, &header, header.store, header.number);
+    fr_wal_cursor_rewind(&t.in);
+    must(fr_sim_fault_add(t.log.world.sim, &fault));
+    must_be(FR_ERR_IO, fr_wal_cursor_take(&t.in, &g, &payload));
+    must(fr_wal_cursor_take(&t.in, &g, &payload));
+    cr_assert_eq(payload.size, (size_t)600 << 10);
+    fr_buf_deinit(&bytes);
+    teardown(&t);
+}
+
 Test(wal_cursor, goes_on_with_the_chain_behind_a_damaged_payload)
 {
     struct fr_wal_group g;
