@@ -140,6 +140,7 @@ static const struct property table[] = {
         GAUGE("memory.iterators", memory[FR_MEMORY_ITERATORS], "bytes",
                 "their windows and buffers"),
         GAUGE("memory.jobs", memory[FR_MEMORY_JOBS], "bytes", "buffers of flush and compaction"),
+        GAUGE("memory.indexes", memory[FR_MEMORY_INDEXES], "bytes", "what finds vectors"),
         GAUGE("memory.other", memory[FR_MEMORY_OTHER], "bytes", "lists of files, log, manifest"),
 
         GAUGE("snapshots.count", snapshot_count, "", "snapshots that are held"),

@@ -69,6 +69,7 @@ struct fr_cache {
     size_t slot_count;
     unsigned account; /* shared with, or 0 */
     fr_charge blocks;
+    unsigned guests; /* the part of the account that is bounded */
 
     /* Of places that were missed lately, for fr_cache_wants; relaxed: a hint. */
     _Atomic(uint32_t) *missed;
@@ -351,6 +352,9 @@ static size_t room(const struct fr_cache *cache, size_t size)
     if (cache->account == 0) return capacity;
     size_t own = atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size;
     size_t total = fr_account_total(cache->account), others = total > own ? total - own : 0;
+    size_t guests = fr_account_bytes(cache->account, cache->guests);
+    size_t uncounted = guests - FR_MIN(guests, fr_cache_guests_most(capacity));
+    others -= FR_MIN(others, uncounted);
     return capacity > others ? capacity - others : 0;
 }
 
@@ -382,10 +386,11 @@ void fr_cache_set_capacity(struct fr_cache *cache, size_t capacity)
     (void)make_room(cache, 0, all_rounds(cache));
 }
 
-void fr_cache_share(struct fr_cache *cache, unsigned account, fr_charge blocks)
+void fr_cache_share(struct fr_cache *cache, unsigned account, fr_charge blocks, unsigned guests)
 {
     cache->account = account;
     cache->blocks = blocks;
+    cache->guests = guests;
 }
 
 fr_charge fr_cache_charge(const struct fr_cache *cache)

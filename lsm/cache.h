@@ -107,9 +107,15 @@ void fr_cache_set_capacity(struct fr_cache *cache, size_t capacity);
 /*
  * Let the cache have what is left of its capacity by all else that is on an account
  * (base/account.h) and by nothing of its own: what others take, it gives up. Items are charged to
- * blocks, a part of it. Account 0: it shares with nobody. Before the cache is used.
+ * blocks, a part of it. Guests, another part, take fr_cache_guests_most of the capacity at the
+ * most. Account 0: it shares with nobody. Before the cache is used.
  */
-void fr_cache_share(struct fr_cache *cache, unsigned account, fr_charge blocks);
+void fr_cache_share(struct fr_cache *cache, unsigned account, fr_charge blocks, unsigned guests);
+
+static inline size_t fr_cache_guests_most(size_t capacity)
+{
+    return capacity - capacity / 4;
+}
 
 /* Where to charge an item; for who makes one. cache may be NULL. */
 fr_charge fr_cache_charge(const struct fr_cache *cache);

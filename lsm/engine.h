@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/account.h"
 #include "base/buf.h"
 #include "base/mutex.h"
 #include "base/slice.h"
@@ -215,7 +216,10 @@ struct fr_latency {
     uint64_t max_ns;
 };
 
-/* Parts of an engine's account (base/account.h). */
+/*
+ * Parts of an engine's account (base/account.h). All of them together have the budget, but that
+ * indexes count for three quarters of it at the most: the engine has the rest in any case.
+ */
 enum fr_memory_part {
     FR_MEMORY_MEMTABLES = 1,
     FR_MEMORY_BLOCKS, /* in the cache, and outside of it while somebody has them pinned */
@@ -223,9 +227,13 @@ enum fr_memory_part {
     FR_MEMORY_TABLES, /* indexes, filters and range deletes of open tables */
     FR_MEMORY_ITERATORS,
     FR_MEMORY_JOBS,
+    FR_MEMORY_INDEXES, /* of whoever builds on the engine: what finds vectors */
     FR_MEMORY_OTHER,
     FR_MEMORY_PARTS
 };
+
+/* What is charged to that part; see fr_account_work_for. */
+fr_charge fr_engine_charge(const struct fr_engine *engine, enum fr_memory_part part);
 
 struct fr_level_stats {
     uint64_t tables;

@@ -28,6 +28,7 @@ const char *const fr_memory_part_names[FR_MEMORY_PARTS] = {
         [FR_MEMORY_TABLES] = "tables",
         [FR_MEMORY_ITERATORS] = "iterators",
         [FR_MEMORY_JOBS] = "jobs",
+        [FR_MEMORY_INDEXES] = "indexes",
         [FR_MEMORY_OTHER] = "other",
 };
 
@@ -40,16 +41,21 @@ fr_status fr_engine_open_memory(struct fr_engine *engine)
     (void)fr_account_work_for(fr_account_part(engine->account, FR_MEMORY_CACHE));
     FR_TRY(fr_cache_new(o->cache_size, most, &engine->cache));
     fr_cache_share(engine->cache, o->memory_budget == 0 ? 0 : engine->account,
-            fr_account_part(engine->account, FR_MEMORY_BLOCKS));
+            fr_account_part(engine->account, FR_MEMORY_BLOCKS), FR_MEMORY_INDEXES);
     if (o->memory_budget != 0) fr_cache_set_capacity(engine->cache, (size_t)o->memory_budget);
 out:
     (void)fr_account_work_for(fr_account_part(engine->account, FR_MEMORY_OTHER));
     return st;
 }
 
+fr_charge fr_engine_charge(const struct fr_engine *engine, enum fr_memory_part part)
+{
+    return fr_account_part(engine->account, part);
+}
+
 fr_charge fr_engine_work_for(const struct fr_engine *engine, enum fr_memory_part part)
 {
-    return fr_account_work_for(fr_account_part(engine->account, part));
+    return fr_account_work_for(fr_engine_charge(engine, part));
 }
 
 void fr_engine_work_done(fr_charge before)
@@ -73,7 +79,9 @@ bool fr_engine_seals_early(struct fr_engine *engine, const struct fr_memtable *a
     size_t blocks = fr_account_bytes(engine->account, FR_MEMORY_BLOCKS);
     /* What waits for the next memtable is no more than that one will take. */
     size_t waiting = engine->pool == NULL ? 0 : fr_memtable_pool_waiting(engine->pool);
-    size_t others = total - FR_MIN(total, blocks + waiting);
+    size_t guests = fr_account_bytes(engine->account, FR_MEMORY_INDEXES);
+    size_t uncounted = guests - FR_MIN(guests, fr_cache_guests_most(budget));
+    size_t others = total - FR_MIN(total, blocks + waiting + uncounted);
     if (others <= budget - budget / CACHE_PARTS) return false;
     fr_memtable_stats_get(active, &stats);
     return stats.held_bytes >=

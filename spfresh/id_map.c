@@ -49,7 +49,9 @@ static fr_status grow(struct fr_id_map *map, size_t capacity)
 {
     struct fr_id_map grown = {.rows = map->rows, .mask = capacity - 1, .count = map->count};
 
+    fr_charge before = fr_account_work_for(map->rows->charge);
     grown.slots = fr_alloc(capacity * sizeof(*grown.slots));
+    (void)fr_account_work_for(before);
     if (grown.slots == NULL)
         return FR_FAIL(FR_ERR_NOMEM, "no memory for the ids of an index: %zu", map->count);
     for (size_t i = 0; i < capacity; i++)

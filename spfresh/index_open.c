@@ -41,6 +41,7 @@ fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample, si
 {
     struct fr_tree_options options = {.split_limit = index->split_limit,
             .merge_limit = index->merge_limit,
+            .charge = fr_engine_charge(index->engine, FR_MEMORY_INDEXES),
             .restored = restored};
     struct fr_tree *tree;
     fr_status st = FR_OK;

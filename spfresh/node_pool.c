@@ -18,9 +18,9 @@ struct fr_node_pool_hole {
     struct fr_node_pool_hole *next;
 };
 
-void fr_node_pool_init(struct fr_node_pool *pool)
+void fr_node_pool_init(struct fr_node_pool *pool, fr_charge charge)
 {
-    *pool = (struct fr_node_pool){0};
+    *pool = (struct fr_node_pool){.charge = charge};
     fr_mutex_init(&pool->mu, FR_RANK_LEAF);
 }
 
@@ -80,6 +80,7 @@ static void *take_locked(struct fr_node_pool *pool, size_t size) FR_REQUIRES(poo
 
 void *fr_node_pool_take(struct fr_node_pool *pool, size_t size)
 {
+    fr_charge before = fr_account_work_for(pool->charge);
     void *memory;
 
     size = rounded(size);
@@ -88,6 +89,7 @@ void *fr_node_pool_take(struct fr_node_pool *pool, size_t size)
     if (size <= FR_NODE_POOL_MOST) memory = take_locked(pool, size);
     if (memory != NULL) pool->used += size;
     fr_mutex_unlock(&pool->mu);
+    (void)fr_account_work_for(before);
     return memory;
 }
 

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/account.h"
 #include "base/compiler.h"
 #include "base/mutex.h"
 
@@ -31,6 +32,7 @@ struct fr_node_pool_piece;
 struct fr_node_pool_hole;
 
 struct fr_node_pool {
+    fr_charge charge;
     struct fr_mutex mu; /* rank FR_RANK_LEAF */
 
     /* Guarded by mu. */
@@ -41,7 +43,8 @@ struct fr_node_pool {
     size_t used;       /* of what was handed out, very large ones included */
 };
 
-void fr_node_pool_init(struct fr_node_pool *pool);
+/* The memory is charged so (base/account.h). */
+void fr_node_pool_init(struct fr_node_pool *pool, fr_charge charge);
 
 /* All that was handed out is gone with it, but for very large ones. */
 void fr_node_pool_deinit(struct fr_node_pool *pool);

@@ -10,10 +10,12 @@
 #define CHUNK_BITS_MAX 15
 #define HUGE_PAGE      ((size_t)2 << 20)
 
-fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids)
+fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids, fr_charge charge)
 {
-    *rows = (struct fr_rows){
-            .dims = dims, .are_centroids = are_centroids, .chunk_bits = CHUNK_BITS_MIN};
+    *rows = (struct fr_rows){.dims = dims,
+            .charge = charge,
+            .are_centroids = are_centroids,
+            .chunk_bits = CHUNK_BITS_MIN};
     while (rows->chunk_bits < CHUNK_BITS_MAX && dims << (rows->chunk_bits + 1) <= CHUNK_BYTES)
         rows->chunk_bits++;
     rows->chunks = fr_alloc_zeroed(FR_ROW_CHUNKS_MAX, sizeof(rows->chunks[0]));
@@ -60,16 +62,11 @@ static bool take_parts(struct fr_row_chunk *chunk, size_t count, size_t dims)
     return true;
 }
 
-static fr_status add_chunk(struct fr_rows *rows, size_t index)
+static struct fr_row_chunk *new_chunk(const struct fr_rows *rows, size_t count)
 {
+    fr_charge before = fr_account_work_for(rows->charge);
     struct fr_row_chunk *chunk = FR_NEW(struct fr_row_chunk);
-    size_t count = (size_t)1 << rows->chunk_bits;
 
-    if (index >= FR_ROW_CHUNKS_MAX) {
-        fr_free(chunk);
-        return FR_FAIL(FR_ERR_FULL, "an index has no room for more than %zu vectors",
-                count * FR_ROW_CHUNKS_MAX);
-    }
     bool good = chunk != NULL && take_parts(chunk, count, rows->dims);
     if (good && rows->are_centroids) {
         chunk->nodes = fr_alloc_zeroed(count, sizeof(chunk->nodes[0]));
@@ -77,8 +74,22 @@ static fr_status add_chunk(struct fr_rows *rows, size_t index)
     }
     if (!good) {
         free_chunk(chunk);
-        return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu more rows of an index", count);
+        chunk = NULL;
     }
+    (void)fr_account_work_for(before);
+    return chunk;
+}
+
+static fr_status add_chunk(struct fr_rows *rows, size_t index)
+{
+    size_t count = (size_t)1 << rows->chunk_bits;
+
+    if (index >= FR_ROW_CHUNKS_MAX)
+        return FR_FAIL(FR_ERR_FULL, "an index has no room for more than %zu vectors",
+                count * FR_ROW_CHUNKS_MAX);
+    struct fr_row_chunk *chunk = new_chunk(rows, count);
+    if (chunk == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu more rows of an index", count);
     atomic_store_explicit(&rows->chunks[index], chunk, memory_order_release);
     return FR_OK;
 }

@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/account.h"
 #include "freshet/status.h"
 #include "spfresh/code.h"
 
@@ -58,6 +59,7 @@ struct fr_row_chunk {
 
 struct fr_rows {
     size_t dims;
+    fr_charge charge; /* whose memory it is (base/account.h) */
     bool are_centroids;
     unsigned chunk_bits; /* a chunk has two to that many rows */
 
@@ -74,7 +76,8 @@ struct fr_rows {
 };
 
 /* FR_ERR_NOMEM. */
-FR_NODISCARD fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids);
+FR_NODISCARD fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids,
+        fr_charge charge);
 void fr_rows_deinit(struct fr_rows *rows);
 
 /* A slot for a new vector, whose parts the caller fills. FR_ERR_NOMEM, FR_ERR_FULL. */

@@ -36,6 +36,7 @@ static void set_options(struct fr_tree_options *to, const struct fr_tree_options
     if (from->inner_limit > 0) to->inner_limit = from->inner_limit;
     if (from->neighbours > 0) to->neighbours = from->neighbours;
     if (from->insert_width > 0) to->insert_width = from->insert_width;
+    to->charge = from->charge;
     to->restored = from->restored;
 }
 
@@ -46,8 +47,8 @@ static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     fr_status st;
 
     if (origin == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
-    FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false));
-    FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true));
+    FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false, tree->options.charge));
+    FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true, tree->options.charge));
     if (!tree->options.restored)
         FR_TRY(fr_tree_add_centroid_locked(tree, 1, origin, ROOM_MIN, &slot));
     atomic_store_explicit(&tree->tier_count, 2, memory_order_release);
@@ -68,7 +69,7 @@ fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options
     set_options(&tree->options, options);
     fr_epoch_init(&tree->epoch);
     fr_mutex_init(&tree->mu, FR_RANK_SPFRESH_TREE);
-    fr_node_pool_init(&tree->pool);
+    fr_node_pool_init(&tree->pool, tree->options.charge);
     FR_TRY(fr_probe_new(tree, &tree->probe));
     FR_TRY(fr_reshape_new(space, &tree->reshape));
     tree->vector = fr_alloc(space->dims * sizeof(float));
@@ -431,7 +432,7 @@ static fr_status add_tier(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     fr_slot number;
     fr_status st;
 
-    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true));
+    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true, tree->options.charge));
     memset(tree->vector, 0, tree->space->dims * sizeof(float));
     FR_TRY(fr_tree_add_centroid_locked(tree, last + 1, tree->vector, ROOM_MIN, &number));
     FR_TRY(list_all(tree, last, number));

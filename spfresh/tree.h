@@ -39,6 +39,7 @@ struct fr_tree_options {
     uint32_t inner_limit;  /* the same of centroids */
     uint32_t neighbours;   /* postings around a split whose rows are looked at */
     uint32_t insert_width; /* postings of centroids that are looked at to place a vector */
+    fr_charge charge;      /* whose memory it is (base/account.h) */
     bool restored;         /* begins without a posting: these come by fr_tree_restore_posting */
 };
 

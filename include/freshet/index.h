@@ -17,7 +17,8 @@
  *     fr_index_close(index);
  *
  * What finds the vectors is in memory, about two fifths of a vector of floats and ninety bytes
- * each, beside the store's memory_budget.
+ * each. It is a part of the store's memory_budget, of which the block cache has what is left; the
+ * store always has a quarter of the budget for itself.
  *
  * Any number of threads may call anything but close. What was upserted is found by every search
  * that begins after the call has returned, what was deleted by none.

@@ -144,6 +144,27 @@ Test(db_index, a_reader_finds_right_what_is_left_to_be_split, .timeout = 300)
     cr_assert_gt(stats.pending, 0, "nothing is left to be split, so this tries nothing");
 }
 
+Test(db_index, has_its_memory_on_the_store_s_account)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
+    for (uint64_t id = 0; id < 200; id++)
+        put(id, "");
+    must(fr_index_stats_get(vectors, &stats));
+    uint64_t held = test_store_number(db, "memory.indexes");
+    cr_assert_geq(held, stats.bytes);
+    cr_assert_leq(held, test_store_number(db, "memory.total"));
+
+    /* More than the whole budget, and all goes on. */
+    must(fr_db_set_memory_budget(db, 1 << 20));
+    test_store_fill(db, 0, 500, 4000);
+    must(fr_db_flush(db));
+    put(200, "");
+    fr_index_close(vectors);
+    cr_assert_eq(test_store_number(db, "memory.indexes"), 0);
+    open_index();
+}
+
 Test(db_index, lives_beside_keys_and_other_indexes)
 {
     struct fr_index_options options;

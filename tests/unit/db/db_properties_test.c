@@ -173,7 +173,7 @@ Test(db_properties, are_the_same_one_by_one)
 Test(db_properties, account_for_all_memory_in_parts)
 {
     static const char *const parts[] = {"memory.memtables", "memory.blocks", "memory.cache_slots",
-            "memory.tables", "memory.iterators", "memory.jobs", "memory.other"};
+            "memory.tables", "memory.iterators", "memory.jobs", "memory.indexes", "memory.other"};
     uint64_t sum = 0;
 
     test_store_fill(db, 0, 2000, 100);

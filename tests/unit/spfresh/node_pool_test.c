@@ -28,7 +28,7 @@ Test(node_pool, nobody_has_what_another_one_has)
     struct fr_rng rng;
 
     fr_rng_init(&rng, 3);
-    fr_node_pool_init(&pool);
+    fr_node_pool_init(&pool, 0);
     for (int step = 0; step < 20000; step++) {
         struct taken *one = &taken[fr_rng_below(&rng, COUNT)];
 
@@ -54,7 +54,7 @@ Test(node_pool, what_was_given_back_is_used_again)
     struct fr_node_pool pool;
     size_t bytes;
 
-    fr_node_pool_init(&pool);
+    fr_node_pool_init(&pool, 0);
     for (int round = 0; round < 100; round++) {
         void *memory[50];
 
