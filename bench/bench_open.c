@@ -89,7 +89,7 @@ static void read_set(const char *path, uint32_t count, bool grow, struct set *re
     size_t size = (size_t)there * head[1];
     uint8_t *bytes = malloc(size);
     *ret_set = (struct set){.count = grow ? count : there, .dimension = head[1]};
-    ret_set->vectors = malloc((size_t)ret_set->count * head[1] * sizeof(float));
+    ret_set->vectors = calloc((size_t)ret_set->count * head[1], sizeof(float));
     if (bytes == NULL || ret_set->vectors == NULL) die("no memory");
     if (fread(bytes, 1, size, file) != size) die(path);
     for (size_t i = 0; i < size; i++)
