@@ -86,6 +86,12 @@ static bool has_thread(unsigned config)
     return config % 3 == 2;
 }
 
+/* With a thread that loads; else whoever needs a posting does it. */
+static bool is_unhurried(unsigned config)
+{
+    return config % 5 == 4;
+}
+
 static bool gives_up(unsigned config)
 {
     return config % 4 == 3;
@@ -100,6 +106,7 @@ static struct fr_spfresh_setup setup_of(unsigned config, enum fr_crash_mode mode
 {
     return (struct fr_spfresh_setup){.read_only = mode == FR_CRASH_READ_ONLY,
             .manual = !has_thread(config),
+            .unhurried = is_unhurried(config),
             .split_limit = config % 2 ? 20 : 12,
             .merge_limit = config % 2 ? 6 : 3};
 }
@@ -116,8 +123,8 @@ static void free_store(struct store *store)
     if (why.status < 0) (void)fr_error_restore(&why);
 }
 
-/* A centroid that cannot be. */
-static fr_status spoil(struct fr_engine *engine)
+/* A centroid that cannot be, found at opening; or such a posting, which loading finds. */
+static fr_status spoil(struct fr_engine *engine, bool centroid)
 {
     struct fr_index_key prefix, key;
     struct fr_batch batch = FR_BATCH_EMPTY;
@@ -125,7 +132,7 @@ static fr_status spoil(struct fr_engine *engine)
     fr_status st;
 
     fr_key_prefix("", &prefix);
-    key = fr_key_centroid(&prefix, 1, 5000000);
+    key = centroid ? fr_key_centroid(&prefix, 1, 5000000) : fr_key_posting(&prefix, 1);
     FR_TRY(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of("?", 1)));
     FR_TRY(fr_batch_finish(&batch, &bytes));
     st = fr_engine_write(engine, bytes, batch.count, FR_DURABLE_NONE);
@@ -161,7 +168,7 @@ static fr_status index_open(struct fr_env *env, const char *path, unsigned confi
     store->config = config;
     FR_TRY(fr_engine_open(env, path, &options, &store->engine));
     if (spoils(config) && mode == FR_CRASH_MAKE && fr_engine_last_seq(store->engine) % 4 == 1)
-        FR_TRY(spoil(store->engine));
+        FR_TRY(spoil(store->engine, fr_engine_last_seq(store->engine) % 8 == 1));
     FR_TRY(open_index(store, mode));
     *ret_store = FR_TAKE(store);
 out:
@@ -449,6 +456,8 @@ static fr_status index_verify(void *to_verify, bool hurt)
     struct fr_index_stats stats = {.size = sizeof(stats)};
     uint64_t most = hurt || spoils(store->config) ? 2 : gives_up(store->config) ? 1 : 0;
 
+    fr_status st = fr_spfresh_wait_loaded(store->index);
+    if (st < 0) return st;
     fr_spfresh_stats(store->index, &stats);
     if (stats.rebuilt > most)
         return FR_FAIL(FR_ERR_CORRUPT, "what is derived was %s, and nothing but a crash was there",

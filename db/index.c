@@ -121,6 +121,16 @@ out:
     return st;
 }
 
+fr_status fr_index_wait_loaded(struct fr_index *index)
+{
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    st = fr_spfresh_wait_loaded(index->core);
+out:
+    return st;
+}
+
 void fr_index_close(struct fr_index *index)
 {
     if (index == NULL) return;

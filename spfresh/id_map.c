@@ -45,6 +45,11 @@ fr_slot fr_id_map_find(const struct fr_id_map *map, uint64_t id)
     return map->mask == 0 ? FR_SLOT_NONE : map->slots[find(map, id)];
 }
 
+void fr_id_map_fetch(const struct fr_id_map *map, uint64_t id)
+{
+    if (map->mask > 0) __builtin_prefetch(&map->slots[hash(id) & map->mask], 1);
+}
+
 static fr_status grow(struct fr_id_map *map, size_t capacity)
 {
     struct fr_id_map grown = {.rows = map->rows, .mask = capacity - 1, .count = map->count};

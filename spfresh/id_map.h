@@ -22,6 +22,9 @@ void fr_id_map_deinit(struct fr_id_map *map);
 /* FR_SLOT_NONE: there is none. */
 fr_slot fr_id_map_find(const struct fr_id_map *map, uint64_t id);
 
+/* Let come what fr_id_map_find will look at first. */
+void fr_id_map_fetch(const struct fr_id_map *map, uint64_t id);
+
 /* Room for so many more, so that fr_id_map_set does not fail. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_id_map_reserve(struct fr_id_map *map, size_t more);
 

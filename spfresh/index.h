@@ -4,7 +4,8 @@
  *     upsert    encode and locate -> enter, unborn -> one batch -> publish      index_write.c
  *     maintain  split, merge, reassign -> one batch                             index_maintain.c
  *     search    walk down, scan, measure                                        index_search.c
- *     open      postings as stored; or rows, if these are not complete          index_open.c
+ *     open      centroids as stored; or all from rows, if these are not good    index_open.c
+ *     load      postings as stored, in the background or when they are searched index_load.c
  *
  * Rows of vectors are the truth and all else is derived from them (spfresh/stored.h). What is
  * derived changes in the same batch as the row, or, when it is put in shape, in batches of its own.
@@ -32,7 +33,8 @@ typedef void fr_spfresh_pin(const struct fr_engine_value *value, fr_slice part,
 
 struct fr_spfresh_setup {
     bool create, must_be_new, read_only;
-    bool manual; /* no thread that maintains */
+    bool manual;    /* no thread that maintains */
+    bool unhurried; /* no thread that loads: who needs a posting does it */
     uint32_t dimension;
     enum fr_metric metric;   /* 0: as it is, or l2 */
     enum fr_id_kind id_kind; /* 0: as it is, or numbers */
@@ -52,6 +54,9 @@ FR_NODISCARD fr_status fr_spfresh_drop(struct fr_engine *engine, const char *nam
 /* As fr_index_next_name(). */
 FR_NODISCARD fr_status fr_spfresh_next_name(struct fr_engine *engine, const char *after,
         char *ret_name);
+
+/* Return when all postings are in memory. FR_ERR_CORRUPT: one is damaged, and so are the rows. */
+FR_NODISCARD fr_status fr_spfresh_wait_loaded(struct fr_spfresh *index);
 
 uint32_t fr_spfresh_dimension(const struct fr_spfresh *index);
 

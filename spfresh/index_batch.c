@@ -300,6 +300,14 @@ static fr_status run_batch(struct batch *b)
     return st;
 }
 
+/* Where an id is, is known when all is loaded. */
+static bool asks_why(const struct fr_search_options *how, size_t count)
+{
+    for (size_t i = 0; how->ret_records != NULL && i < count; i++)
+        if (how->ret_records[i].why != NULL) return true;
+    return false;
+}
+
 fr_status fr_spfresh_search_batch(struct fr_spfresh *index, const struct fr_search_options *how,
         size_t count, const float *queries, size_t k, struct fr_hit *ret_hits, size_t *ret_counts)
 {
@@ -318,6 +326,7 @@ fr_status fr_spfresh_search_batch(struct fr_spfresh *index, const struct fr_sear
     for (size_t i = 0; i < count; i++)
         FR_TRY(check_query(index, i, queries + i * index->options.dimension));
     if (k == 0 || count == 0 || fr_spfresh_tree(index) == NULL) return FR_OK;
+    if (asks_why(how, count)) FR_TRY(fr_spfresh_wait_loaded(index));
     batch.asking.effort = choose_effort(index, how, k);
     st = run_batch(&batch);
     if (st < 0) memset(ret_counts, 0, count * sizeof(*ret_counts));

@@ -201,6 +201,7 @@ fr_status fr_spfresh_check(struct fr_spfresh *index)
     fr_status st;
 
     if (check.tree == NULL) return FR_OK;
+    FR_TRY(fr_spfresh_wait_loaded(index));
     check.vector = fr_alloc(index->options.dimension * sizeof(float));
     check.x = fr_alloc_aligned(dims * sizeof(float), 64);
     check.high = fr_alloc(dims);
@@ -220,5 +221,6 @@ fr_status fr_spfresh_check(struct fr_spfresh *index)
     fr_free(check.high);
     fr_free(check.low);
     fr_id_set_deinit(&check.ids);
+out:
     return st;
 }

@@ -334,11 +334,13 @@ fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us, uint6
 
     if (index->read_only)
         return FR_FAIL(FR_ERR_READONLY, "the store of this index is open for reading only");
+    FR_TRY(fr_spfresh_wait_loaded(index));
     do
         st = one_round(index, ret_left);
     while (st == FR_OK && *ret_left > 0 &&
             (limit_us == 0 || fr_engine_now_us(index->engine) - start_us < limit_us));
     if (st == FR_OK && *ret_left == 0) st = fr_spfresh_measure_efforts(index);
+out:
     return st;
 }
 
@@ -361,12 +363,14 @@ fr_status fr_spfresh_forget_derived(struct fr_spfresh *index)
 {
     fr_status st;
 
+    FR_TRY(fr_spfresh_wait_loaded(index));
     fr_mutex_lock(&index->mu);
     fr_spfresh_quiesce_locked(index);
     st = index->failure.status < 0 ? fr_error_restore(&index->failure) : forget_locked(index);
     fr_spfresh_resume_locked(index);
     fr_cond_signal(&index->work);
     fr_mutex_unlock(&index->mu);
+out:
     return st;
 }
 
@@ -377,11 +381,26 @@ static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->m
                    index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN);
 }
 
+/* What is damaged for good stays unmaintained; all else is tried again. */
+static bool wait_loaded(struct fr_spfresh *index)
+{
+    fr_status st = fr_spfresh_wait_loaded(index);
+
+    while (st < 0 && st != FR_ERR_CANCELLED && !fr_spfresh_is_damage(st)) {
+        fr_mutex_lock(&index->mu);
+        if (!index->closing) (void)fr_cond_wait_for(&index->work, &index->mu, RETRY_US);
+        fr_mutex_unlock(&index->mu);
+        st = fr_spfresh_wait_loaded(index);
+    }
+    return st == FR_OK;
+}
+
 void fr_spfresh_thread_main(void *arg)
 {
     struct fr_spfresh *index = arg;
     uint64_t left;
 
+    if (!wait_loaded(index)) return;
     fr_mutex_lock(&index->mu);
     while (!index->closing) {
         if (!has_work_locked(index)) {

@@ -3,12 +3,15 @@
  *
  *     m/options    what it is; a new one has its own written first
  *     m/space      stands if all that is derived is complete
- *     c/, p/       postings, side by side in the order of their numbers, into the tree
+ *     c/           centroids, in the order of their numbers, into the tree
  *     tiers        the centroids' own, which are not stored
+ *     p/           later: see index_load.c. The index is open without them
  *
- * If what is derived is not there, damaged, of a later version or in contradiction to itself, the
- * tree is made from the rows of v/, and then all of it is written anew. What is wrong with a row is
- * told: rows are the truth.
+ * If one of the first is not there, damaged, of a later version or in contradiction to another, the
+ * tree is made from the rows of v/ before the index is open, and then all of it is written anew.
+ * What is wrong with a row is told: rows are the truth.
+ *
+ * All is read in one view, for a reader's store may move on meanwhile.
  */
 #include <inttypes.h>
 
@@ -19,16 +22,15 @@
 #include "base/rng.h"
 #include "spfresh/index_priv.h"
 
-#define READAHEAD ((size_t)2 << 20)
-
 /* ---- Walking over one kind of rows ---- */
 
 fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr_index_key *kind,
         struct fr_iter **ret_iter)
 {
-    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX,
+    struct fr_engine_scan_options options = {.at = index->loading.at,
+            .view = index->loading.view,
             .prefix = fr_index_key_slice(kind),
-            .readahead_max = READAHEAD,
+            .readahead_max = FR_SPFRESH_READAHEAD,
             .no_cache = true};
 
     return fr_engine_scan(index->engine, &options, ret_iter);
@@ -56,103 +58,13 @@ out:
     return st;
 }
 
-/* ---- From postings ---- */
+/* ---- From centroids ---- */
 
 struct restoring {
     struct fr_spfresh *index;
     struct fr_tree *tree;
-    struct fr_iter *postings;
-    bool at_posting;         /* the iterator stands on one that nobody has taken yet */
-    struct fr_id_set latest; /* of one posting: the record by which an id is in it */
-    struct fr_stored_record *records;
-    size_t record_count, record_capacity;
+    size_t vectors; /* in all postings, when these were last written as a whole */
 };
-
-static fr_status add_record(struct restoring *r, const struct fr_stored_record *record)
-{
-    if (r->record_count == r->record_capacity) {
-        size_t capacity = FR_MAX((size_t)256, 2 * r->record_capacity);
-        struct fr_stored_record *grown = fr_realloc(r->records, capacity * sizeof(*grown));
-
-        if (grown == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a posting");
-        r->records = grown;
-        r->record_capacity = capacity;
-    }
-    r->records[r->record_count++] = *record;
-    return FR_OK;
-}
-
-/* What is in a posting in the end. Records of ids that left have came false then. */
-static fr_status read_posting(struct restoring *r, fr_slice value)
-{
-    struct fr_bytes in = fr_bytes_of(value);
-    struct fr_stored_record record;
-    fr_status st;
-
-    r->record_count = 0;
-    fr_id_set_clear(&r->latest);
-    while ((st = fr_stored_read_record(&in, r->index->space.dims, &record)) == FR_OK)
-        FR_TRY(add_record(r, &record));
-    if (st < 0) goto out;
-    FR_TRY(fr_id_set_reserve(&r->latest, r->record_count));
-    for (size_t i = 0; i < r->record_count; i++) {
-        struct fr_stored_record *at = &r->records[i];
-        struct fr_stored_record *before = fr_unconst(fr_id_set_find(&r->latest, at->id));
-
-        if (before != NULL) before->came = false;
-        if (at->came)
-            fr_id_set_put(&r->latest, at->id, at);
-        else
-            fr_id_set_remove(&r->latest, at->id);
-    }
-out:
-    return st < 0 ? st : FR_OK;
-}
-
-static fr_status restore_rows(struct restoring *r)
-{
-    struct fr_id_map *map = &r->index->map;
-    fr_status st;
-
-    FR_TRY(fr_id_map_reserve(map, r->record_count));
-    for (size_t i = 0; i < r->record_count; i++) {
-        const struct fr_stored_record *record = &r->records[i];
-        struct fr_entrant row = {.id = record->id,
-                .scale = record->scale,
-                .high = fr_unconst(record->high),
-                .low = fr_unconst(record->low)};
-        fr_slot slot;
-
-        if (!record->came) continue;
-        if (fr_id_map_find(map, row.id) != FR_SLOT_NONE)
-            return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is in two postings", row.id);
-        FR_TRY(fr_tree_restore_row(r->tree, &row, &slot));
-        fr_id_map_set(map, slot);
-    }
-out:
-    return st;
-}
-
-/* The rows of a posting, if it has any. Its key is never below that of the one before. */
-static fr_status restore_posting_rows(struct restoring *r, uint32_t number)
-{
-    struct fr_index_key kind = fr_key_kind(&r->index->prefix, 'p');
-    uint32_t found = 0;
-    fr_status st = FR_OK;
-
-    if (!r->at_posting) st = fr_iter_next(r->postings);
-    if (st < 0) goto out;
-    r->at_posting = st == FR_OK;
-    if (!r->at_posting) return FR_OK;
-    FR_TRY(fr_key_read_number(&kind, r->postings->entry.key, &found));
-    if (found < number) return FR_FAIL(FR_ERR_CORRUPT, "posting %u has no centroid", found);
-    if (found > number) return FR_OK;
-    r->at_posting = false;
-    FR_TRY(read_posting(r, r->postings->entry.value));
-    st = restore_rows(r);
-out:
-    return st;
-}
 
 static fr_status restore_centroid(struct restoring *r, fr_slice key, fr_slice value)
 {
@@ -167,9 +79,8 @@ static fr_status restore_centroid(struct restoring *r, fr_slice key, fr_slice va
     limit = atomic_load(&r->tree->tiers[1].slot_count);
     if (number > limit + (1u << 20))
         return FR_FAIL(FR_ERR_CORRUPT, "posting %u comes behind %u", number, limit);
-    FR_TRY(fr_tree_restore_posting(r->tree, number, centroid.scale, centroid.high, centroid.low,
-            FR_MIN(centroid.count, 4096u)));
-    st = restore_posting_rows(r, number);
+    FR_TRY(fr_tree_restore_posting(r->tree, number, centroid.scale, centroid.high, centroid.low));
+    r->vectors += FR_MIN(centroid.count, 4096u);
 out:
     return st;
 }
@@ -177,22 +88,17 @@ out:
 static fr_status restore_all(struct restoring *r)
 {
     struct fr_index_key centroids = fr_key_kind(&r->index->prefix, 'c');
-    struct fr_index_key postings = fr_key_kind(&r->index->prefix, 'p');
     struct fr_iter *it = NULL;
     fr_status st;
 
-    FR_TRY(fr_spfresh_scan(r->index, &postings, &r->postings));
     FR_TRY(fr_spfresh_scan(r->index, &centroids, &it));
     while ((st = fr_iter_next(it)) == FR_OK)
         FR_TRY(restore_centroid(r, it->entry.key, it->entry.value));
     if (st < 0) goto out;
-    st = r->at_posting ? FR_OK : fr_iter_next(r->postings);
-    if (st == FR_OK) st = FR_FAIL(FR_ERR_CORRUPT, "there is a posting behind the last centroid");
-    if (st < 0) goto out;
-    st = fr_tree_restore_end(r->tree);
+    FR_TRY(fr_tree_restore_end(r->tree));
+    st = fr_spfresh_loading_begin(r->index, r->tree, r->vectors);
 out:
     fr_iter_close(it);
-    fr_iter_close(r->postings);
     return st;
 }
 
@@ -207,8 +113,6 @@ static fr_status restore(struct fr_spfresh *index, struct fr_tree **ret_tree)
     *ret_tree = FR_TAKE(r.tree);
 out:
     fr_tree_free(r.tree);
-    fr_id_set_deinit(&r.latest);
-    fr_free(r.records);
     return st;
 }
 
@@ -217,7 +121,8 @@ out:
 static fr_status get(struct fr_spfresh *index, struct fr_index_key key,
         struct fr_engine_value *ret_value)
 {
-    return fr_engine_get(index->engine, fr_index_key_slice(&key), FR_SEQ_MAX, ret_value);
+    return fr_engine_get_in(index->engine, index->loading.view, fr_index_key_slice(&key),
+            index->loading.at, ret_value);
 }
 
 static fr_status write_options(struct fr_spfresh *index)
@@ -281,11 +186,6 @@ static fr_status find_options(struct fr_spfresh *index, const char *name,
 
 /* ---- Opening ---- */
 
-static bool is_damage(fr_status st)
-{
-    return st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW;
-}
-
 /* FR_NOT_FOUND: what is derived is not complete. */
 static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tree)
 {
@@ -300,7 +200,7 @@ static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tre
 }
 
 /* On a full disk an index opens all the same: what is deleted in it makes room. */
-static fr_status write_if_there_is_space(struct fr_spfresh *index, struct fr_tree *tree)
+fr_status fr_spfresh_write_if_space(struct fr_spfresh *index, struct fr_tree *tree)
 {
     fr_status st = fr_spfresh_write_derived(index, tree);
 
@@ -309,26 +209,26 @@ static fr_status write_if_there_is_space(struct fr_spfresh *index, struct fr_tre
     return FR_OK;
 }
 
-static fr_status open_tree(struct fr_spfresh *index, const char *name)
+static fr_status open_tree(struct fr_spfresh *index)
 {
     struct fr_tree *tree = NULL;
     fr_status st = open_derived(index, &tree);
 
     if (st == FR_OK) index->derived = FR_DERIVED_GOOD;
-    if (st != FR_NOT_FOUND && !is_damage(st)) goto out;
-    index->rebuilt = is_damage(st) ? 2 : 1;
-    if (is_damage(st)) {
+    if (st != FR_NOT_FOUND && !fr_spfresh_is_damage(st)) goto out;
+    atomic_store_explicit(&index->rebuilt, fr_spfresh_is_damage(st) ? 2 : 1, memory_order_relaxed);
+    if (fr_spfresh_is_damage(st)) {
         FR_COVER("index: what is derived is damaged");
-        fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": %s; it is built anew from its rows", name,
-                fr_last_error());
+        fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": %s; it is built anew from its rows",
+                index->name, fr_last_error());
     }
     FR_TRY(fr_spfresh_build(index, &tree));
     if (tree == NULL) {
-        index->rebuilt = 0;
+        atomic_store_explicit(&index->rebuilt, 0, memory_order_relaxed);
         goto out;
     }
     index->derived = FR_DERIVED_GIVEN;
-    if (!index->read_only) FR_TRY(write_if_there_is_space(index, tree));
+    if (!index->read_only) FR_TRY(fr_spfresh_write_if_space(index, tree));
 out:
     if (st < 0) fr_tree_free(FR_TAKE(tree));
     /* Acquire in fr_spfresh_tree. */
@@ -343,6 +243,8 @@ static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
     if (index == NULL) return NULL;
     index->engine = engine;
     fr_key_prefix(name, &index->prefix);
+    memcpy(index->name, name, strlen(name) + 1);
+    fr_spfresh_loading_init(index);
     fr_mutex_init(&index->mu, FR_RANK_SPFRESH_INDEX);
     fr_mutex_init(&index->works_mu, FR_RANK_LEAF);
     fr_cond_init(&index->turn);
@@ -362,11 +264,14 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
     index->pin = setup->pin;
     index->split_limit = setup->split_limit;
     index->merge_limit = setup->merge_limit;
+    index->loading.at = FR_SEQ_MAX;
+    index->loading.view = fr_engine_view_take(engine, &index->loading.at);
     FR_TRY(find_options(index, name, setup));
     FR_TRY(fr_space_init(&index->space, index->options.metric, index->options.dimension,
             index->options.seed));
     if (index->options.id_kind == FR_ID_TEXT) FR_TRY(fr_spfresh_find_next_number(index));
-    FR_TRY(open_tree(index, name));
+    FR_TRY(open_tree(index));
+    fr_spfresh_loading_start(index, !setup->unhurried);
     if (!setup->manual && !setup->read_only) {
         FR_TRY(fr_thread_start(&index->thread, "fr-rebuilder", fr_spfresh_thread_main, index));
         index->has_thread = true;
@@ -386,11 +291,13 @@ void fr_spfresh_close(struct fr_spfresh *index)
     index->closing = true;
     fr_cond_broadcast(&index->work);
     fr_mutex_unlock(&index->mu);
+    fr_spfresh_loading_stop(index);
     if (index->has_thread) fr_thread_join(&index->thread);
     for (struct fr_work *work = index->works; work != NULL; work = next) {
         next = work->next;
         fr_spfresh_free_work(work);
     }
+    fr_spfresh_loading_deinit(index);
     fr_id_map_deinit(&index->map);
     fr_id_set_deinit(&index->in_flight);
     fr_id_set_deinit(&index->texts);

@@ -59,15 +59,47 @@ enum fr_derived {
     FR_DERIVED_GIVEN, /* given up: to be written anew */
 };
 
+/* Postings that are not in memory yet: see index_load.c. */
+struct fr_loading {
+    /* Release when all is loaded, acquire by whoever needs that. */
+    _Atomic(bool) on;
+
+    _Atomic(bool) stop; /* relaxed: the index is being closed */
+
+    /* Constant while on. */
+    struct fr_view *view;
+    fr_seq at;
+    uint32_t slot_count;
+    size_t total, vectors_hint; /* postings; vectors, about */
+
+    struct fr_mutex mu; /* rank FR_RANK_LEAF */
+
+    /* Guarded by mu. */
+    uint8_t *states;         /* by slot */
+    size_t left;             /* postings that are not loaded */
+    bool is_damaged;         /* what is stored, somewhere */
+    bool has_worker;         /* somebody loads all */
+    struct fr_error failure; /* status not 0: damage that cannot be mended */
+    struct fr_cond changed;  /* something of the above */
+
+    bool is_complete; /* the worker's: all is in memory, and perhaps not stored anew yet */
+    struct fr_thread thread;
+};
+
+/* What is read ahead where all of a kind is read. */
+#define FR_SPFRESH_READAHEAD ((size_t)2 << 20)
+
 struct fr_spfresh {
     /* Constant after open. */
     struct fr_engine *engine;
+    char name[FR_INDEX_NAME_MAX + 1];
     struct fr_index_key prefix;
     struct fr_stored_options options;
     bool read_only;
     fr_spfresh_pin *pin;
     uint32_t split_limit, merge_limit; /* as in fr_spfresh_setup */
-    uint64_t rebuilt;                  /* as in fr_index_stats */
+
+    _Atomic(uint64_t) rebuilt; /* relaxed: as in fr_index_stats */
 
     /* Release when the first vectors have come, acquire by whoever asks whether there are any. */
     _Atomic(struct fr_tree *) tree;
@@ -100,6 +132,8 @@ struct fr_spfresh {
     struct fr_efforts efforts;
     _Atomic(uint64_t) efforts_due; /* relaxed: measured again after so many upserts and deletes */
 
+    struct fr_loading loading;
+
     struct fr_thread thread;
     bool has_thread;
 };
@@ -109,6 +143,38 @@ static inline struct fr_tree *fr_spfresh_tree(const struct fr_spfresh *index)
 {
     return atomic_load_explicit(&index->tree, memory_order_acquire);
 }
+
+static inline bool fr_spfresh_is_damage(fr_status st)
+{
+    return st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW;
+}
+
+static inline bool fr_spfresh_is_loading(const struct fr_spfresh *index)
+{
+    return atomic_load_explicit(&index->loading.on, memory_order_acquire);
+}
+
+/*
+ * The life of loading. begin: the tree has its centroids, and the view is the one that they were
+ * read in; start: the index is as good as open, a thread loads if there is something to load and
+ * there can be one; stop: nothing is loaded any more.
+ */
+void fr_spfresh_loading_init(struct fr_spfresh *index);
+FR_NODISCARD fr_status fr_spfresh_loading_begin(struct fr_spfresh *index, struct fr_tree *tree,
+        size_t vectors_hint);
+void fr_spfresh_loading_start(struct fr_spfresh *index, bool by_thread);
+void fr_spfresh_loading_stop(struct fr_spfresh *index);
+void fr_spfresh_loading_deinit(struct fr_spfresh *index);
+
+/* Postings of vectors that are in memory, and that are not. */
+void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, uint64_t *ret_left);
+
+/*
+ * Have postings that a search has found in memory when this returns. The caller is not in the
+ * tree's epoch. FR_ERR_CORRUPT: one is damaged, and so are the rows.
+ */
+FR_NODISCARD fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
+        size_t count);
 
 /* Memory for one call; give it back. There is a tree. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_spfresh_take_work(struct fr_spfresh *index, struct fr_work **ret_work);
@@ -135,6 +201,9 @@ FR_NODISCARD fr_status fr_spfresh_add_posting(struct fr_spfresh *index, const st
 
 /* Write all that is derived, m/space last. On FR_OK it is good. Nobody writes meanwhile. */
 FR_NODISCARD fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tree);
+
+/* The same, but a full disk is no failure: it is written as soon as there is space. */
+FR_NODISCARD fr_status fr_spfresh_write_if_space(struct fr_spfresh *index, struct fr_tree *tree);
 
 /* Give up what is derived in the batch that is being made. */
 FR_NODISCARD fr_status fr_spfresh_give_up(struct fr_spfresh *index, struct fr_batch *batch);

@@ -113,7 +113,7 @@ void fr_search_keep_limit(const struct fr_asking *asking, struct fr_answer *answ
 
 /* ---- By the tree ---- */
 
-static fr_status search_tree(const struct fr_asking *asking, struct fr_work *work, size_t k,
+static fr_status search_tree_once(const struct fr_asking *asking, struct fr_work *work, size_t k,
         struct fr_answer *answer)
 {
     struct fr_spfresh *index = asking->index;
@@ -132,14 +132,32 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
         answer->hits[i] =
                 (struct fr_hit){.id = fr_rows_row(&tree->tiers[0], work->found[i].slot)->id,
                         .distance = fr_search_tell(asking, answer, work->found[i].distance)};
-    if (answer->record != NULL) fr_search_record_round_end(asking, work, answer);
+    bool is_over = work->probe->missing_count == 0;
+    if (is_over && answer->record != NULL) fr_search_record_round_end(asking, work, answer);
     fr_epoch_leave(&tree->epoch, reader);
+    if (!is_over) return st;
     answer->count = count;
     atomic_fetch_add_explicit(&index->searches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&index->scanned, work->probe->stats.scanned - before.scanned,
             memory_order_relaxed);
     atomic_fetch_add_explicit(&index->measured, work->probe->stats.measured - before.measured,
             memory_order_relaxed);
+out:
+    return st;
+}
+
+/* What it finds to be missing is loaded, and it is searched again. */
+static fr_status search_tree(const struct fr_asking *asking, struct fr_work *work, size_t k,
+        struct fr_answer *answer)
+{
+    const struct fr_probe *probe = work->probe;
+    fr_status st;
+
+    FR_TRY(search_tree_once(asking, work, k, answer));
+    while (FR_UNLIKELY(probe->missing_count > 0)) {
+        FR_TRY(fr_spfresh_load_found(asking->index, probe->found, probe->missing_count));
+        FR_TRY(search_tree_once(asking, work, k, answer));
+    }
 out:
     return st;
 }
@@ -210,8 +228,9 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
             .searches = atomic_load_explicit(&index->searches, memory_order_relaxed),
             .scanned = atomic_load_explicit(&index->scanned, memory_order_relaxed),
             .measured = atomic_load_explicit(&index->measured, memory_order_relaxed),
-            .rebuilt = index->rebuilt};
+            .rebuilt = atomic_load_explicit(&index->rebuilt, memory_order_relaxed)};
     if (tree == NULL) return;
+    fr_spfresh_loading_count(index, &ret_stats->loaded, &ret_stats->to_load);
     fr_mutex_lock(&index->mu);
     ret_stats->count = index->map.count;
     ret_stats->bytes = fr_tree_bytes(tree) + fr_id_map_bytes(&index->map);

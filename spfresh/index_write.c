@@ -8,6 +8,9 @@
  *     commit     the batch, in the class that was asked for          nothing held
  *     publish    the new are born and the old die, in one step       the index's lock
  *
+ * Nothing of this begins before all postings are in memory (index_load.c): until then nobody knows
+ * which ids there are.
+ *
  * An id belongs to one write at a time: the next one that wants it waits before it has lined up,
  * and holds nothing meanwhile.
  */
@@ -497,6 +500,7 @@ fr_status fr_spfresh_upsert_named(struct fr_spfresh *index, enum fr_durability d
     FR_TRY(refuse_read_only(index));
     FR_TRY(check_all(index, count, ids, naming, vectors, payloads));
     if (count == 0) return FR_OK;
+    FR_TRY(fr_spfresh_wait_loaded(index));
     FR_TRY(ensure_tree(index, count, vectors));
     slow_down(index, count);
     FR_TRY(fr_spfresh_take_work(index, &work));
@@ -668,6 +672,7 @@ fr_status fr_spfresh_delete_named(struct fr_spfresh *index, enum fr_durability d
     *ret_count = 0;
     FR_TRY(refuse_read_only(index));
     if (count == 0 || fr_spfresh_tree(index) == NULL) return FR_OK;
+    FR_TRY(fr_spfresh_wait_loaded(index));
     FR_TRY(fr_spfresh_take_work(index, &work));
     FR_TRY(delete_with(index, work, &w));
     *ret_count = w.dead_count;

@@ -72,6 +72,7 @@ void fr_node_copy(struct fr_node *to, const struct fr_node *from)
     to->dissolve_below = from->dissolve_below;
     to->stale = from->stale;
     to->is_queued = from->is_queued;
+    to->is_partial = from->is_partial;
     to->radius = from->radius;
     /* Release: the copy is complete. Acquire by whoever scans it. */
     atomic_store_explicit(&to->count, count, memory_order_release);

@@ -41,7 +41,8 @@ struct fr_node {
     uint32_t dissolve_below; /* with so many there was no room elsewhere: not before it has fewer */
     uint32_t stale; /* entries dropped by compacting since all were last told to be written */
     bool is_queued;
-    float radius; /* the square distance of the farthest entry there has been */
+    bool is_partial; /* constant: while the tree is, rows may be missing; it is not scanned then */
+    float radius;    /* the square distance of the farthest entry there has been */
 
     FR_ALIGNED(64) uint8_t blocks[];
 };

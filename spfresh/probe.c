@@ -73,6 +73,8 @@ void fr_probe_free(struct fr_probe *probe)
 static void set_query(struct fr_probe *probe, const float *query)
 {
     memcpy(probe->query, query, probe->dims * sizeof(float));
+    /* First: who sees that nothing is missing sees the step by which it came, too. */
+    probe->is_partial = fr_tree_is_partial(probe->tree);
     /* Acquire: what was done by this step is seen; release at the end of each. */
     probe->clock = atomic_load_explicit(&probe->tree->clock, memory_order_acquire);
     probe->found_count = 0;
@@ -571,6 +573,21 @@ out:
     return st;
 }
 
+/* Of a tree that was not all in memory: what was found but is not, to the front. */
+static void find_missing(struct fr_probe *probe)
+{
+    size_t missing = 0;
+
+    probe->missing_count = 0;
+    if (FR_LIKELY(!probe->is_partial)) return;
+    for (size_t i = 0; i < probe->found_count; i++) {
+        const struct fr_node *node = fr_tree_node(probe->tree, 1, probe->found[i].slot);
+
+        if (node == NULL || node->is_partial) probe->found[missing++] = probe->found[i];
+    }
+    probe->missing_count = missing;
+}
+
 /* By all their bits. */
 static void finish_pool(struct fr_probe *probe, size_t k)
 {
@@ -598,8 +615,11 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     fr_status st;
 
     FR_TRY(reserve_near(probe, k));
+    *ret_count = 0;
     if (probe->trace != NULL) fr_probe_trace_begin(probe);
     FR_TRY(fr_probe_descend(probe, 1, effort->postings, effort->width));
+    find_missing(probe);
+    if (FR_UNLIKELY(probe->missing_count > 0)) return FR_OK;
     FR_TRY(scan_postings(probe, effort, k));
     if (probe->trace != NULL) fr_probe_trace_step(probe, 0, probe->found_count);
     finish_pool(probe, k);

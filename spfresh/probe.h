@@ -54,7 +54,8 @@ struct fr_probe_trace {
 struct fr_probe {
     const struct fr_tree *tree;
     size_t dims;
-    uint64_t clock; /* what was alive then is seen */
+    uint64_t clock;  /* what was alive then is seen */
+    bool is_partial; /* postings were to be loaded then */
 
     float *query; /* mapped */
     uint8_t *table;
@@ -64,6 +65,7 @@ struct fr_probe {
     struct fr_found *scratch;
     const struct fr_node **nodes; /* of those found */
     size_t found_count, found_capacity;
+    size_t missing_count; /* the first of found are postings that could not be scanned */
 
     /*
      * What a scan would like to have measured: bounds, and the entries they are of. The first ones
@@ -113,7 +115,8 @@ struct fr_effort {
 
 /*
  * The k rows nearest to the query, nearest first: slots and mapped square distances. The caller is
- * in the epoch. Fewer than k only if there are not as many.
+ * in the epoch. Fewer than k only if there are not as many; or nothing, if missing_count is not 0:
+ * then these postings, the first of found, are to be loaded, and it is to be searched again.
  */
 FR_NODISCARD fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort,
         size_t k, struct fr_found *ret_found, size_t *ret_count);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/status.h"
+#include "spfresh/kmeans.h"
 #include "spfresh/probe.h"
 #include "spfresh/reshape.h"
 #include "spfresh/tree_priv.h"
@@ -466,18 +467,132 @@ static fr_status work(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     return wants_tier(tree) ? add_tier(tree) : FR_OK;
 }
 
-/* One task of the tiers of centroids; FR_END: there is none. */
-static fr_status work_above(struct fr_tree *tree) FR_REQUIRES(tree->mu)
-{
-    for (size_t i = tree->task_count; i-- > 0;) {
-        struct fr_task task = tree->tasks[i];
+/* ---- A tier above many at once ---- */
 
-        if (task.tier == 1) continue;
-        tree->tasks[i] = tree->tasks[tree->task_count - 1];
-        tree->tasks[tree->task_count - 1] = task;
-        return work(tree);
+/* A centroid above for so many, as after splits; at the most so many centroids, to be split then;
+ * and so many of a sample for each. */
+#define GROUP_EIGHTHS 5
+#define GROUPS_MOST   256
+#define GROUP_SAMPLE  10
+
+struct tier_sample {
+    size_t count, group_count;
+    float *vectors, *scratch, *centroids;
+    uint32_t *groups;
+    fr_slot *numbers;
+};
+
+static fr_status init_sample(struct tier_sample *s, const struct fr_tree *tree, size_t live)
+{
+    size_t dims = tree->space->dims, each = tree->options.inner_limit * GROUP_EIGHTHS / 8;
+
+    *s = (struct tier_sample){.group_count = FR_MIN(live / each + 1, (size_t)GROUPS_MOST)};
+    size_t most = GROUP_SAMPLE * s->group_count;
+    s->vectors = fr_alloc(most * dims * sizeof(float));
+    s->scratch = fr_alloc(most * sizeof(float));
+    s->groups = fr_alloc(most * sizeof(*s->groups));
+    s->centroids = fr_alloc(s->group_count * dims * sizeof(float));
+    s->numbers = fr_alloc(s->group_count * sizeof(*s->numbers));
+    if (s->vectors == NULL || s->scratch == NULL || s->groups == NULL || s->centroids == NULL ||
+            s->numbers == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "no memory for a tier of an index");
+    return FR_OK;
+}
+
+static void deinit_sample(struct tier_sample *s)
+{
+    fr_free(s->vectors);
+    fr_free(s->scratch);
+    fr_free(s->groups);
+    fr_free(s->centroids);
+    fr_free(s->numbers);
+}
+
+/* Evenly from all slots. */
+static void draw_sample(struct tier_sample *s, const struct fr_rows *rows, size_t dims)
+{
+    size_t most = GROUP_SAMPLE * s->group_count, seen = 0;
+    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
+
+    for (fr_slot slot = 0; slot < count && s->count < most; slot++) {
+        if (!fr_row_is_live(fr_rows_row(rows, slot))) continue;
+        if (seen++ * most / rows->live_count < s->count) continue;
+        fr_rows_decode(rows, slot, s->vectors + s->count++ * dims);
     }
-    return FR_END;
+}
+
+static fr_status add_groups(struct fr_tree *tree, uint32_t tier, struct tier_sample *s)
+        FR_REQUIRES(tree->mu)
+{
+    size_t dims = tree->space->dims;
+    fr_status st = FR_OK;
+
+    s->group_count = fr_kmeans(tree->space->kernels, s->vectors, s->count, dims, s->group_count,
+            tier, s->scratch, s->centroids, s->groups);
+    for (size_t i = 0; i < s->group_count; i++) {
+        float *centroid = s->centroids + i * dims;
+
+        FR_TRY(fr_tree_add_centroid_locked(tree, tier, centroid, tree->options.inner_limit,
+                &s->numbers[i]));
+        fr_rows_decode(&tree->tiers[tier], s->numbers[i], centroid);
+    }
+out:
+    return st;
+}
+
+static fr_slot nearest_group(const struct fr_tree *tree, const struct tier_sample *s,
+        const float *x)
+{
+    size_t dims = tree->space->dims, best = 0;
+    float least = INFINITY;
+
+    for (size_t i = 0; i < s->group_count; i++) {
+        float distance = tree->space->kernels->l2(x, s->centroids + i * dims, dims);
+
+        if (distance >= least) continue;
+        least = distance;
+        best = i;
+    }
+    return s->numbers[best];
+}
+
+static fr_status list_in_groups(struct fr_tree *tree, uint32_t last, const struct tier_sample *s)
+        FR_REQUIRES(tree->mu)
+{
+    const struct fr_rows *rows = &tree->tiers[last];
+    fr_status st = FR_OK;
+
+    for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
+        if (!fr_row_is_live(fr_rows_row(rows, slot))) continue;
+        fr_rows_decode(rows, slot, tree->vector);
+        FR_TRY(fr_tree_list_locked(tree, last, slot, tree->vector,
+                nearest_group(tree, s, tree->vector)));
+    }
+out:
+    return st;
+}
+
+/*
+ * As splits would have made it, one after the other, but with each row listed once: groups of a
+ * sample, and all rows with the nearest of these.
+ */
+static fr_status add_tier_of_groups(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    uint32_t last = atomic_load_explicit(&tree->tier_count, memory_order_relaxed) - 1;
+    struct tier_sample s;
+    fr_status st = init_sample(&s, tree, tree->tiers[last].live_count);
+
+    if (st < 0) goto out;
+    draw_sample(&s, &tree->tiers[last], tree->space->dims);
+    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true));
+    FR_TRY(add_groups(tree, last + 1, &s));
+    FR_TRY(list_in_groups(tree, last, &s));
+    fr_tree_step_locked(tree);
+    atomic_store_explicit(&tree->tier_count, last + 2, memory_order_release);
+out:
+    if (st < 0 && tree->tiers[last + 1].chunks != NULL) drop_tier(tree, last + 1);
+    deinit_sample(&s);
+    return st;
 }
 
 fr_status fr_tree_restore_end(struct fr_tree *tree)
@@ -487,10 +602,10 @@ fr_status fr_tree_restore_end(struct fr_tree *tree)
     fr_mutex_lock(&tree->mu);
     if (tree->tiers[1].live_count == 0) st = FR_FAIL(FR_ERR_CORRUPT, "an index without a centroid");
     while (st == FR_OK && wants_tier(tree)) {
-        st = add_tier(tree);
-        while (st == FR_OK)
-            st = work_above(tree);
-        if (st == FR_END) st = FR_OK;
+        st = add_tier_of_groups(tree);
+        /* Of the tiers of centroids: no posting of vectors is there yet. */
+        while (st == FR_OK && tree->task_count > 0)
+            st = work(tree);
     }
     fr_mutex_unlock(&tree->mu);
     return st;

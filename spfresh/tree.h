@@ -106,6 +106,7 @@ struct fr_tree {
 
     _Atomic(uint32_t) tier_count; /* release when a tier is complete, acquire by searches */
     _Atomic(uint64_t) clock;      /* steps: release when a step is complete, acquire by searches */
+    _Atomic(bool) is_partial;     /* release when the last posting is there, acquire by searches */
     struct fr_rows tiers[FR_TIERS_MAX];
 
     struct fr_mutex mu; /* rank FR_RANK_SPFRESH_TREE */
@@ -116,7 +117,6 @@ struct fr_tree {
     struct fr_corpse *corpses;
     size_t corpse_count, corpse_capacity;
     size_t corpses_promised; /* room that is kept for deaths to come */
-    fr_slot restoring;       /* the posting that was restored last */
     fr_slot refreshed;       /* the posting at which the next refresh begins */
     struct fr_probe *probe;  /* the writers' own, as what follows */
     float *vector, *centroid;
@@ -179,19 +179,41 @@ void fr_tree_withdraw(struct fr_tree *tree, const struct fr_entrant *unborn, siz
         size_t reserved);
 
 /*
- * How a tree comes back: all postings in the order of their numbers, each with its rows, as they
- * were written down; then the tiers above, by fr_tree_restore_end, which leaves postings of vectors
- * as they are, however large: that is maintenance's. Nobody else has the tree yet.
- * FR_ERR_CORRUPT: numbers are out of order. FR_ERR_NOMEM, FR_ERR_FULL.
+ * How a tree comes back (spfresh/tree_restore.c): all postings in the order of their numbers, as
+ * they were written down, without what is in them; then the tiers above, by fr_tree_restore_end.
+ * Postings are left as they are, however large: that is maintenance's. Nobody else has the tree
+ * yet. FR_ERR_CORRUPT: numbers are out of order. FR_ERR_NOMEM, FR_ERR_FULL.
  */
 FR_NODISCARD fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float scale,
-        const int8_t *high, const uint8_t *low, size_t room);
-
-/* Into the posting that was restored last. */
-FR_NODISCARD fr_status fr_tree_restore_row(struct fr_tree *tree, const struct fr_entrant *row,
-        fr_slot *ret_slot);
+        const int8_t *high, const uint8_t *low);
 
 FR_NODISCARD fr_status fr_tree_restore_end(struct fr_tree *tree);
+
+/*
+ * What is in a posting, while others search the tree and load other postings. Nothing else changes
+ * it until all are loaded, or found to be lost. scratch: two vectors.
+ *
+ *     fr_tree_load_rows   slots, in from[].slot, and the posting, which nobody sees yet
+ *     fr_tree_load_show   searches scan it from now on
+ *     fr_tree_load_undo   in place of that: the slots are given back
+ *
+ * FR_ERR_NOMEM, FR_ERR_FULL.
+ */
+FR_NODISCARD fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number,
+        struct fr_entrant *from, size_t count, float *scratch, struct fr_node **ret_node);
+void fr_tree_load_show(struct fr_tree *tree, struct fr_node *node);
+void fr_tree_load_undo(struct fr_tree *tree, struct fr_node *node, const struct fr_entrant *from,
+        size_t count);
+
+/*
+ * Whether there are postings that no search may scan: none there yet, or one that may lack some of
+ * its rows. Setting it to false is what ends loading: postings that are too large line up then.
+ */
+static inline bool fr_tree_is_partial(const struct fr_tree *tree)
+{
+    return atomic_load_explicit(&tree->is_partial, memory_order_acquire);
+}
+void fr_tree_set_partial(struct fr_tree *tree, bool is_partial);
 
 /* Let the row of a slot die. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_tree_remove(struct fr_tree *tree, fr_slot slot);

@@ -158,6 +158,7 @@ static fr_status tell_index(struct stat_verb *s)
     fr_index_options_init(&options);
     options.create = false;
     FR_TRY(fr_index_open(s->db, s->index_name, &options, &index));
+    FR_TRY(fr_index_wait_loaded(index)); /* the figures are of all of it */
     FR_TRY(fr_index_stats_get(index, &stats));
     if (s->as_json)
         FR_TRY(tell_index_json(s->index_name, &stats));

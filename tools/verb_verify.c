@@ -145,8 +145,8 @@ static fr_status verify_index(struct verify *v, const char *name, struct fr_inde
     fr_status st;
 
     FR_TRY(fr_index_open(v->db, name, NULL, &index));
-    FR_TRY(fr_index_stats_get(index, ret_stats));
     FR_TRY(fr_index_verify(index));
+    FR_TRY(fr_index_stats_get(index, ret_stats));
     if (ret_stats->rebuilt == 2)
         st = FR_FAIL(FR_ERR_CORRUPT,
                 "what is derived from the rows is damaged; opening it for writing mends that");

@@ -84,12 +84,23 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
  *
  * Keys of the store that begin with "spfresh" are the indexes' own. In a store that is open for
  * reading only, the index is as it was when it was opened.
+ *
+ * An index that was closed, or whose process died, can be searched as soon as this returns. It goes
+ * on to read what it needs into memory, and what a search needs first. Writing and maintenance wait
+ * until all is there; fr_index_stats tells how far it is. If what finds the vectors is damaged, it
+ * is made anew from them: before this returns, or while searches go on that need nothing of it.
  */
 FR_API FR_NODISCARD fr_status fr_index_open(struct fr_db *db, const char *name,
         const struct fr_index_options *options, struct fr_index **ret_index);
 
 /* No other call may be under way. NULL is fine. */
 FR_API void fr_index_close(struct fr_index *index);
+
+/*
+ * Wait until all is in memory that searches use. FR_ERR_CORRUPT: something of it is damaged, and so
+ * is a vector that it should be made from. Not needed but to know, or to time.
+ */
+FR_API FR_NODISCARD fr_status fr_index_wait_loaded(struct fr_index *index);
 
 /* Delete an index that nobody has open, with all of its rows. FR_ERR_MISSING: there is none. */
 FR_API FR_NODISCARD fr_status fr_index_drop(struct fr_db *db, const char *name);
@@ -319,7 +330,7 @@ struct fr_index_stats {
     uint32_t dimension;
     fr_metric metric;
     fr_id_kind id_kind;
-    uint64_t count;    /* vectors */
+    uint64_t count;    /* vectors; while postings are to be loaded, those that have been */
     uint64_t postings; /* and of centroids, all tiers */
     uint64_t tiers;
     uint64_t bytes;   /* in memory */
@@ -327,8 +338,10 @@ struct fr_index_stats {
     uint64_t upserts, deletes, searches;
     uint64_t splits, merges, refreshes, moved; /* moved: vectors that changed their posting */
     uint64_t scanned, measured; /* vectors that searches have scanned, and measured */
-    uint64_t rebuilt;           /* why the index was made from rows at opening: 0 it was not,
-                                   1 nothing else was there, 2 it was damaged */
+    uint64_t rebuilt; /* why the index, or parts of it, were made from rows since it was opened: 0
+                         they were not, 1 nothing else was there, 2 it was damaged */
+    uint64_t loaded, to_load; /* postings of those that were stored which opening has read into
+                                 memory so far, and which it has yet to read */
 };
 
 FR_API FR_NODISCARD fr_status fr_index_stats_get(struct fr_index *index,

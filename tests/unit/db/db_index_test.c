@@ -137,6 +137,7 @@ Test(db_index, a_reader_finds_right_what_is_left_to_be_split, .timeout = 300)
     store.read_only = true;
     must(fr_db_open(path, &store, &db));
     must(fr_index_open(db, "", NULL, &vectors));
+    must(fr_index_wait_loaded(vectors));
     must(fr_index_stats_get(vectors, &stats));
     cr_assert_eq(stats.tiers, 3, "%llu tiers, so this tries nothing",
             (unsigned long long)stats.tiers);
@@ -362,6 +363,27 @@ Test(db_index, vectors_may_be_called_by_text)
     cr_assert_eq(fr_index_get_text(named, text("red"), &id, NULL, NULL), FR_NOT_FOUND);
     must(fr_index_verify(named));
     fr_index_close(named);
+}
+
+Test(db_index, tells_how_far_it_is_in_memory)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
+    must_fail(fr_index_wait_loaded(NULL), FR_ERR_MISUSE, "NULL");
+    must(fr_index_wait_loaded(vectors));
+    for (uint64_t id = 1; id <= 500; id++)
+        put(id, "");
+    must(fr_index_maintain(vectors, 0, NULL));
+    must(fr_index_stats_get(vectors, &stats));
+    cr_assert_eq(stats.loaded + stats.to_load, 0);
+    close_all();
+    open_store();
+    open_index();
+    must(fr_index_wait_loaded(vectors));
+    must(fr_index_stats_get(vectors, &stats));
+    cr_assert_gt(stats.loaded, 1);
+    cr_assert_eq(stats.to_load, 0);
+    cr_assert_eq(stats.count, 500);
 }
 
 /* ---- Processes ---- */

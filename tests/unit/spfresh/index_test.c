@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/cover.h"
 #include "base/rng.h"
 #include "base/thread.h"
 #include "io/sim.h"
@@ -380,6 +381,7 @@ static void spoil_and_reopen(struct fr_index_key key, const void *bytes, size_t 
     fr_spfresh_close(t.index);
     put_key(key, bytes, size);
     open_index();
+    must(fr_spfresh_wait_loaded(t.index));
     cr_assert_eq(t.index->rebuilt, rebuilt);
     check_all();
     check_vectors();
@@ -415,6 +417,295 @@ Test(index, comes_back_from_its_rows)
     spoil_and_reopen(fr_key_posting(&prefix, last_posting()), junk, 5, 2);
     spoil_and_reopen(fr_key_posting(&prefix, last_posting() + 1), junk, 0, 2);
     spoil_and_reopen(fr_key_centroid(&prefix, 1, 5000000), junk, sizeof(junk), 2);
+    close_bed();
+}
+
+/* ---- Loading ---- */
+
+static struct fr_index_stats stats_now(void)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
+    fr_spfresh_stats(t.index, &stats);
+    return stats;
+}
+
+/* Opened again, with nobody who loads what is not asked for. */
+static void reopen_unhurried(void)
+{
+    t.setup.unhurried = true;
+    reopen();
+    t.setup.unhurried = false;
+}
+
+static void fill_bed(void)
+{
+    open_bed(0);
+    for (int round = 0; round < 40; round++)
+        put_some(64);
+    delete_some(64);
+    maintain();
+    cr_assert_gt(stats_now().postings, 20);
+}
+
+static fr_status search_one(const float *query, uint32_t postings, uint64_t *ret_id)
+{
+    struct fr_search_options how = {.postings = postings};
+    struct fr_hit hit = {0};
+    size_t count = 0;
+
+    fr_status st = fr_spfresh_search(t.index, &how, query, 1, &hit, &count);
+    *ret_id = hit.id;
+    return st;
+}
+
+static uint64_t first_there(void)
+{
+    uint64_t id = 0;
+
+    while (!t.there[id])
+        id++;
+    return id;
+}
+
+Test(index, answers_the_first_search_with_what_it_needs_in_memory_and_no_more)
+{
+    uint64_t wanted, found;
+
+    fill_bed();
+    wanted = first_there();
+    reopen_unhurried();
+    cr_assert_eq(stats_now().loaded, 0);
+    cr_assert_gt(stats_now().to_load, 20);
+    must(search_one(t.vectors[wanted], 2, &found));
+    cr_assert_eq(found, wanted);
+    cr_assert_eq(stats_now().loaded, 2);
+    must(search_one(t.vectors[wanted], 2, &found));
+    cr_assert_eq(stats_now().loaded, 2);
+    check_found(false);
+    cr_assert_eq(stats_now().to_load, 0);
+    check_vectors();
+    check_all();
+    close_bed();
+}
+
+Test(index, writes_and_maintains_when_all_is_loaded)
+{
+    struct fr_index_stats stats;
+
+    fill_bed();
+    reopen_unhurried();
+    put_some(10);
+    stats = stats_now();
+    cr_assert_eq(stats.to_load, 0);
+    cr_assert_eq(stats.count, t.count);
+    check_all();
+    reopen_unhurried();
+    delete_some(10);
+    check_all();
+    reopen_unhurried();
+    maintain();
+    check_all();
+    reopen_unhurried();
+    must(fr_spfresh_forget_derived(t.index));
+    maintain();
+    check_all();
+    cr_assert_eq(t.index->rebuilt, 0);
+    close_bed();
+}
+
+static void search_all_on(void *arg)
+{
+    static const struct fr_search_options all = {.postings = 1000000};
+    struct fr_hit *hits = fr_alloc((IDS + 1) * sizeof(*hits));
+    size_t count;
+
+    FR_ASSERT(hits != NULL);
+    for (int i = 0; i < 5; i++) {
+        FR_ASSERT(fr_spfresh_search(t.index, &all, arg, IDS + 1, hits, &count) == FR_OK);
+        FR_ASSERT(count == t.count);
+    }
+    fr_free(hits);
+}
+
+Test(index, searches_beside_what_loads_miss_nothing)
+{
+    struct fr_thread threads[3];
+
+    fill_bed();
+    for (int round = 0; round < 10; round++) {
+        reopen();
+        for (size_t i = 0; i < 3; i++)
+            must(fr_thread_start(&threads[i], "search", search_all_on, t.vectors[i]));
+        for (size_t i = 0; i < 3; i++)
+            fr_thread_join(&threads[i]);
+    }
+    check_all();
+    cr_assert_eq(t.index->rebuilt, 0);
+    close_bed();
+}
+
+Test(index, closes_while_it_is_loaded)
+{
+    fill_bed();
+    for (int round = 0; round < 16; round++) {
+        t.setup.manual = round % 2 == 0;
+        reopen();
+    }
+    check_all();
+    cr_assert_eq(t.index->rebuilt, 0);
+    close_bed();
+}
+
+/* ---- Damage that loading finds ---- */
+
+static struct fr_index_key posting_of(uint64_t id, uint32_t *ret_number)
+{
+    const struct fr_rows *rows = &fr_spfresh_tree(t.index)->tiers[0];
+    struct fr_index_key prefix;
+
+    *ret_number = fr_rows_row(rows, fr_id_map_find(&t.index->map, id))->node;
+    fr_key_prefix("", &prefix);
+    return fr_key_posting(&prefix, *ret_number);
+}
+
+/* Another posting than that one. */
+static uint64_t elsewhere(uint32_t number)
+{
+    uint32_t other = number;
+    uint64_t id = first_there();
+
+    for (; other == number; id++)
+        if (t.there[id]) (void)posting_of(id, &other);
+    return id - 1;
+}
+
+Test(index, a_search_of_a_damaged_posting_waits_until_it_is_made_from_the_rows)
+{
+    struct fr_index_key key;
+    uint64_t hurt, found;
+    uint32_t number;
+
+    fill_bed();
+    hurt = first_there();
+    key = posting_of(hurt, &number);
+    put_key(key, "\1junk", 5);
+    reopen_unhurried();
+    cr_assert_eq(t.index->rebuilt, 0);
+    must(search_one(t.vectors[hurt], 1, &found));
+    cr_assert_eq(found, hurt);
+    cr_assert_eq(t.index->rebuilt, 2);
+    check_all();
+    reopen();
+    cr_assert_eq(t.index->rebuilt, 0);
+    check_all();
+    check_vectors();
+    close_bed();
+}
+
+Test(index, what_is_whole_serves_beside_a_posting_that_cannot_be_made_again)
+{
+    static const struct fr_search_options all = {.postings = 1000000};
+    static struct fr_hit hits[IDS];
+    struct fr_index_key key, prefix;
+    uint64_t hurt, whole, found, left;
+    uint32_t number;
+    size_t count;
+
+    fill_bed();
+    hurt = first_there();
+    key = posting_of(hurt, &number);
+    whole = elsewhere(number);
+    fr_key_prefix("", &prefix);
+    put_key(key, "\1junk", 5);
+    put_key(fr_key_vector(&prefix, hurt), "?", 1);
+    reopen();
+    for (int round = 0; round < 3; round++) {
+        must(search_one(t.vectors[whole], 1, &found));
+        cr_assert_eq(found, whole);
+        must_be(FR_ERR_CORRUPT, search_one(t.vectors[hurt], 1, &found));
+        must_say("the row of a vector is cut short");
+        must_be(FR_ERR_CORRUPT, fr_spfresh_search(t.index, &all, t.vectors[0], IDS, hits, &count));
+    }
+    must_be(FR_ERR_CORRUPT, fr_spfresh_wait_loaded(t.index));
+    must_be(FR_ERR_CORRUPT,
+            fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &hurt, t.vectors[hurt], NULL));
+    must_be(FR_ERR_CORRUPT, fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &hurt, &count));
+    must_be(FR_ERR_CORRUPT, fr_spfresh_maintain(t.index, 0, &left));
+    must_be(FR_ERR_CORRUPT, fr_spfresh_check(t.index));
+    close_bed();
+}
+
+/* What stands in a posting is believed only as far as the rows say so, once one is damaged. */
+Test(index, mending_goes_by_the_rows_alone)
+{
+    struct fr_index_key prefix;
+    struct fr_buf row = FR_BUF_EMPTY;
+    struct fr_index_key key;
+    uint64_t hurt, gone, other;
+    uint32_t number;
+
+    fill_bed();
+    hurt = first_there();
+    key = posting_of(hurt, &number);
+    gone = elsewhere(number);
+    for (other = gone + 1; !t.there[other] || other == hurt;)
+        other++;
+    fr_key_prefix("", &prefix);
+    put_key(key, "\1junk", 5);
+    put_key(fr_key_vector(&prefix, gone), NULL, 0);
+    t.there[gone] = false;
+    t.count--;
+    draw(t.vectors[other]);
+    fr_stored_put_vector(&row, t.vectors[other], DIM, NULL, NULL, 0);
+    put_key(fr_key_vector(&prefix, other), row.data, row.size);
+    fr_buf_deinit(&row);
+    reopen();
+    check_all();
+    check_vectors();
+    cr_assert_eq(t.index->rebuilt, 2);
+    reopen();
+    check_all();
+    cr_assert_eq(t.index->rebuilt, 0);
+    close_bed();
+}
+
+Test(index, a_vector_in_two_postings_is_in_one_again)
+{
+    struct fr_engine_value value;
+    struct fr_index_key from, to;
+    uint32_t number, other;
+    uint64_t id;
+
+    fill_bed();
+    id = first_there();
+    from = posting_of(id, &number);
+    to = posting_of(elsewhere(number), &other);
+    must(fr_engine_get(t.engine, fr_index_key_slice(&from), FR_SEQ_MAX, &value));
+    put_key(to, value.bytes.data, value.bytes.size);
+    fr_engine_value_release(&value);
+    reopen();
+    check_all();
+    cr_assert_eq(t.index->rebuilt, 2);
+    reopen();
+    cr_assert_eq(t.index->rebuilt, 0);
+    check_all();
+    close_bed();
+}
+
+/* A reader cannot write it down, and mends it in memory each time. */
+Test(index, a_reader_mends_for_itself)
+{
+    uint32_t number;
+
+    fill_bed();
+    put_key(posting_of(first_there(), &number), "\1junk", 5);
+    t.setup.read_only = true;
+    for (int round = 0; round < 2; round++) {
+        reopen();
+        check_found(false);
+        cr_assert_eq(t.index->rebuilt, 2);
+    }
     close_bed();
 }
 
@@ -927,8 +1218,12 @@ Test(index, many_rows_bring_it_back_by_several_threads)
     must(fr_spfresh_search(t.index, &(struct fr_search_options){0}, x[0], 3, hits, &count));
     cr_assert_eq(hits[0].id, MANY - 50);
     reopen();
-    cr_assert_eq(t.index->rebuilt, 0);
     must(fr_spfresh_check(t.index));
+    cr_assert_eq(t.index->rebuilt, 0);
+    cr_assert_eq(stats_now().tiers, 3);
+#ifndef NDEBUG
+    if (fr_thread_cpu_count() > 1) cr_assert_gt(fr_cover_count("index: two walks load"), 0);
+#endif
     close_bed();
 }
 

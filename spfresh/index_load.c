@@ -1,0 +1,912 @@
+/*
+ * index_load.c - postings come into memory after the index has been opened.
+ *
+ * Opening reads what searches begin with: the space, the centroids and the tiers above them. A
+ * posting is loaded by whoever comes first:
+ *
+ *     a thread   all of them, in the order of their numbers, by two walks side by side if there are
+ *                many
+ *     a search   those that it wants to scan, in one submission; it waits for those that somebody
+ *                else is at
+ *
+ *     WAITING ----> CLAIMED ----> LOADED      by whoever claimed it; back to WAITING if that failed
+ *                      |             ^
+ *                      +--> LOST ----+        damaged; mended from the rows
+ *
+ * Everything is read in one view, that of opening. Whoever needs the map of ids (upserts, deletes,
+ * maintenance, verification) waits until all is loaded, so until then nothing changes but by
+ * loading. Where the thread has failed, whoever waits does its work.
+ *
+ * A posting that is damaged, or contradicts another one, loses nothing but time. When all others
+ * are loaded, the rows are walked over: one that is in the index by its very code stays where it
+ * is, any other is entered as if it came just now, and what has no row leaves. Then all that is
+ * derived is written anew. Searches go on meanwhile; one that wants to scan a lost posting waits,
+ * since it could miss what was in it, and if a row is damaged too, answers that.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/cover.h"
+#include "base/log.h"
+#include "spfresh/index_priv.h"
+#include "spfresh/tree_priv.h"
+
+/* Fewer postings are walked over by one thread. */
+#define POSTINGS_MANY 256
+
+/* Rows between two looks at whether it is to stop. */
+#define ROWS_AT_ONCE 64
+
+enum state {
+    WAITING,
+    CLAIMED,
+    LOADED,
+    LOST,
+};
+
+/* ---- One posting ---- */
+
+/* The memory of whoever loads. */
+struct loader {
+    struct fr_spfresh *index;
+    struct fr_id_set latest; /* of one posting: the record by which an id is in it */
+    struct fr_stored_record *records;
+    size_t record_count, record_capacity;
+    struct fr_entrant *rows; /* as many */
+    size_t row_count;
+    float *scratch;
+
+    /* Of a walk. */
+    uint32_t from, to;
+    struct fr_thread thread;
+    struct fr_error failure;
+};
+
+static fr_status init_loader(struct loader *l, struct fr_spfresh *index)
+{
+    *l = (struct loader){.index = index, .to = index->loading.slot_count};
+    l->scratch = fr_alloc_aligned(2 * index->space.dims * sizeof(float), 64);
+    return l->scratch != NULL ? FR_OK : FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
+}
+
+static void deinit_loader(struct loader *l)
+{
+    fr_id_set_deinit(&l->latest);
+    fr_free(l->records);
+    fr_free(l->rows);
+    fr_free(l->scratch);
+}
+
+static fr_status grow_loader(struct loader *l)
+{
+    size_t capacity = FR_MAX((size_t)256, 2 * l->record_capacity);
+    struct fr_stored_record *records = fr_realloc(l->records, capacity * sizeof(*records));
+
+    if (records == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a posting");
+    l->records = records;
+    struct fr_entrant *rows = fr_realloc(l->rows, capacity * sizeof(*rows));
+    if (rows == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a posting");
+    l->rows = rows;
+    l->record_capacity = capacity;
+    return FR_OK;
+}
+
+static fr_status read_records(struct loader *l, fr_slice value)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    struct fr_stored_record record;
+    fr_status st;
+
+    l->record_count = 0;
+    while ((st = fr_stored_read_record(&in, l->index->space.dims, &record)) == FR_OK) {
+        if (l->record_count == l->record_capacity) FR_TRY(grow_loader(l));
+        l->records[l->record_count++] = record;
+    }
+out:
+    return st < 0 ? st : FR_OK;
+}
+
+/* What is in a posting in the end. Records of ids that left have came false then. */
+static fr_status settle_records(struct loader *l)
+{
+    fr_status st;
+
+    fr_id_set_clear(&l->latest);
+    FR_TRY(fr_id_set_reserve(&l->latest, l->record_count));
+    for (size_t i = 0; i < l->record_count; i++) {
+        struct fr_stored_record *at = &l->records[i];
+        struct fr_stored_record *before = fr_unconst(fr_id_set_find(&l->latest, at->id));
+
+        if (before != NULL) before->came = false;
+        if (at->came)
+            fr_id_set_put(&l->latest, at->id, at);
+        else
+            fr_id_set_remove(&l->latest, at->id);
+    }
+out:
+    return st;
+}
+
+static fr_status read_posting(struct loader *l, fr_slice value)
+{
+    fr_status st;
+
+    FR_TRY(read_records(l, value));
+    FR_TRY(settle_records(l));
+    l->row_count = 0;
+    for (size_t i = 0; i < l->record_count; i++) {
+        const struct fr_stored_record *record = &l->records[i];
+
+        if (record->came)
+            l->rows[l->row_count++] = (struct fr_entrant){.id = record->id,
+                    .scale = record->scale,
+                    .high = fr_unconst(record->high),
+                    .low = fr_unconst(record->low)};
+    }
+out:
+    return st;
+}
+
+/* All of them or none. */
+static fr_status map_rows_locked(struct loader *l) FR_REQUIRES(l->index->mu)
+{
+    struct fr_id_map *map = &l->index->map;
+    size_t done = 0;
+    fr_status st;
+
+    FR_TRY(fr_id_map_reserve(map, l->row_count));
+    for (size_t i = 0; i < l->row_count; i++)
+        fr_id_map_fetch(map, l->rows[i].id);
+    for (; done < l->row_count; done++) {
+        if (fr_id_map_find(map, l->rows[done].id) != FR_SLOT_NONE) {
+            st = FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is in two postings", l->rows[done].id);
+            goto out;
+        }
+        fr_id_map_set(map, l->rows[done].slot);
+    }
+    return FR_OK;
+out:
+    while (done-- > 0)
+        fr_id_map_remove(map, l->rows[done].id);
+    return st;
+}
+
+static fr_status map_rows(struct loader *l)
+{
+    fr_mutex_lock(&l->index->mu);
+    fr_status st = map_rows_locked(l);
+    fr_mutex_unlock(&l->index->mu);
+    return st;
+}
+
+/* It was claimed. */
+static fr_status load_value(struct loader *l, uint32_t number, fr_slice value)
+{
+    struct fr_tree *tree = fr_spfresh_tree(l->index);
+    struct fr_node *node;
+    fr_status st;
+
+    FR_TRY(read_posting(l, value));
+    FR_TRY(fr_tree_load_rows(tree, number, l->rows, l->row_count, l->scratch, &node));
+    st = map_rows(l);
+    if (st == FR_OK)
+        fr_tree_load_show(tree, node);
+    else
+        fr_tree_load_undo(tree, node, l->rows, l->row_count);
+out:
+    return st;
+}
+
+/* ---- States ---- */
+
+/* The first damage; its words are the last error's. */
+static void tell_damage(struct fr_spfresh *index)
+{
+    FR_COVER("index: a posting is damaged");
+    /* Relaxed: for people. */
+    atomic_store_explicit(&index->rebuilt, 2, memory_order_relaxed);
+    fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": %s; what is missing is made from the rows",
+            index->name, fr_last_error());
+}
+
+/* Of no posting in particular. */
+static void note_damage(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    bool first = !l->is_damaged;
+    l->is_damaged = true;
+    fr_mutex_unlock(&l->mu);
+    if (first) tell_damage(index);
+}
+
+static bool claim(struct fr_loading *l, uint32_t number)
+{
+    fr_mutex_lock(&l->mu);
+    bool mine = l->states[number] == WAITING;
+    if (mine) l->states[number] = CLAIMED;
+    fr_mutex_unlock(&l->mu);
+    return mine;
+}
+
+/* What has become of one that was claimed. Damage is no failure: it is dealt with later. */
+static fr_status settle(struct fr_spfresh *index, uint32_t number, fr_status st)
+{
+    struct fr_loading *l = &index->loading;
+    enum state state = st == FR_OK ? LOADED : fr_spfresh_is_damage(st) ? LOST : WAITING;
+
+    fr_mutex_lock(&l->mu);
+    FR_ASSERT(l->states[number] == CLAIMED);
+    l->states[number] = (uint8_t)state;
+    bool first = state == LOST && !l->is_damaged;
+    l->is_damaged |= state == LOST; /* at once: when none is claimed any more, all is known */
+    if (state == LOADED) l->left--;
+    fr_cond_broadcast(&l->changed);
+    fr_mutex_unlock(&l->mu);
+    if (first) tell_damage(index);
+    return state == LOST ? FR_OK : st;
+}
+
+static bool is_posting(const struct fr_spfresh *index, uint32_t number)
+{
+    return number < index->loading.slot_count &&
+           fr_row_is_live(fr_rows_row(&fr_spfresh_tree(index)->tiers[1], number));
+}
+
+/* ---- One after the other ---- */
+
+static bool must_stop(struct fr_spfresh *index)
+{
+    /* Relaxed: it only has to be seen soon. */
+    return atomic_load_explicit(&index->loading.stop, memory_order_relaxed);
+}
+
+static fr_status stopped(void)
+{
+    return FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
+}
+
+/* A posting that nothing is stored of is empty. */
+static fr_status load_empty(struct loader *l, uint32_t from, uint32_t to)
+{
+    fr_status st = FR_OK;
+
+    for (uint32_t number = from; number < to; number++) {
+        if (!is_posting(l->index, number) || !claim(&l->index->loading, number)) continue;
+        st = load_value(l, number, fr_slice_of(NULL, 0));
+        FR_TRY(settle(l->index, number, st));
+    }
+out:
+    return st;
+}
+
+static fr_status load_entry(struct loader *l, const struct fr_index_key *kind,
+        const struct fr_iter *it)
+{
+    uint32_t number = 0;
+    fr_status st;
+
+    if (must_stop(l->index)) return stopped();
+    FR_TRY(fr_key_read_number(kind, it->entry.key, &number));
+    if (!is_posting(l->index, number))
+        return FR_FAIL(FR_ERR_CORRUPT, "posting %" PRIu32 " has no centroid", number);
+    FR_TRY(load_empty(l, l->from, number));
+    l->from = number + 1;
+    if (!claim(&l->index->loading, number)) return FR_OK;
+    st = load_value(l, number, it->entry.value);
+    st = settle(l->index, number, st);
+out:
+    return st;
+}
+
+/* All postings from l->from on. */
+static fr_status walk(struct loader *l, bool to_end)
+{
+    struct fr_spfresh *index = l->index;
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'p');
+    struct fr_index_key lower = fr_key_posting(&index->prefix, l->from);
+    struct fr_index_key upper =
+            to_end ? fr_key_behind(&kind) : fr_key_posting(&index->prefix, l->to);
+    struct fr_engine_scan_options options = {.at = index->loading.at,
+            .view = index->loading.view,
+            .lower = fr_index_key_slice(&lower),
+            .upper = fr_index_key_slice(&upper),
+            .readahead_max = FR_SPFRESH_READAHEAD,
+            .no_cache = true};
+    struct fr_iter *it = NULL;
+    fr_status st;
+
+    FR_TRY(fr_engine_scan(index->engine, &options, &it));
+    while ((st = fr_iter_next(it)) == FR_OK)
+        FR_TRY(load_entry(l, &kind, it));
+    if (st == FR_END) st = load_empty(l, l->from, l->to);
+out:
+    fr_iter_close(it);
+    if (!fr_spfresh_is_damage(st)) return st;
+    note_damage(index); /* those behind are read one by one */
+    return FR_OK;
+}
+
+static void walk_main(void *arg)
+{
+    struct loader *l = arg;
+
+    if (walk(l, l->to == l->index->loading.slot_count) < 0) fr_error_save(&l->failure);
+}
+
+/* Two halves at once, the second one by a thread of its own if there can be one. */
+static fr_status walk_halves(struct fr_spfresh *index)
+{
+    struct loader first, second;
+    fr_status st, joined = FR_OK;
+
+    FR_TRY(init_loader(&first, index));
+    st = init_loader(&second, index);
+    first.to = second.from = index->loading.slot_count / 2;
+    if (st == FR_OK) {
+        FR_COVER("index: two walks load");
+        bool side_by_side =
+                fr_thread_start(&second.thread, "fr-load-2", walk_main, &second) == FR_OK;
+        st = walk(&first, false);
+        if (side_by_side)
+            fr_thread_join(&second.thread);
+        else
+            walk_main(&second);
+        if (second.failure.status < 0) joined = fr_error_restore(&second.failure);
+    }
+    deinit_loader(&first);
+    deinit_loader(&second);
+out:
+    return st < 0 ? st : joined;
+}
+
+static fr_status walk_all(struct fr_spfresh *index)
+{
+    struct loader l;
+    fr_status st;
+
+    if (index->loading.total >= POSTINGS_MANY && fr_thread_cpu_count() > 1)
+        return walk_halves(index);
+    FR_TRY(init_loader(&l, index));
+    st = walk(&l, true);
+    deinit_loader(&l);
+out:
+    return st;
+}
+
+/* ---- Some of them ---- */
+
+static fr_status load_claimed(struct loader *l, const uint32_t *numbers, size_t count)
+{
+    struct fr_spfresh *index = l->index;
+    struct fr_engine_value values[FR_ENGINE_MULTI_MAX];
+    struct fr_index_key keys[FR_ENGINE_MULTI_MAX];
+    fr_slice slices[FR_ENGINE_MULTI_MAX] = {{0}};
+    fr_status statuses[FR_ENGINE_MULTI_MAX] = {0}, first = FR_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = fr_key_posting(&index->prefix, numbers[i]);
+        slices[i] = fr_index_key_slice(&keys[i]);
+    }
+    fr_status all = fr_engine_multi_get(index->engine, index->loading.view, index->loading.at,
+            &(uint64_t){0}, count, slices, values, statuses);
+    for (size_t i = 0; i < count; i++) {
+        fr_status st = all < 0 ? all : statuses[i];
+
+        if (st == FR_OK) {
+            st = load_value(l, numbers[i], values[i].bytes);
+            fr_engine_value_release(&values[i]);
+        } else if (st == FR_NOT_FOUND) {
+            st = load_value(l, numbers[i], fr_slice_of(NULL, 0));
+        }
+        st = settle(index, numbers[i], st);
+        if (st < 0) first = st;
+    }
+    return first;
+}
+
+/* One submission for all that nobody else is at. */
+static fr_status load_some(struct loader *l, const uint32_t *numbers, size_t count)
+{
+    uint32_t mine[FR_ENGINE_MULTI_MAX];
+    size_t mine_count = 0;
+    fr_status st = FR_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        if (claim(&l->index->loading, numbers[i])) mine[mine_count++] = numbers[i];
+        if (mine_count < FR_ENGINE_MULTI_MAX && i + 1 < count) continue;
+        if (mine_count > 0) FR_TRY(load_claimed(l, mine, mine_count));
+        mine_count = 0;
+    }
+out:
+    return st;
+}
+
+static bool is_unsettled(struct fr_loading *l, uint32_t number)
+{
+    fr_mutex_lock(&l->mu);
+    bool unsettled = l->states[number] == WAITING || l->states[number] == CLAIMED;
+    fr_mutex_unlock(&l->mu);
+    return unsettled;
+}
+
+/* Whether it was claimed by somebody who has failed. */
+static bool waits_again(struct fr_loading *l, uint32_t number)
+{
+    fr_mutex_lock(&l->mu);
+    while (l->states[number] == CLAIMED)
+        fr_cond_wait(&l->changed, &l->mu);
+    bool waits = l->states[number] == WAITING;
+    fr_mutex_unlock(&l->mu);
+    return waits;
+}
+
+static fr_status load_until_settled(struct loader *l, const uint32_t *numbers, size_t count)
+{
+    bool all_settled;
+    fr_status st;
+
+    do {
+        if (must_stop(l->index)) return stopped();
+        FR_TRY(load_some(l, numbers, count));
+        all_settled = true;
+        for (size_t i = 0; i < count; i++)
+            if (waits_again(&l->index->loading, numbers[i])) all_settled = false;
+    } while (!all_settled);
+out:
+    return st;
+}
+
+/* Whatever the walks have left. */
+static fr_status load_rest(struct fr_spfresh *index)
+{
+    uint32_t numbers[FR_ENGINE_MULTI_MAX];
+    size_t count = 0;
+    struct loader l;
+    fr_status st;
+
+    FR_TRY(init_loader(&l, index));
+    for (uint32_t number = 0; number < index->loading.slot_count && st == FR_OK; number++) {
+        if (!is_posting(index, number) || !is_unsettled(&index->loading, number)) continue;
+        numbers[count++] = number;
+        if (count < FR_ENGINE_MULTI_MAX) continue;
+        st = load_until_settled(&l, numbers, count);
+        count = 0;
+    }
+    if (st == FR_OK) st = load_until_settled(&l, numbers, count);
+    deinit_loader(&l);
+out:
+    return st;
+}
+
+/* ---- From the rows ---- */
+
+struct mender {
+    struct fr_spfresh *index;
+    struct fr_tree *tree;
+    struct fr_work *work;
+    struct fr_iter *rows;
+    float *vector, *x;
+    int8_t *high;
+    uint8_t *low;
+    uint8_t *seen; /* a bit of each slot */
+    size_t seen_capacity;
+    uint64_t entered, removed;
+};
+
+static fr_status see(struct mender *m, fr_slot slot)
+{
+    if (slot / 8 >= m->seen_capacity) {
+        size_t capacity = FR_MAX((size_t)slot / 4, (size_t)1024);
+        uint8_t *grown = fr_realloc(m->seen, capacity);
+
+        if (grown == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to mend an index");
+        memset(grown + m->seen_capacity, 0, capacity - m->seen_capacity);
+        m->seen = grown;
+        m->seen_capacity = capacity;
+    }
+    m->seen[slot / 8] |= (uint8_t)(1u << slot % 8);
+    return FR_OK;
+}
+
+static bool was_seen(const struct mender *m, fr_slot slot)
+{
+    return slot / 8 < m->seen_capacity && (m->seen[slot / 8] >> slot % 8 & 1) != 0;
+}
+
+/* Lost ones are there again, for whatever is entered there; searches know that rows are missing. */
+static fr_status make_lost(struct fr_spfresh *index)
+{
+    struct fr_tree *tree = fr_spfresh_tree(index);
+    fr_status st = FR_OK;
+
+    for (uint32_t number = 0; number < index->loading.slot_count; number++) {
+        struct fr_node *node;
+
+        if (!is_posting(index, number) || fr_tree_node(tree, 1, number) != NULL) continue;
+        FR_TRY(fr_node_new(&tree->pool, index->space.dims, number, 1, &node));
+        node->is_partial = true;
+        fr_tree_load_show(tree, node);
+    }
+out:
+    return st;
+}
+
+/* The row is entered as it is, and what the index had of it before leaves. */
+static fr_status enter_row(struct mender *m, uint64_t id, fr_slot before, fr_slot *ret_slot)
+{
+    struct fr_entrant entrant = {.id = id, .x = m->x, .high = m->high, .low = m->low};
+    struct fr_id_map *map = &m->index->map;
+    fr_status st;
+
+    unsigned reader = fr_epoch_enter(&m->tree->epoch);
+    st = fr_tree_locate(m->work->probe, &entrant);
+    fr_epoch_leave(&m->tree->epoch, reader);
+    FR_TRY(st);
+    FR_TRY(fr_tree_reserve(m->tree, 1));
+    fr_mutex_lock(&m->index->mu);
+    st = fr_id_map_reserve(map, 1);
+    if (st == FR_OK) st = fr_tree_enter(m->tree, &entrant);
+    if (st == FR_OK) fr_id_map_set(map, entrant.slot);
+    fr_tree_publish(m->tree, &entrant, st == FR_OK, &before, st == FR_OK && before != FR_SLOT_NONE,
+            1);
+    fr_mutex_unlock(&m->index->mu);
+    *ret_slot = entrant.slot;
+    m->entered++;
+out:
+    return st;
+}
+
+static bool has_code(const struct mender *m, fr_slot slot, float scale)
+{
+    const struct fr_rows *rows = &m->tree->tiers[0];
+
+    return fr_rows_row(rows, slot)->scale == scale &&
+           memcmp(m->high, fr_rows_high(rows, slot), rows->dims) == 0 &&
+           memcmp(m->low, fr_rows_low(rows, slot), fr_row_low_size(rows->dims)) == 0;
+}
+
+static fr_status mend_row(struct mender *m)
+{
+    struct fr_index_key kind = fr_key_kind(&m->index->prefix, 'v');
+    fr_slice payload;
+    uint64_t id = 0;
+    fr_status st;
+
+    FR_TRY(fr_key_read_vector(&kind, m->rows->entry.key, &id));
+    FR_TRY(fr_stored_read_vector(m->rows->entry.value, m->index->options.dimension, m->vector,
+            &payload));
+    fr_space_map_row(&m->index->space, m->vector, m->x);
+    float scale = fr_row_encode(m->x, m->index->space.dims, m->high, m->low);
+    fr_mutex_lock(&m->index->mu);
+    fr_slot slot = fr_id_map_find(&m->index->map, id);
+    fr_mutex_unlock(&m->index->mu);
+    if (slot == FR_SLOT_NONE || !has_code(m, slot, scale)) FR_TRY(enter_row(m, id, slot, &slot));
+    st = see(m, slot);
+out:
+    return st;
+}
+
+static fr_status mend_rows(struct mender *m)
+{
+    struct fr_spfresh *index = m->index;
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    struct fr_engine_scan_options options = {.at = index->loading.at,
+            .view = index->loading.view,
+            .prefix = fr_index_key_slice(&kind),
+            .readahead_max = FR_SPFRESH_READAHEAD,
+            .no_cache = true};
+    size_t count = 0;
+    fr_status st;
+
+    FR_TRY(fr_engine_scan(index->engine, &options, &m->rows));
+    while ((st = fr_iter_next(m->rows)) == FR_OK) {
+        if (++count % ROWS_AT_ONCE == 0 && must_stop(index)) return stopped();
+        FR_TRY(mend_row(m));
+    }
+out:
+    return st < 0 ? st : FR_OK;
+}
+
+/* What has no row. */
+static fr_status remove_rest(struct mender *m)
+{
+    const struct fr_rows *rows = &m->tree->tiers[0];
+    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
+    fr_status st = FR_OK;
+
+    for (fr_slot slot = 0; slot < count; slot++) {
+        const struct fr_row *row = fr_rows_row(rows, slot);
+
+        if (!fr_row_is_live(row) || was_seen(m, slot)) continue;
+        fr_mutex_lock(&m->index->mu);
+        fr_id_map_remove(&m->index->map, row->id);
+        fr_mutex_unlock(&m->index->mu);
+        FR_TRY(fr_tree_remove(m->tree, slot));
+        m->removed++;
+    }
+out:
+    return st;
+}
+
+static fr_status init_mender(struct mender *m, struct fr_spfresh *index)
+{
+    size_t dims = index->space.dims;
+    fr_status st;
+
+    *m = (struct mender){.index = index, .tree = fr_spfresh_tree(index)};
+    FR_TRY(fr_spfresh_take_work(index, &m->work));
+    m->vector = fr_alloc(index->options.dimension * sizeof(float));
+    m->x = fr_alloc_aligned(dims * sizeof(float), 64);
+    m->high = fr_alloc(dims);
+    m->low = fr_alloc(fr_row_low_size(dims));
+    if (m->vector == NULL || m->x == NULL || m->high == NULL || m->low == NULL)
+        st = FR_FAIL(FR_ERR_NOMEM, "no memory to mend an index");
+out:
+    return st;
+}
+
+static void deinit_mender(struct mender *m)
+{
+    fr_iter_close(m->rows);
+    fr_spfresh_give_work(m->index, m->work);
+    fr_free(m->vector);
+    fr_free(m->x);
+    fr_free(m->high);
+    fr_free(m->low);
+    fr_free(m->seen);
+}
+
+/* What it has done stays, whether it comes to its end or not: it can be done again. */
+static fr_status mend(struct fr_spfresh *index)
+{
+    struct mender m;
+    fr_status st;
+
+    st = init_mender(&m, index);
+    if (st == FR_OK) st = make_lost(index);
+    if (st == FR_OK) st = mend_rows(&m);
+    if (st == FR_OK) st = remove_rest(&m);
+    if (st == FR_OK)
+        fr_log(FR_LOG_WARN, "spfresh",
+                "index \"%s\": %" PRIu64 " vectors were entered by their rows, %" PRIu64
+                " had none and were removed",
+                index->name, m.entered, m.removed);
+    deinit_mender(&m);
+    return st;
+}
+
+/* ---- All of it ---- */
+
+/* Searches need not wait any more. */
+static void complete(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_tree_set_partial(fr_spfresh_tree(index), false);
+    fr_mutex_lock(&l->mu);
+    memset(l->states, LOADED, l->slot_count);
+    l->left = 0;
+    l->is_complete = true;
+    fr_cond_broadcast(&l->changed);
+    fr_mutex_unlock(&l->mu);
+}
+
+static void drop_view(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    if (l->view != NULL) fr_engine_view_release(index->engine, FR_TAKE(l->view));
+    l->at = FR_SEQ_MAX;
+}
+
+/* All that can be read, by walks at first. */
+static fr_status load_readable(struct fr_spfresh *index)
+{
+    fr_status st;
+
+    fr_mutex_lock(&index->mu);
+    st = fr_id_map_reserve(&index->map, index->loading.vectors_hint);
+    fr_mutex_unlock(&index->mu);
+    if (st < 0) FR_COVER("index: room for the ids comes little by little");
+    FR_TRY(walk_all(index));
+    st = load_rest(index);
+out:
+    return st;
+}
+
+static fr_status mend_if_damaged(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    bool damaged = l->is_damaged;
+    fr_mutex_unlock(&l->mu);
+    return damaged ? mend(index) : FR_OK;
+}
+
+/* After it was mended. */
+static fr_status write_anew(struct fr_spfresh *index)
+{
+    if (index->read_only) return FR_OK;
+    if (must_stop(index)) return stopped();
+    fr_mutex_lock(&index->mu);
+    index->derived = FR_DERIVED_GIVEN;
+    fr_status st = fr_spfresh_write_if_space(index, fr_spfresh_tree(index));
+    fr_mutex_unlock(&index->mu);
+    return st;
+}
+
+/* Nobody else is at it, but searches. What was done before by one who failed is not done again. */
+static fr_status load_all(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+    fr_status st = FR_OK;
+
+    if (!l->is_complete) {
+        FR_TRY(load_readable(index));
+        FR_TRY(mend_if_damaged(index));
+        complete(index);
+    }
+    if (l->is_damaged) FR_TRY(write_anew(index));
+    atomic_store_explicit(&index->pending, fr_tree_pending(fr_spfresh_tree(index)),
+            memory_order_relaxed);
+    drop_view(index);
+    /* Release: who sees that all is loaded sees all that was. */
+    atomic_store_explicit(&l->on, false, memory_order_release);
+out:
+    return st;
+}
+
+static void end_turn(struct fr_spfresh *index, fr_status st)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    /* Damage will be there the next time, too; all else is tried again. */
+    if (fr_spfresh_is_damage(st)) fr_error_save(&l->failure);
+    l->has_worker = false;
+    fr_cond_broadcast(&l->changed);
+    fr_mutex_unlock(&l->mu);
+}
+
+static void loader_main(void *arg)
+{
+    struct fr_spfresh *index = arg;
+    fr_status st = load_all(index);
+
+    if (st < 0 && st != FR_ERR_CANCELLED)
+        fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": loading: %s", index->name, fr_last_error());
+    end_turn(index, st);
+}
+
+/* FR_OK: it is the caller's turn to load, or there is nothing to load any more. */
+static fr_status take_turn_locked(struct fr_spfresh *index) FR_REQUIRES(index->loading.mu)
+{
+    struct fr_loading *l = &index->loading;
+
+    while (fr_spfresh_is_loading(index) && l->has_worker && !must_stop(index))
+        fr_cond_wait(&l->changed, &index->loading.mu);
+    if (!fr_spfresh_is_loading(index)) return FR_OK;
+    if (must_stop(index)) return FR_ERR_CANCELLED;
+    if (l->failure.status < 0) return l->failure.status;
+    l->has_worker = true;
+    return FR_OK;
+}
+
+fr_status fr_spfresh_wait_loaded(struct fr_spfresh *index)
+{
+    fr_status st;
+
+    if (FR_LIKELY(!fr_spfresh_is_loading(index))) return FR_OK;
+    fr_mutex_lock(&index->loading.mu);
+    st = take_turn_locked(index);
+    fr_mutex_unlock(&index->loading.mu);
+    if (st == FR_ERR_CANCELLED) return stopped();
+    if (st < 0) return fr_error_restore(&index->loading.failure);
+    if (!fr_spfresh_is_loading(index)) return FR_OK;
+    st = load_all(index);
+    end_turn(index, st);
+    return st;
+}
+
+/* Until it is loaded by whoever has claimed it, or mended; it may have to be loaded yet. */
+static fr_status wait_for(struct fr_spfresh *index, uint32_t number)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    while (l->states[number] == CLAIMED || (l->states[number] == LOST && l->has_worker))
+        fr_cond_wait(&l->changed, &l->mu);
+    bool lost = l->states[number] == LOST;
+    fr_mutex_unlock(&l->mu);
+    return lost ? fr_spfresh_wait_loaded(index) : FR_OK;
+}
+
+fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
+        size_t count)
+{
+    uint32_t *numbers = fr_alloc(count * sizeof(*numbers));
+    struct loader l = {0};
+    fr_status st;
+
+    if (numbers == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to load %zu postings", count);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = found[i].slot;
+    FR_TRY(init_loader(&l, index));
+    FR_TRY(load_some(&l, numbers, count));
+    for (size_t i = 0; i < count; i++)
+        FR_TRY(wait_for(index, numbers[i]));
+out:
+    deinit_loader(&l);
+    fr_free(numbers);
+    return st;
+}
+
+/* ---- Beginning and end ---- */
+
+void fr_spfresh_loading_init(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_init(&l->mu, FR_RANK_LEAF);
+    fr_cond_init(&l->changed);
+}
+
+fr_status fr_spfresh_loading_begin(struct fr_spfresh *index, struct fr_tree *tree,
+        size_t vectors_hint)
+{
+    struct fr_loading *l = &index->loading;
+
+    l->slot_count = atomic_load_explicit(&tree->tiers[1].slot_count, memory_order_relaxed);
+    l->states = fr_alloc_zeroed(l->slot_count, sizeof(*l->states));
+    if (l->states == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
+    l->total = l->left = tree->tiers[1].live_count;
+    l->vectors_hint = vectors_hint;
+    fr_tree_set_partial(tree, true);
+    atomic_store_explicit(&l->on, true, memory_order_release);
+    return FR_OK;
+}
+
+void fr_spfresh_loading_start(struct fr_spfresh *index, bool by_thread)
+{
+    struct fr_loading *l = &index->loading;
+
+    if (!fr_spfresh_is_loading(index)) drop_view(index);
+    if (!fr_spfresh_is_loading(index) || !by_thread) return;
+    l->has_worker = true;
+    if (fr_thread_start(&l->thread, "fr-load", loader_main, index) == FR_OK) return;
+    FR_COVER("index: no thread that loads");
+    l->has_worker = false; /* whoever waits does it */
+}
+
+void fr_spfresh_loading_stop(struct fr_spfresh *index)
+{
+    atomic_store_explicit(&index->loading.stop, true, memory_order_relaxed);
+    fr_mutex_lock(&index->loading.mu);
+    fr_cond_broadcast(&index->loading.changed);
+    fr_mutex_unlock(&index->loading.mu);
+    fr_thread_join(&index->loading.thread);
+}
+
+void fr_spfresh_loading_deinit(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    drop_view(index);
+    fr_free(l->states);
+    fr_cond_deinit(&l->changed);
+    fr_mutex_deinit(&l->mu);
+}
+
+void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, uint64_t *ret_left)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    *ret_loaded = l->total - l->left;
+    *ret_left = l->left;
+    fr_mutex_unlock(&l->mu);
+}

@@ -1,0 +1,137 @@
+/*
+ * tree_restore.c - a tree from what was written down of it.
+ *
+ *     centroids    fr_tree_restore_posting, in the order of their numbers; none has a node
+ *     tiers above  fr_tree_restore_end (tree.c): from here on it can be searched
+ *     postings     fr_tree_load_rows, fr_tree_load_show: in any order, by several threads
+ *
+ * A centroid without a node is a posting that is not loaded, and no search passes it over
+ * (spfresh/probe.h). Slots are taken under the tree's lock, and filled without it: nobody knows
+ * them before the node can be seen.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/status.h"
+#include "spfresh/tree_priv.h"
+
+fr_status fr_tree_restore_posting(struct fr_tree *tree, uint32_t number, float scale,
+        const int8_t *high, const uint8_t *low)
+{
+    struct fr_rows *rows = &tree->tiers[1];
+    fr_status st;
+
+    fr_mutex_lock(&tree->mu);
+    if (number < atomic_load_explicit(&rows->slot_count, memory_order_relaxed)) {
+        st = FR_FAIL(FR_ERR_CORRUPT, "posting %u comes after a later one", number);
+        goto out;
+    }
+    FR_TRY(fr_rows_take_at(rows, number));
+    memcpy(fr_rows_high(rows, number), high, rows->dims);
+    memcpy(fr_rows_low(rows, number), low, fr_row_low_size(rows->dims));
+    fr_rows_row(rows, number)->scale = scale;
+    fr_rows_row(rows, number)->stamp = 0; /* always there */
+out:
+    fr_mutex_unlock(&tree->mu);
+    return st;
+}
+
+static void give_slots(struct fr_tree *tree, const struct fr_entrant *from, size_t count)
+{
+    fr_mutex_lock(&tree->mu);
+    for (size_t i = 0; i < count; i++)
+        fr_rows_give(&tree->tiers[0], from[i].slot);
+    fr_mutex_unlock(&tree->mu);
+}
+
+/* All or none. */
+static fr_status take_slots(struct fr_tree *tree, struct fr_entrant *from, size_t count)
+{
+    fr_status st = FR_OK;
+    size_t taken = 0;
+
+    fr_mutex_lock(&tree->mu);
+    for (; taken < count && st == FR_OK; taken++)
+        st = fr_rows_take(&tree->tiers[0], &from[taken].slot);
+    fr_mutex_unlock(&tree->mu);
+    if (st < 0) give_slots(tree, from, taken - 1);
+    return st;
+}
+
+static void fill_row(struct fr_rows *rows, const struct fr_entrant *from)
+{
+    struct fr_row *row = fr_rows_row(rows, from->slot);
+
+    memcpy(fr_rows_high(rows, from->slot), from->high, rows->dims);
+    memcpy(fr_rows_low(rows, from->slot), from->low, fr_row_low_size(rows->dims));
+    row->scale = from->scale;
+    row->id = from->id;
+    /* Always there. Release, as everywhere: acquire in is_alive. */
+    atomic_store_explicit(&row->stamp, 0, memory_order_release);
+}
+
+fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_entrant *from,
+        size_t count, float *scratch, struct fr_node **ret_node)
+{
+    struct fr_rows *rows = &tree->tiers[0];
+    float *x = scratch, *centroid = scratch + rows->dims;
+    struct fr_node *node = NULL;
+    fr_status st;
+
+    FR_TRY(fr_node_new(&tree->pool, rows->dims, number, FR_MAX(count, (size_t)1), &node));
+    FR_TRY(take_slots(tree, from, count));
+    fr_rows_decode(&tree->tiers[1], number, centroid);
+    for (size_t i = 0; i < count; i++) {
+        struct fr_row *row = fr_rows_row(rows, from[i].slot);
+        struct fr_node_entry entry = {.slot = from[i].slot,
+                .scale = from[i].scale,
+                .version = atomic_load_explicit(&row->version, memory_order_relaxed)};
+
+        fill_row(rows, &from[i]);
+        fr_row_decode(from[i].high, from[i].low, from[i].scale, rows->dims, x);
+        row->place = fr_node_append(node, entry, x, centroid, rows->dims);
+        row->node = number;
+    }
+    *ret_node = FR_TAKE(node);
+out:
+    fr_node_free(node);
+    return st;
+}
+
+void fr_tree_load_show(struct fr_tree *tree, struct fr_node *node)
+{
+    _Atomic(struct fr_node *) *place = fr_rows_node(&tree->tiers[1], node->number);
+
+    FR_ASSERT(atomic_load_explicit(place, memory_order_relaxed) == NULL);
+    /* Release: it and its rows are complete. Acquire in fr_tree_node. */
+    atomic_store_explicit(place, node, memory_order_release);
+}
+
+void fr_tree_load_undo(struct fr_tree *tree, struct fr_node *node, const struct fr_entrant *from,
+        size_t count)
+{
+    give_slots(tree, from, count);
+    fr_node_free(node);
+}
+
+/* What has grown too large since it was last looked at. */
+static void queue_large(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    const struct fr_rows *rows = &tree->tiers[1];
+    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
+
+    for (fr_slot number = 0; number < count; number++) {
+        struct fr_node *node = fr_tree_node(tree, 1, number);
+
+        if (node == NULL || !fr_row_is_live(fr_rows_row(rows, number))) continue;
+        if (node->live > fr_node_most(&tree->options, 1)) fr_tree_queue_locked(tree, 1, node);
+    }
+}
+
+void fr_tree_set_partial(struct fr_tree *tree, bool is_partial)
+{
+    fr_mutex_lock(&tree->mu);
+    if (!is_partial) queue_large(tree);
+    atomic_store_explicit(&tree->is_partial, is_partial, memory_order_release);
+    fr_mutex_unlock(&tree->mu);
+}
