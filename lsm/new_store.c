@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "io/env.h"
 #include "lsm/edit_format.h"
@@ -71,9 +72,16 @@ fr_status fr_new_store_begin(struct fr_new_store *store, struct fr_env *env, con
     fr_file_name_format(FR_FILE_LOCK, 0, lock_name);
     FR_TRY(fr_dir_lock(store->dir, lock_name, &store->lock));
     FR_TRY(check_free(store));
+    store->begun = true;
     FR_TRY(remove_leftovers(store->dir, false));
 out:
     return st;
+}
+
+void fr_new_store_lend(struct fr_new_store *store, char *ret_path, size_t room)
+{
+    (void)snprintf(ret_path, room, "%s/%s", fr_dir_path(store->parent), store->unfinished);
+    fr_dir_unlock(FR_TAKE(store->lock));
 }
 
 static uint64_t next_number(void *ctx)
@@ -137,7 +145,7 @@ static void undo(struct fr_new_store *s)
 
 void fr_new_store_end(struct fr_new_store *store)
 {
-    if (store->lock != NULL && !store->renamed) undo(store);
+    if (store->begun && !store->renamed) undo(store);
     fr_dir_unlock(store->lock);
     fr_dir_close(store->dir);
     fr_dir_close(store->parent);

@@ -32,6 +32,7 @@ struct fr_new_store {
     struct fr_dir *parent;
     struct fr_dir *dir; /* under its unfinished name */
     struct fr_dir_lock *lock;
+    bool begun;
     bool renamed;
     char name[FR_NAME_MAX + 1];
     char unfinished[FR_NAME_MAX + sizeof(FR_NEW_STORE_SUFFIX)];
@@ -55,6 +56,10 @@ struct fr_new_store_content {
 /* Durable on return, but for the names. */
 FR_NODISCARD fr_status fr_new_store_describe(struct fr_new_store *store,
         const struct fr_new_store_content *content);
+
+/* Let somebody else lock it meanwhile: an engine, for who makes the store by writing to one. The
+ * path is for opening it. */
+void fr_new_store_lend(struct fr_new_store *store, char *ret_path, size_t room);
 
 FR_NODISCARD fr_status fr_new_store_commit(struct fr_new_store *store);
 

@@ -9,6 +9,7 @@
 #include "freshet/event.h"
 #include "freshet/index.h"
 #include "freshet/log.h"
+#include "freshet/repair.h"
 #include "freshet/status.h"
 #include "freshet/table_writer.h"
 #include "freshet/verify.h"
