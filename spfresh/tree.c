@@ -584,7 +584,7 @@ static fr_status add_tier_of_groups(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 
     if (st < 0) goto out;
     draw_sample(&s, &tree->tiers[last], tree->space->dims);
-    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true));
+    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true, tree->options.charge));
     FR_TRY(add_groups(tree, last + 1, &s));
     FR_TRY(list_in_groups(tree, last, &s));
     fr_tree_step_locked(tree);

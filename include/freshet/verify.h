@@ -1,10 +1,14 @@
 /*
  * verify.h - whether all that a store says of itself holds.
  *
- *     files     every byte of every file: SUPER, manifest, log, tables, value files; which of them
- * are missing, and which nobody names; each pointer into a value file leads to its value engine and
- * what the files say together: keys in order, levels that do not overlap, newer entries above older
- * ones, the manifest's figures and the tables' own
+ * By depth:
+ *
+ * FR_VERIFY_FILES: every byte of every file (SUPER, manifest, log, tables, value files), which of
+ * them are missing and which nobody names, and that each pointer into a value file leads to its
+ * value.
+ *
+ * FR_VERIFY_ENGINE: besides, what the files say together: keys in order, levels that do not
+ * overlap, newer entries above older ones, the manifest's figures and the tables' own.
  *
  * What is wrong is a finding, and all of them are told, not the first alone. Nothing is changed.
  * What an index says of its rows is fr_index_verify() (index.h).
