@@ -190,7 +190,7 @@ fr_status fr_key_read_name(fr_slice key, char *to)
         return refuse_key(key);
     memcpy(to, bytes + at, size);
     to[size] = '\0';
-    return fr_index_name_check(to);
+    return strlen(to) == size ? fr_index_name_check(to) : refuse_key(key);
 }
 
 /* ---- Values ---- */
