@@ -505,10 +505,12 @@ static bool check_order(const struct fr_table_builder *b, const struct fr_entry 
     return order < 0;
 }
 
-static void set_key(struct fr_buf *buf, fr_slice key)
+/* To be looked at every time: setting it again forgets that it has failed. */
+FR_NODISCARD static fr_status set_key(struct fr_buf *buf, fr_slice key)
 {
     fr_buf_clear(buf);
     fr_buf_append(buf, key.data, key.size);
+    return fr_buf_status(buf);
 }
 
 static fr_status add(struct fr_table_builder *b, const struct fr_entry *entry)
@@ -522,7 +524,7 @@ static fr_status add(struct fr_table_builder *b, const struct fr_entry *entry)
         new_key = !fr_slice_equal(fr_block_builder_last_key(&b->block), entry->key);
         if (fr_block_builder_size_estimate(&b->block) + fr_block_builder_size_of(entry) >
                 b->options.block_size) {
-            set_key(&b->properties.largest, fr_block_builder_last_key(&b->block));
+            FR_TRY(set_key(&b->properties.largest, fr_block_builder_last_key(&b->block)));
             fr_seq last_seq = fr_block_builder_last_seq(&b->block);
 
             FR_TRY(cut_block(b));
@@ -530,7 +532,7 @@ static fr_status add(struct fr_table_builder *b, const struct fr_entry *entry)
             new_key = check_order(b, entry);
         }
     } else if (b->properties.smallest.size == 0) {
-        set_key(&b->properties.smallest, entry->key);
+        FR_TRY(set_key(&b->properties.smallest, entry->key));
     }
     FR_TRY(fr_block_builder_add(&b->block, entry));
     count_entry(b, entry, new_key);
@@ -621,14 +623,19 @@ out:
 }
 
 /* Ranges may reach further than the entries do. */
-static void widen_bounds(struct fr_table_properties *p, const struct fr_range *first,
+static fr_status widen_bounds(struct fr_table_properties *p, const struct fr_range *first,
         const struct fr_range *last)
 {
+    fr_status st;
+
     if (p->smallest.size == 0 || fr_slice_compare(first->start, fr_buf_slice(&p->smallest)) < 0)
-        set_key(&p->smallest, first->start);
-    if (p->largest.size > 0 && fr_slice_compare(last->end, fr_buf_slice(&p->largest)) <= 0) return;
-    set_key(&p->largest, last->end);
+        FR_TRY(set_key(&p->smallest, first->start));
+    if (p->largest.size > 0 && fr_slice_compare(last->end, fr_buf_slice(&p->largest)) <= 0)
+        return FR_OK;
+    FR_TRY(set_key(&p->largest, last->end));
     p->largest_open = 1;
+out:
+    return st;
 }
 
 static fr_status write_ranges(struct fr_table_builder *b)
@@ -654,7 +661,7 @@ static fr_status write_ranges(struct fr_table_builder *b)
     FR_TRY(fr_block_builder_finish(&block, &bytes));
     FR_TRY(write_frame(b, FR_FRAME_RANGES, bytes, true, &b->handles[FR_TABLE_HANDLE_RANGES]));
     b->properties.range_count = count;
-    widen_bounds(&b->properties, &fragments[0], &fragments[count - 1]);
+    FR_TRY(widen_bounds(&b->properties, &fragments[0], &fragments[count - 1]));
 out:
     fr_block_builder_deinit(&block);
     return st;
@@ -725,7 +732,7 @@ static fr_status write_rest(struct fr_table_builder *b, struct fr_hash128 *ret_h
     fr_status st;
 
     if (fr_block_builder_count(&b->block) > 0)
-        set_key(&b->properties.largest, fr_block_builder_last_key(&b->block));
+        FR_TRY(set_key(&b->properties.largest, fr_block_builder_last_key(&b->block)));
     FR_TRY(cut_block(b));
     FR_TRY(end_sampling(b));
     data_end = fr_file_writer_offset(&b->writer);

@@ -499,3 +499,49 @@ Test(table, verify_goes_on_behind_damage)
     model_free(&model);
     test_world_close(&world);
 }
+
+/* Entries, and a range behind them. */
+static fr_status try_build(struct test_world *world, const struct model *model,
+        struct fr_table_meta *ret_meta)
+{
+    struct fr_table_builder *b = NULL;
+    fr_status st;
+
+    FR_TRY(fr_table_builder_open(world->dir, &id, NULL, &b));
+    for (size_t i = 0; i < model->count; i++)
+        FR_TRY(fr_table_builder_add(b, &model->entries[i]));
+    FR_TRY(fr_table_builder_add_range(b, text("y"), text("z"), 5));
+    st = fr_table_builder_finish(b, ret_meta);
+out:
+    fr_table_builder_close(b);
+    return st;
+}
+
+Test(table, without_memory_for_a_bound_is_not_written)
+{
+    struct test_world world = test_world_open();
+    char name[FR_FILE_NAME_SIZE];
+    struct model model = {0};
+    bool hit = true;
+
+    model_add(&model, text("b"), 5, FR_KIND_PUT, text("B"));
+    model_add(&model, text("x"), 5, FR_KIND_PUT, text("X"));
+    fr_file_name_format(FR_FILE_TABLE, id.number, name);
+    for (uint64_t n = 1; hit; n++) {
+        struct fr_table_meta meta = {0};
+
+        fr_alloc_fail_at(n, false);
+        fr_status st = try_build(&world, &model, &meta);
+        hit = fr_alloc_fault_hit();
+        fr_alloc_fail_at(0, false);
+        cr_assert(st == FR_OK || (hit && st == FR_ERR_NOMEM), "%" PRIu64, n);
+        if (st == FR_OK) {
+            cr_assert(fr_slice_equal(fr_buf_slice(&meta.properties.smallest), text("b")));
+            cr_assert(fr_slice_equal(fr_buf_slice(&meta.properties.largest), text("z")));
+        }
+        fr_table_meta_deinit(&meta);
+        cr_assert_geq(fr_dir_unlink(world.dir, name), 0);
+    }
+    model_free(&model);
+    test_world_close(&world);
+}
