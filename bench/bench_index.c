@@ -301,13 +301,14 @@ static double processor_seconds(void)
 static double time_alone(struct batch *b)
 {
     double start = processor_seconds();
-    pthread_t threads[64];
+    uint32_t count = b->how.threads;
+    pthread_t threads[64] = {0};
 
     atomic_store(&b->next, 0);
-    for (uint32_t i = 1; i < b->how.threads; i++)
+    for (uint32_t i = 1; i < count; i++)
         if (pthread_create(&threads[i], NULL, ask_alone, b) != 0) die("no thread");
     (void)ask_alone(b);
-    for (uint32_t i = 1; i < b->how.threads; i++)
+    for (uint32_t i = 1; i < count; i++)
         pthread_join(threads[i], NULL);
     return processor_seconds() - start;
 }
