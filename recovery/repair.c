@@ -20,6 +20,7 @@
 #include "lsm/range_set.h"
 #include "lsm/version.h"
 #include "recovery/repair_priv.h"
+#include "recovery/store_id.h"
 #include "recovery/verify.h"
 
 fr_status fr_repair_tell(struct fr_repair *r, const struct fr_loss *loss)
@@ -119,30 +120,12 @@ out:
     return st;
 }
 
-/* A directory without any file of a store is none in trouble. */
-static fr_status check_store(struct fr_dir *dir)
-{
-    struct fr_dir_names names = {0};
-    enum fr_file_kind kind;
-    uint64_t number;
-    bool ours = false;
-    fr_status st;
-
-    FR_TRY(fr_dir_list(dir, &names));
-    for (size_t i = 0; i < names.count; i++)
-        ours |= fr_file_name_parse(names.names[i], &kind, &number) && kind != FR_FILE_LOCK;
-    st = ours ? FR_OK : FR_FAIL(FR_ERR_MISSING, "%s: there is no store", fr_dir_path(dir));
-out:
-    fr_dir_names_deinit(&names);
-    return st;
-}
-
 static fr_status run(struct fr_repair *r, const char *to)
 {
     fr_status st;
 
     if (to != NULL) FR_TRY(check_free(r->env, to));
-    FR_TRY(check_store(r->dir));
+    FR_TRY(fr_store_check(r->dir));
     FR_TRY(fr_repair_survey(r));
     r->values.dir = r->dir;
     memcpy(r->values.store, r->super.store, FR_STORE_ID_SIZE);

@@ -50,3 +50,20 @@ fr_status fr_store_id_guess(struct fr_dir *dir, uint8_t ret_store[FR_STORE_ID_SI
     fr_dir_names_deinit(&names);
     return FR_OK;
 }
+
+fr_status fr_store_check(struct fr_dir *dir)
+{
+    struct fr_dir_names names = {0};
+    enum fr_file_kind kind;
+    uint64_t number;
+    bool ours = false;
+    fr_status st;
+
+    FR_TRY(fr_dir_list(dir, &names));
+    for (size_t i = 0; i < names.count; i++)
+        ours |= fr_file_name_parse(names.names[i], &kind, &number) && kind != FR_FILE_LOCK;
+    if (!ours) st = FR_FAIL(FR_ERR_MISSING, "%s: there is no store", fr_dir_path(dir));
+out:
+    fr_dir_names_deinit(&names);
+    return st;
+}

@@ -297,24 +297,6 @@ static fr_status verify_order(struct on_disk *d)
     return fr_verify_order(v);
 }
 
-/* Nobody's directory is no store in trouble. */
-static fr_status check_is_store(struct fr_dir *dir)
-{
-    struct fr_dir_names names = {0};
-    enum fr_file_kind kind;
-    uint64_t number;
-    bool ours = false;
-    fr_status st;
-
-    FR_TRY(fr_dir_list(dir, &names));
-    for (size_t i = 0; i < names.count; i++)
-        ours |= fr_file_name_parse(names.names[i], &kind, &number) && kind != FR_FILE_LOCK;
-    if (!ours) st = FR_FAIL(FR_ERR_MISSING, "%s: there is no store", fr_dir_path(dir));
-out:
-    fr_dir_names_deinit(&names);
-    return st;
-}
-
 fr_status fr_verify_path(struct fr_env *env, const char *path, const struct fr_verify_options *how,
         struct fr_verify_stats *ret_stats)
 {
@@ -323,7 +305,7 @@ fr_status fr_verify_path(struct fr_env *env, const char *path, const struct fr_v
     fr_status st;
 
     FR_TRY(fr_dir_open(env, path, 0, &dir));
-    st = check_is_store(dir);
+    st = fr_store_check(dir);
     if (st < 0) goto close;
     fr_obsolete_init(&d.obsolete);
     verify_init(&d.v, env, dir, how);

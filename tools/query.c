@@ -4,6 +4,7 @@
 
 #include "tools/input.h"
 #include "tools/json_read.h"
+#include "tools/store.h"
 #include "tools/vector_file.h"
 
 fr_status fr_query_check(const struct fr_index_rows *rows, uint64_t number, uint32_t dimension)
@@ -84,4 +85,19 @@ fr_status fr_recall_read(const char *word, double *ret_recall)
         return FR_FAIL(FR_ERR_MISUSE, "--recall: \"%.20s\" is no number from 0.5 to 0.999", word);
     *ret_recall = (double)recall;
     return FR_OK;
+}
+
+fr_status fr_query_open(const char *path, const char *options, const char *index_name,
+        struct fr_db **ret_db, struct fr_index_rows *ret_rows, struct fr_index **ret_index)
+{
+    struct fr_index_options how;
+    fr_status st;
+
+    fr_index_options_init(&how);
+    how.create = false;
+    FR_TRY(fr_store_open(path, FR_STORE_READ, options, ret_db));
+    FR_TRY(fr_index_rows_open(*ret_db, index_name, ret_rows));
+    FR_TRY(fr_index_open(*ret_db, index_name, &how, ret_index));
+out:
+    return st;
 }

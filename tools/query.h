@@ -19,6 +19,10 @@ FR_NODISCARD fr_status fr_query_of_id(struct fr_index_rows *rows, const char *wo
 FR_NODISCARD fr_status fr_query_check(const struct fr_index_rows *rows, uint64_t number,
         uint32_t dimension);
 
+/* To search in a store's index that is there; what was opened is the caller's, also on failure. */
+FR_NODISCARD fr_status fr_query_open(const char *path, const char *options, const char *index_name,
+        struct fr_db **ret_db, struct fr_index_rows *ret_rows, struct fr_index **ret_index);
+
 /* The word behind --recall. FR_ERR_MISUSE. */
 FR_NODISCARD fr_status fr_recall_read(const char *word, double *ret_recall);
 

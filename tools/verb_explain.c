@@ -232,20 +232,6 @@ static fr_status tell_json(const struct explain *e, size_t listed)
 
 /* --- The verb --- */
 
-static fr_status open_index(struct explain *e)
-{
-    struct fr_index_options options;
-    fr_status st;
-
-    fr_index_options_init(&options);
-    options.create = false;
-    FR_TRY(fr_store_open(e->path, FR_STORE_READ, e->options, &e->db));
-    FR_TRY(fr_index_rows_open(e->db, e->index_name, &e->rows));
-    FR_TRY(fr_index_open(e->db, e->index_name, &options, &e->index));
-out:
-    return st;
-}
-
 static fr_status prepare(struct explain *e)
 {
     struct fr_index_stats stats = {.size = sizeof(stats)};
@@ -290,7 +276,7 @@ static fr_status run_explain(struct explain *e)
     fr_status st;
 
     if (e->recall != NULL) FR_TRY(fr_recall_read(e->recall, &e->how.recall));
-    FR_TRY(open_index(e));
+    FR_TRY(fr_query_open(e->path, e->options, e->index_name, &e->db, &e->rows, &e->index));
     FR_TRY(e->id != NULL ? fr_query_of_id(&e->rows, e->id, &e->vector)
                          : fr_query_of_text(&e->rows, e->query, &e->vector));
     FR_TRY(prepare(e));

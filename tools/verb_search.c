@@ -185,20 +185,6 @@ out:
 
 /* --- The verb --- */
 
-static fr_status open_index(struct search *s)
-{
-    struct fr_index_options options;
-    fr_status st;
-
-    fr_index_options_init(&options);
-    options.create = false;
-    FR_TRY(fr_store_open(s->path, FR_STORE_READ, s->options, &s->db));
-    FR_TRY(fr_index_rows_open(s->db, s->index_name, &s->rows));
-    FR_TRY(fr_index_open(s->db, s->index_name, &options, &s->index));
-out:
-    return st;
-}
-
 static fr_status make_room(struct search *s)
 {
     size_t most = FR_MAX(BLOCK_HITS / (size_t)s->k, (size_t)1);
@@ -227,7 +213,7 @@ static fr_status run_search(struct search *s)
     s->how.exhaustive = s->exhaustive;
     s->how.exact_distances = true;
     if (s->file != NULL) FR_TRY(fr_vector_reader_open(s->file, s->format_name, NULL, &s->reader));
-    FR_TRY(open_index(s));
+    FR_TRY(fr_query_open(s->path, s->options, s->index_name, &s->db, &s->rows, &s->index));
     FR_TRY(make_room(s));
     FR_TRY(s->file != NULL ? answer_file(s) : answer_one(s));
 out:

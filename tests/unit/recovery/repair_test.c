@@ -231,32 +231,6 @@ static unsigned repair_and_compare(unsigned rounds)
 /* --- Damage -----------------------------------------------------------------------------------
  */
 
-static bool next_file(enum fr_file_kind wanted, uint64_t *number, char name[FR_FILE_NAME_SIZE])
-{
-    struct fr_dir_names names;
-    enum fr_file_kind kind;
-    uint64_t found, best = UINT64_MAX;
-
-    must(fr_dir_list(dir, &names));
-    for (size_t i = 0; i < names.count; i++)
-        if (fr_file_name_parse(names.names[i], &kind, &found) && kind == wanted &&
-                found > *number && found < best)
-            best = found;
-    fr_dir_names_deinit(&names);
-    if (best == UINT64_MAX) return false;
-    *number = best;
-    fr_file_name_format(wanted, best, name);
-    return true;
-}
-
-static uint64_t size_of(const char *name)
-{
-    struct fr_file_info info;
-
-    must(fr_dir_stat(dir, name, &info));
-    return info.size;
-}
-
 static void flip(const char *name, uint64_t offset)
 {
     struct fr_file *file;
@@ -285,7 +259,7 @@ Test(repair, changes_nothing_unless_asked_and_never_the_damaged_store)
     char name[FR_FILE_NAME_SIZE];
     uint64_t number = 0;
 
-    cr_assert(next_file(FR_FILE_TABLE, &number, name));
+    cr_assert(test_store_next_file(dir, FR_FILE_TABLE, &number, name));
     flip(name, 200);
     must(fr_sim_image_take(sim, &before));
     repair_to(NULL);
@@ -307,8 +281,8 @@ Test(repair, a_block_that_is_damaged_costs_what_was_in_it)
     char name[FR_FILE_NAME_SIZE];
     unsigned cases = 0, lost = 0;
 
-    for (uint64_t number = 0; next_file(FR_FILE_TABLE, &number, name);)
-        for (uint64_t at = 100; at < size_of(name); at += 1999) {
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_TABLE, &number, name);)
+        for (uint64_t at = 100; at < test_store_file_size(dir, name); at += 1999) {
             flip(name, at);
             unsigned missing = repair_and_compare(ROUNDS);
             cr_assert_lt(missing, KEYS * 2 / 3);
@@ -323,15 +297,15 @@ Test(repair, a_table_without_its_footer_is_read_all_the_same)
 {
     char name[FR_FILE_NAME_SIZE];
 
-    for (uint64_t number = 0; next_file(FR_FILE_TABLE, &number, name);) {
-        flip(name, size_of(name) - 30);
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_TABLE, &number, name);) {
+        flip(name, test_store_file_size(dir, name) - 30);
         cr_assert_eq(repair_and_compare(ROUNDS), 0, "%s", name);
         cr_assert_eq(stats.damaged_files, 1);
         /* And with a block damaged besides, which is found out without an index. */
         flip(name, 100);
         (void)repair_and_compare(ROUNDS);
         flip(name, 100);
-        flip(name, size_of(name) - 30);
+        flip(name, test_store_file_size(dir, name) - 30);
     }
 }
 
@@ -340,7 +314,7 @@ Test(repair, a_table_that_is_missing_costs_what_may_have_been_in_it)
     char name[FR_FILE_NAME_SIZE];
     unsigned cases = 0;
 
-    for (uint64_t number = 0; next_file(FR_FILE_TABLE, &number, name); cases++) {
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_TABLE, &number, name); cases++) {
         must(fr_dir_rename(dir, name, "aside"));
         (void)repair_and_compare(ROUNDS);
         cr_assert_geq(span_count, 1);
@@ -354,8 +328,8 @@ Test(repair, a_value_that_is_damaged_costs_its_row_and_no_other)
     char name[FR_FILE_NAME_SIZE];
     unsigned lost = 0;
 
-    for (uint64_t number = 0; next_file(FR_FILE_VALUES, &number, name);)
-        for (uint64_t at = 4096 + 50; at < size_of(name); at += 3001) {
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_VALUES, &number, name);)
+        for (uint64_t at = 4096 + 50; at < test_store_file_size(dir, name); at += 3001) {
             flip(name, at);
             unsigned missing = repair_and_compare(ROUNDS);
             cr_assert_leq(missing, 1);
@@ -370,12 +344,12 @@ Test(repair, a_value_file_without_footer_and_header_is_read_all_the_same)
 {
     char name[FR_FILE_NAME_SIZE];
 
-    for (uint64_t number = 0; next_file(FR_FILE_VALUES, &number, name);) {
-        flip(name, size_of(name) - 30);
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_VALUES, &number, name);) {
+        flip(name, test_store_file_size(dir, name) - 30);
         flip(name, 3);
         cr_assert_eq(repair_and_compare(ROUNDS), 0, "%s", name);
         flip(name, 3);
-        flip(name, size_of(name) - 30);
+        flip(name, test_store_file_size(dir, name) - 30);
     }
 }
 
@@ -383,7 +357,7 @@ Test(repair, a_value_file_that_is_missing_costs_its_rows)
 {
     char name[FR_FILE_NAME_SIZE];
 
-    for (uint64_t number = 0; next_file(FR_FILE_VALUES, &number, name);) {
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_VALUES, &number, name);) {
         must(fr_dir_rename(dir, name, "aside"));
         unsigned missing = repair_and_compare(ROUNDS);
         cr_assert_eq(stats.quarantined, missing);
@@ -395,7 +369,7 @@ Test(repair, a_log_that_is_damaged_costs_the_last_writes_and_that_is_said)
 {
     char name[FR_FILE_NAME_SIZE];
 
-    for (uint64_t number = 0; next_file(FR_FILE_WAL, &number, name);)
+    for (uint64_t number = 0; test_store_next_file(dir, FR_FILE_WAL, &number, name);)
         flip(name, 4096 + 600);
     cr_assert_eq(repair_and_compare(ROUNDS - 1), 0);
 }
@@ -405,15 +379,15 @@ Test(repair, without_manifest_and_superblocks_all_tables_and_the_log_are_taken)
     char name[FR_FILE_NAME_SIZE];
     uint64_t number = 0;
 
-    while (next_file(FR_FILE_MANIFEST, &number, name))
+    while (test_store_next_file(dir, FR_FILE_MANIFEST, &number, name))
         must(fr_dir_unlink(dir, name));
     cr_assert_eq(repair_and_compare(ROUNDS), 0);
     cr_assert(stats.history_lost && others);
     must(fr_dir_unlink(dir, "SUPER"));
     cr_assert_eq(repair_and_compare(ROUNDS), 0);
     number = 0;
-    cr_assert(next_file(FR_FILE_TABLE, &number, name));
-    flip(name, size_of(name) - 30);
+    cr_assert(test_store_next_file(dir, FR_FILE_TABLE, &number, name));
+    flip(name, test_store_file_size(dir, name) - 30);
     cr_assert_eq(repair_and_compare(ROUNDS), 0);
     flip(name, 100);
     (void)repair_and_compare(ROUNDS);
@@ -431,8 +405,8 @@ static void copy_aside(enum fr_file_kind kind)
     char name[FR_FILE_NAME_SIZE];
     struct fr_file *file;
 
-    for (uint64_t number = 0; next_file(kind, &number, name); set_aside_count++) {
-        size_t size = (size_t)size_of(name);
+    for (uint64_t number = 0; test_store_next_file(dir, kind, &number, name); set_aside_count++) {
+        size_t size = (size_t)test_store_file_size(dir, name);
         snprintf(set_aside[set_aside_count].name, sizeof(name), "%s", name);
         uint8_t *to = fr_buf_extend(&set_aside[set_aside_count].bytes, size);
         must(fr_file_open(dir, name, 0, &file));
@@ -473,7 +447,7 @@ Test(repair, files_of_before_a_compaction_do_no_harm_if_all_are_there)
     must(fr_engine_close(engine));
     cr_assert_geq(put_back(), 3);
     cr_assert_eq(repair_and_compare(ROUNDS), 0); /* the manifest knows that they are none of it */
-    while (next_file(FR_FILE_MANIFEST, &number, name))
+    while (test_store_next_file(dir, FR_FILE_MANIFEST, &number, name))
         must(fr_dir_unlink(dir, name));
     cr_assert_eq(repair_and_compare(ROUNDS), 0);
 }
@@ -483,7 +457,7 @@ Test(repair, rows_that_may_be_stale_are_kept_if_that_is_wanted)
     char name[FR_FILE_NAME_SIZE];
     uint64_t number = 0, last = 0;
 
-    while (next_file(FR_FILE_TABLE, &number, name))
+    while (test_store_next_file(dir, FR_FILE_TABLE, &number, name))
         last = number;
     fr_file_name_format(FR_FILE_TABLE, last, name);
     must(fr_dir_unlink(dir, name)); /* the newest: all below it may be stale */

@@ -126,3 +126,30 @@ void test_store_check_at(struct fr_env *env, const char *path, unsigned n)
     test_store_check(engine, n);
     must(fr_engine_close(engine));
 }
+
+bool test_store_next_file(struct fr_dir *dir, enum fr_file_kind wanted, uint64_t *number,
+        char name[FR_FILE_NAME_SIZE])
+{
+    struct fr_dir_names names;
+    enum fr_file_kind kind;
+    uint64_t found, best = UINT64_MAX;
+
+    must(fr_dir_list(dir, &names));
+    for (size_t i = 0; i < names.count; i++)
+        if (fr_file_name_parse(names.names[i], &kind, &found) && kind == wanted &&
+                found > *number && found < best)
+            best = found;
+    fr_dir_names_deinit(&names);
+    if (best == UINT64_MAX) return false;
+    *number = best;
+    fr_file_name_format(wanted, best, name);
+    return true;
+}
+
+uint64_t test_store_file_size(struct fr_dir *dir, const char *name)
+{
+    struct fr_file_info info;
+
+    must(fr_dir_stat(dir, name, &info));
+    return info.size;
+}

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "lsm/engine.h"
+#include "wal/file_name.h"
 
 #define TEST_STORE_KEYS 120
 
@@ -27,5 +28,11 @@ void test_store_check(struct fr_engine *engine, unsigned n);
 
 /* Open at the path, check, close. */
 void test_store_check_at(struct fr_env *env, const char *path, unsigned n);
+
+/* The file of that kind with the lowest number above *number. false: there is none. */
+bool test_store_next_file(struct fr_dir *dir, enum fr_file_kind wanted, uint64_t *number,
+        char name[FR_FILE_NAME_SIZE]);
+
+uint64_t test_store_file_size(struct fr_dir *dir, const char *name);
 
 #endif

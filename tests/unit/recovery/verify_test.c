@@ -79,32 +79,6 @@ static void tear_down(void)
 
 TestSuite(verify, .init = set_up, .fini = tear_down, .timeout = 300);
 
-static bool next_file(enum fr_file_kind wanted, uint64_t *number, char name[FR_FILE_NAME_SIZE])
-{
-    struct fr_dir_names names;
-    enum fr_file_kind kind;
-    uint64_t found, best = UINT64_MAX;
-
-    must(fr_dir_list(dir, &names));
-    for (size_t i = 0; i < names.count; i++)
-        if (fr_file_name_parse(names.names[i], &kind, &found) && kind == wanted &&
-                found > *number && found < best)
-            best = found;
-    fr_dir_names_deinit(&names);
-    if (best == UINT64_MAX) return false;
-    *number = best;
-    fr_file_name_format(wanted, best, name);
-    return true;
-}
-
-static uint64_t size_of(const char *name)
-{
-    struct fr_file_info info;
-
-    must(fr_dir_stat(dir, name, &info));
-    return info.size;
-}
-
 static void flip(const char *name, uint64_t offset, uint8_t bits)
 {
     struct fr_file *file;
@@ -145,9 +119,9 @@ static void sweep(enum fr_file_kind kind, const char *only, uint64_t step)
     char name[FR_FILE_NAME_SIZE];
     uint64_t number = 0;
 
-    while (only != NULL || next_file(kind, &number, name)) {
+    while (only != NULL || test_store_next_file(dir, kind, &number, name)) {
         if (only != NULL) snprintf(name, sizeof(name), "%s", only);
-        uint64_t size = size_of(name);
+        uint64_t size = test_store_file_size(dir, name);
         for (uint64_t at = 0; at < size; at += step) {
             uint8_t bits = (uint8_t)(1 << at % 8);
             flip(name, at, bits);
@@ -180,13 +154,13 @@ Test(verify, finds_damage_in_manifest_and_log)
     char name[FR_FILE_NAME_SIZE];
     uint64_t number = 0;
 
-    cr_assert(next_file(FR_FILE_MANIFEST, &number, name));
+    cr_assert(test_store_next_file(dir, FR_FILE_MANIFEST, &number, name));
     flip(name, 4096 + 60, 1);
     verify();
     cr_assert_gt(stats.findings, 0);
     flip(name, 4096 + 60, 1);
     number = 0;
-    while (next_file(FR_FILE_WAL, &number, name))
+    while (test_store_next_file(dir, FR_FILE_WAL, &number, name))
         flip(name, 4096 + 60, 1);
     verify();
     cr_assert_gt(stats.findings, 0);
@@ -200,7 +174,7 @@ Test(verify, names_every_file_that_is_missing)
     uint64_t number;
 
     for (size_t i = 0; i < 3; i++)
-        for (number = 0; next_file(kinds[i], &number, names[count]); count++)
+        for (number = 0; test_store_next_file(dir, kinds[i], &number, names[count]); count++)
             ;
     cr_assert_geq(count, 5);
     for (size_t i = 0; i < count; i++) {
@@ -221,12 +195,13 @@ Test(verify, tells_of_all_that_is_wrong_not_of_the_first_alone)
     uint64_t number = 0;
 
     for (size_t i = 0; i < 2; i++)
-        cr_assert(next_file(FR_FILE_TABLE, &number, tables[i]));
+        cr_assert(test_store_next_file(dir, FR_FILE_TABLE, &number, tables[i]));
     number = 0;
-    cr_assert(next_file(FR_FILE_VALUES, &number, values));
-    flip(tables[0], size_of(tables[0]) - 20, 1); /* of the footer, and of a block */
+    cr_assert(test_store_next_file(dir, FR_FILE_VALUES, &number, values));
+    flip(tables[0], test_store_file_size(dir, tables[0]) - 20,
+            1); /* of the footer, and of a block */
     flip(tables[1], 200, 1);
-    for (uint64_t at = 4096 + 100; at < size_of(values) - 200; at += 1000)
+    for (uint64_t at = 4096 + 100; at < test_store_file_size(dir, values) - 200; at += 1000)
         flip(values, at, 1);
     flip("SUPER", 5000, 1);
     verify();
@@ -235,7 +210,7 @@ Test(verify, tells_of_all_that_is_wrong_not_of_the_first_alone)
     for (size_t i = 0; i < told_count; i++)
         of_values += strcmp(told[i].file, values) == 0;
     cr_assert_geq(of_values, 3, "%zu", of_values);
-    flip(tables[0], size_of(tables[0]) - 20, 1);
+    flip(tables[0], test_store_file_size(dir, tables[0]) - 20, 1);
     flip(tables[1], 200, 1);
     verify();
     for (size_t i = 0; i < told_count; i++)
@@ -248,11 +223,11 @@ Test(verify, looks_at_tables_by_themselves_if_nobody_says_which_there_are)
     char name[FR_FILE_NAME_SIZE], table[FR_FILE_NAME_SIZE];
     uint64_t number = 0;
 
-    while (next_file(FR_FILE_MANIFEST, &number, name))
+    while (test_store_next_file(dir, FR_FILE_MANIFEST, &number, name))
         must(fr_dir_unlink(dir, name));
     must(fr_dir_unlink(dir, "SUPER"));
     number = 0;
-    cr_assert(next_file(FR_FILE_TABLE, &number, table));
+    cr_assert(test_store_next_file(dir, FR_FILE_TABLE, &number, table));
     flip(table, 200, 1);
     verify();
     cr_assert(is_told("SUPER") && is_told(table));
@@ -292,7 +267,7 @@ Test(verify, of_what_is_no_store_fails)
 static void copy_file(struct fr_dir *to_dir, const char *name)
 {
     static uint8_t bytes[1 << 20];
-    size_t size = (size_t)size_of(name);
+    size_t size = (size_t)test_store_file_size(dir, name);
     struct fr_file *file;
 
     cr_assert_leq(size, sizeof(bytes));
@@ -367,7 +342,7 @@ Test(verify, of_an_open_store_finds_what_is_wrong_with_its_files)
     must(fr_verify_engine(engine, &how, &stats));
     cr_assert_eq(told_count, 0, "%s", told[0].words);
     cr_assert_gt(stats.files, 3);
-    cr_assert(next_file(FR_FILE_VALUES, &number, name));
+    cr_assert(test_store_next_file(dir, FR_FILE_VALUES, &number, name));
     flip(name, 4096 + 100, 1);
     must(fr_verify_engine(engine, &how, &stats));
     cr_assert(is_told(name));
@@ -386,8 +361,8 @@ Test(verify, reads_no_faster_than_it_may)
     verify();
     uint64_t took_us = fr_env_now_us(env) - before;
     for (size_t i = 0; i < 2; i++)
-        for (uint64_t number = 0; next_file(kinds[i], &number, name);)
-            limited += size_of(name);
+        for (uint64_t number = 0; test_store_next_file(dir, kinds[i], &number, name);)
+            limited += test_store_file_size(dir, name);
     cr_assert_geq(took_us, limited * 1000000 / how.rate * 3 / 10, "%lu us for %lu bytes",
             (unsigned long)took_us, (unsigned long)limited);
 }
