@@ -510,7 +510,9 @@ static fr_status choose_garbage_locked(struct fr_engine *engine, const struct wi
 
     fr_garbage_choose_before(version, &engine->options.picker, true, wish->files_end,
             &job->victims);
-    return fr_garbage_pick(version, &job->victims, &job->pick);
+    fr_status st = fr_garbage_pick(version, &job->victims, &job->pick);
+    if (st != FR_NOT_FOUND || !fr_garbage_is_held(version, &job->victims)) return st;
+    return FR_ERR_BUSY; /* whoever has the table moves places, and may leave the values */
 }
 
 static fr_status choose_locked(struct fr_engine *engine, const struct wish *wish, struct job *job)

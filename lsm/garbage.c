@@ -118,6 +118,16 @@ fr_status fr_garbage_pick(const struct fr_version *version, const struct fr_vict
     return FR_OK;
 }
 
+bool fr_garbage_is_held(const struct fr_version *version, const struct fr_victims *victims)
+{
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+        for (size_t i = 0; i < version->levels[level].count; i++) {
+            const struct fr_version_table *table = version->levels[level].tables[i];
+            if (table->busy && bytes_in(table, victims) > 0) return true;
+        }
+    return false;
+}
+
 bool fr_garbage_is_hidden(const struct fr_version *version, const struct fr_picker_options *options,
         bool quiet)
 {

@@ -61,6 +61,9 @@ void fr_garbage_choose_before(const struct fr_version *version,
 FR_NODISCARD fr_status fr_garbage_pick(const struct fr_version *version,
         const struct fr_victims *victims, struct fr_pick *ret_pick);
 
+/* Whether a table that points to them is busy: that job may leave them as they are. */
+bool fr_garbage_is_held(const struct fr_version *version, const struct fr_victims *victims);
+
 /*
  * Whether the bound would not hold if it were known what level 0 hides, and that is much: then
  * level 0 is worth compacting although it has few tables.

@@ -112,7 +112,11 @@ Test(garbage, the_table_with_the_most_of_it_goes_first)
             "+6:6:a-b:10:v1=50:v2=50 +6:7:c-d:10:v2=99",
             NULL));
     cr_assert_eq(pick(&t, &victims), 6);
+    cr_assert_not(fr_garbage_is_held(t.version, &victims));
+    t.version->levels[0].tables[0]->busy = true;
+    cr_assert_not(fr_garbage_is_held(t.version, &victims));
     t.version->levels[6].tables[0]->busy = true;
+    cr_assert(fr_garbage_is_held(t.version, &victims));
     cr_assert_eq(pick(&t, &victims), 7);
     t.version->levels[6].tables[1]->busy = true;
     cr_assert_eq(pick(&t, &victims), 5);
