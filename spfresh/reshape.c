@@ -20,7 +20,7 @@
 #define DRIFT_PART 0.02f
 
 /* The slack with which neighbours' signs are scanned: what it misses now, refreshing finds. */
-#define SCAN_SLACK 1.0f
+#define SCAN_SLACK 1.5f
 
 /* The memory of all this, kept from one time to the next. */
 struct fr_reshape {
@@ -33,15 +33,15 @@ struct fr_reshape {
     float *old;       /* the node's centroid */
     float *centroids; /* GROUPS_MAX, as they are stored */
     float *other;     /* a neighbour's centroid */
-    uint8_t *tables;  /* GROUPS_MAX */
+    uint8_t *tables;  /* GROUPS_MAX, and one for a neighbour's centroid */
     size_t table_size;
 
     /* The node that is being reshaped. */
     size_t count;
     fr_slot numbers[GROUPS_MAX]; /* of the successors */
     size_t group_count;
-    struct fr_scan scans[GROUPS_MAX];
-    struct fr_found *neighbours; /* of the old centroid */
+    struct fr_scan scans[GROUPS_MAX + 1]; /* the last by a neighbour's own centroid */
+    struct fr_found *neighbours;          /* of the old centroid */
     size_t neighbour_count, neighbour_capacity;
 };
 
@@ -56,7 +56,7 @@ fr_status fr_reshape_new(const struct fr_space *space, struct fr_reshape **ret_r
         r->old = fr_alloc(bytes);
         r->other = fr_alloc(bytes);
         r->centroids = fr_alloc(GROUPS_MAX * bytes);
-        r->tables = fr_alloc_aligned(GROUPS_MAX * r->table_size, 64);
+        r->tables = fr_alloc_aligned((GROUPS_MAX + 1) * r->table_size, 64);
     }
     if (r == NULL || r->old == NULL || r->other == NULL || r->centroids == NULL ||
             r->tables == NULL) {
@@ -257,15 +257,23 @@ static fr_slot nearer_successor(struct fr_tree *tree, uint32_t tier, fr_slot slo
     return best;
 }
 
-/* Bits for the entries of a block that may lie nearer to a successor. */
+/*
+ * Bits for the entries of a block that may lie nearer to a successor than to their own centroid.
+ * How far they lie from that one their signs tell exactly, but for what rounding takes.
+ */
 static uint32_t scan_block(const struct fr_tree *tree, const uint8_t *block)
 {
-    struct fr_reshape *r = tree->reshape;
-    float bounds[FR_BLOCK_VECTORS];
+    const struct fr_reshape *r = tree->reshape;
+    const struct fr_kernels *kernels = tree->space->kernels;
+    float own[FR_BLOCK_VECTORS], bounds[FR_BLOCK_VECTORS];
     uint32_t wanted = 0;
 
-    for (size_t i = 0; i < r->group_count; i++)
-        wanted |= tree->space->kernels->scan(block, &r->scans[i], bounds);
+    (void)kernels->scan(block, &r->scans[GROUPS_MAX], own);
+    for (size_t i = 0; i < r->group_count; i++) {
+        (void)kernels->scan(block, &r->scans[i], bounds);
+        for (size_t n = 0; n < FR_BLOCK_VECTORS; n++)
+            wanted |= (uint32_t)(bounds[n] < own[n]) << n;
+    }
     return wanted;
 }
 
@@ -283,6 +291,16 @@ static fr_status move_entry(struct fr_tree *tree, uint32_t tier, struct fr_node 
     return fr_tree_list_locked(tree, tier - 1, slot, r->vectors, better);
 }
 
+static void aim_scan(struct fr_reshape *r, size_t n, const float *at)
+{
+    struct fr_scan *scan = &r->scans[n];
+    uint8_t *table = r->tables + n * r->table_size;
+
+    *scan = (struct fr_scan){
+            .table = table, .row_count = r->dims / FR_CODE_DIMS, .limit = INFINITY};
+    fr_query_table_fill(at, r->dims, table, &scan->step, &scan->base);
+}
+
 /* LIRE's second condition, for one neighbour. */
 static fr_status move_from(struct fr_tree *tree, uint32_t tier, fr_slot number)
         FR_REQUIRES(tree->mu)
@@ -298,8 +316,8 @@ static fr_status move_from(struct fr_tree *tree, uint32_t tier, fr_slot number)
 
         r->scans[i].offset = apart;
         r->scans[i].slack = SCAN_SLACK * FR_CODE_DEVIATION * sqrtf(apart);
-        r->scans[i].limit = node->radius;
     }
+    aim_scan(r, GROUPS_MAX, r->other);
     for (uint32_t start = 0; start < count; start += FR_BLOCK_VECTORS) {
         uint32_t wanted =
                 scan_block(tree, node->blocks + start / FR_BLOCK_VECTORS * node->block_size);
@@ -320,13 +338,8 @@ static fr_status move_neighbours(struct fr_tree *tree, uint32_t tier) FR_REQUIRE
     fr_status st;
 
     FR_TRY(find_neighbours(tree, tier));
-    for (size_t i = 0; i < r->group_count; i++) {
-        struct fr_scan *scan = &r->scans[i];
-        uint8_t *table = r->tables + i * r->table_size;
-
-        *scan = (struct fr_scan){.table = table, .row_count = r->dims / FR_CODE_DIMS};
-        fr_query_table_fill(centroid(r, i), r->dims, table, &scan->step, &scan->base);
-    }
+    for (size_t i = 0; i < r->group_count; i++)
+        aim_scan(r, i, centroid(r, i));
     for (size_t i = 0; i < r->neighbour_count; i++)
         FR_TRY(move_from(tree, tier, r->neighbours[i].slot));
 out:
