@@ -120,19 +120,38 @@ static fr_status compress(struct fr_packer *packer, fr_slice raw, size_t *ret_si
     return FR_OK;
 }
 
+/*
+ * What does not get smaller seldom comes alone: codes and real embeddings fill whole files. After a
+ * few misses in a row all but one of a growing number are passed by, until one hits again.
+ */
+#define MISSES_FEW 4
+#define SKIP_BITS  5
+
+static void note_miss(struct fr_packer *packer)
+{
+    if (packer->misses < MISSES_FEW + SKIP_BITS) packer->misses++;
+    packer->skip = packer->misses < MISSES_FEW ? 0 : 1u << (packer->misses - MISSES_FEW);
+}
+
 fr_status fr_packer_pack(struct fr_packer *packer, fr_slice raw, fr_slice *ret_stored,
         enum fr_codec *ret_compression)
 {
     size_t size = 0;
     fr_status st;
 
+    *ret_stored = raw;
+    *ret_compression = FR_CODEC_NONE;
+    if (packer->skip > 0) {
+        packer->skip--;
+        return FR_OK;
+    }
     FR_TRY(compress(packer, raw, &size));
     if (size < raw.size - raw.size / 10 && fr_frame_ratio_fair(size, raw.size)) {
+        packer->misses = 0;
         *ret_stored = fr_slice_of(packer->packed.data, size);
         *ret_compression = packer->dictionary != NULL ? FR_CODEC_ZSTD_DICT : FR_CODEC_ZSTD;
     } else {
-        *ret_stored = raw;
-        *ret_compression = FR_CODEC_NONE;
+        note_miss(packer);
     }
 out:
     return st;

@@ -24,6 +24,8 @@ struct fr_packer {
     void *dictionary_memory;
     struct fr_buf packed;
     int level;
+    unsigned misses; /* in a row, that were not worth it */
+    unsigned skip;   /* so many are not tried */
 };
 
 /* Takes no memory yet. */
@@ -44,8 +46,9 @@ FR_NODISCARD fr_status fr_dictionary_train(const uint8_t *samples, const size_t 
         size_t count, size_t size_max, struct fr_buf *ret_dictionary);
 
 /*
- * The payload to store for these bytes, compressed if that saves a tenth or more. *ret_stored is
- * raw itself, or valid until the next call.
+ * The payload to store for these bytes, compressed if that saves a tenth or more; where it has not
+ * done so several times in a row, most are not tried. *ret_stored is raw itself, or valid until the
+ * next call.
  */
 FR_NODISCARD fr_status fr_packer_pack(struct fr_packer *packer, fr_slice raw, fr_slice *ret_stored,
         enum fr_codec *ret_compression);

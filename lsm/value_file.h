@@ -34,7 +34,7 @@ struct fr_value_scan;
 struct fr_value_options {
     size_t write_buffer_size;        /* 0 for the default */
     bool compress;                   /* each value for which it pays */
-    int compression_level;           /* 0 for zstd's own default */
+    int compression_level;           /* 0 for the default */
     bool skip_verify;                /* do not read the file back */
     bool direct;                     /* read it back past the page cache */
     struct fr_rate_limiter *limiter; /* NULL: none */
