@@ -14,8 +14,13 @@
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
 
-/* Postings of a round: more cost writers more time at once, fewer more rounds. */
-#define ROUND_TASKS 4
+/*
+ * Postings of a round: more cost writers more time at once, fewer more rounds. For each of these
+ * all writes in flight come to their end first, so the thread waits a little until there are as
+ * many.
+ */
+#define ROUND_TASKS 8
+#define LINGER_US   5000
 
 /* A posting is refreshed for so many vectors that came: as many as it has, about. */
 #define REFRESH_EVERY 64
@@ -381,6 +386,28 @@ static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->m
                    index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN);
 }
 
+/* As much as a round takes. */
+static bool is_due_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    return atomic_load_explicit(&index->pending, memory_order_relaxed) >= ROUND_TASKS ||
+           index->refresh_owed >= (uint64_t)REFRESH_EVERY * REFRESH_ROUND ||
+           index->derived == FR_DERIVED_GIVEN;
+}
+
+void fr_spfresh_wake_locked(struct fr_spfresh *index)
+{
+    if (index->lingers ? is_due_locked(index) : has_work_locked(index))
+        fr_cond_signal(&index->work);
+}
+
+static void linger_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    if (index->closing || is_due_locked(index)) return;
+    index->lingers = true;
+    (void)fr_cond_wait_for(&index->work, &index->mu, LINGER_US);
+    index->lingers = false;
+}
+
 /* What is damaged for good stays unmaintained; all else is tried again. */
 static bool wait_loaded(struct fr_spfresh *index)
 {
@@ -411,6 +438,8 @@ void fr_spfresh_thread_main(void *arg)
             if (!has_work_locked(index) && !index->closing) fr_cond_wait(&index->work, &index->mu);
             continue;
         }
+        linger_locked(index);
+        if (index->closing) break;
         fr_status st = round_locked(index, &left);
         /* Whoever waits goes first. */
         while (index->writers_waiting > 0 && !index->closing)

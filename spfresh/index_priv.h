@@ -116,6 +116,7 @@ struct fr_spfresh {
     size_t writers_waiting;
     bool maintaining; /* a round is waiting, or under way: no write begins */
     bool closing;
+    bool lingers; /* the thread does, for more to maintain */
     enum fr_derived derived;
     struct fr_error failure; /* status not 0: nothing is written any more */
     uint64_t refresh_owed;   /* vectors that came since a posting was last refreshed */
@@ -241,5 +242,8 @@ void fr_spfresh_fail_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
 FR_NODISCARD fr_status fr_spfresh_measure_efforts(struct fr_spfresh *index);
 
 void fr_spfresh_thread_main(void *arg);
+
+/* A write has ended: the thread may have something to do. */
+void fr_spfresh_wake_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
 
 #endif

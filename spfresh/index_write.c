@@ -423,7 +423,7 @@ static void settle_locked(struct fr_spfresh *index, struct write *w, bool writte
     }
     atomic_store_explicit(&index->pending, fr_tree_pending(tree), memory_order_relaxed);
     disclaim_locked(index, w->count, w->ids);
-    fr_cond_signal(&index->work);
+    fr_spfresh_wake_locked(index);
 }
 
 /* Rows are in the batch, entrants are located. */
