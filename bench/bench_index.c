@@ -366,6 +366,7 @@ static void time_opening(struct run *run, const char *after)
     double open_s = measure_seconds_since(start);
     must(fr_index_search(run->index, NULL, run->queries.vectors, K, hits, &count));
     double search_s = measure_seconds_since(start);
+    must(fr_index_wait_loaded(run->index));
     must(fr_index_stats_get(run->index, &stats));
     run->figures.openings[run->figures.opening_count++] = (struct opening){.after = after,
             .open_s = open_s,

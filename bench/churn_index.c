@@ -82,6 +82,7 @@ void churn_index_close(struct churn_index *index)
 void churn_index_stats(const struct churn_index *index, struct fr_index_stats *ret_stats)
 {
     *ret_stats = (struct fr_index_stats){.size = sizeof(*ret_stats)};
+    must(fr_index_wait_loaded(index->index)); /* or it would count what has been loaded so far */
     must(fr_index_stats_get(index->index, ret_stats));
 }
 

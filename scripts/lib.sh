@@ -43,11 +43,12 @@ configuration() {
     case $1 in
     test | gcc) echo "gcc" ;;
     clang) echo "$FR_CLANG" ;;
-    demo | bench) echo "gcc --buildtype=release -Db_ndebug=true" ;;
+    demo) echo "gcc --buildtype=release -Db_ndebug=true -Dtests=disabled -Dfuzz=false -Dbench=false" ;;
+    bench) echo "gcc --buildtype=release -Db_ndebug=true -Dtests=disabled -Dfuzz=false" ;;
     asan) echo "$sanitize=address,undefined" ;;
     tsan) echo "$sanitize=thread" ;;
     torture) echo "gcc --buildtype=release -Dtests=disabled -Dfuzz=false -Dbench=false" ;;
-    nouring) echo "gcc -Dliburing=disabled" ;;
+    nouring) echo "gcc -Dliburing=disabled -Dtests=disabled -Dfuzz=false -Dbench=false" ;;
     # Counters of several threads: one that is lost may make a branch seem taken.
     cov) echo "gcc --buildtype=debug -Db_coverage=true -Dbench=false -Dc_args=-fprofile-update=atomic" ;;
     fuzz) echo "$sanitize=address,undefined -Dfuzz_engine=true -Dtests=disabled -Dbench=false" ;;
