@@ -529,7 +529,7 @@ static fr_status mend_if_damaged(struct fr_spfresh *index)
     fr_mutex_lock(&l->mu);
     bool damaged = l->is_damaged;
     fr_mutex_unlock(&l->mu);
-    return damaged ? fr_spfresh_mend(index) : FR_OK;
+    return damaged || l->lacks_rows ? fr_spfresh_mend(index) : FR_OK;
 }
 
 /* After it was mended. */
@@ -558,7 +558,8 @@ static fr_status load_all(struct fr_spfresh *index)
         FR_TRY(mend_if_damaged(index));
         complete(index);
     }
-    if (l->is_damaged) FR_TRY(write_anew(index));
+    if (l->is_damaged || l->has_changed || (l->lacks_rows && !fr_lost_any(index)))
+        FR_TRY(write_anew(index));
     atomic_store_explicit(&index->pending, fr_tree_pending(fr_spfresh_tree(index)),
             memory_order_relaxed);
     drop_view(index);

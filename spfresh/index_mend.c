@@ -4,6 +4,8 @@
  * All postings that can be read are in memory. The rows are walked over: one that is in the index
  * by its very code stays where it is, any other is entered as if it came just now, and what has no
  * row leaves. Searches go on meanwhile. Then all that is derived is written anew by who asked.
+ *
+ * A row that is lost (spfresh/lost.h) may have its code in a posting that is whole. That stays.
  */
 #include <inttypes.h>
 
@@ -19,7 +21,7 @@ struct mender {
     struct fr_spfresh *index;
     struct fr_tree *tree;
     struct fr_work *work;
-    struct fr_iter *rows;
+    struct fr_row_walk rows;
     float *vector, *x;
     int8_t *high;
     uint8_t *low;
@@ -101,16 +103,10 @@ static bool has_code(const struct mender *m, fr_slot slot, float scale)
            memcmp(m->low, fr_rows_low(rows, slot), fr_row_low_size(rows->dims)) == 0;
 }
 
-static fr_status mend_row(struct mender *m)
+static fr_status mend_row(struct mender *m, uint64_t id)
 {
-    struct fr_index_key kind = fr_key_kind(&m->index->prefix, 'v');
-    fr_slice payload;
-    uint64_t id = 0;
-    fr_status st;
+    fr_status st = FR_OK;
 
-    FR_TRY(fr_key_read_vector(&kind, m->rows->entry.key, &id));
-    FR_TRY(fr_stored_read_vector(m->rows->entry.value, m->index->options.dimension, m->vector,
-            &payload));
     fr_space_map_row(&m->index->space, m->vector, m->x);
     float scale = fr_row_encode(m->x, m->index->space.dims, m->high, m->low);
     fr_mutex_lock(&m->index->mu);
@@ -124,23 +120,26 @@ out:
 
 static fr_status mend_rows(struct mender *m)
 {
-    struct fr_spfresh *index = m->index;
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    struct fr_engine_scan_options options = {.at = index->loading.at,
-            .view = index->loading.view,
-            .prefix = fr_index_key_slice(&kind),
-            .readahead_max = FR_SPFRESH_READAHEAD,
-            .no_cache = true};
     size_t count = 0;
+    uint64_t id;
     fr_status st;
 
-    FR_TRY(fr_engine_scan(index->engine, &options, &m->rows));
-    while ((st = fr_iter_next(m->rows)) == FR_OK) {
-        if (++count % ROWS_AT_ONCE == 0) FR_TRY(fr_spfresh_check_stop(index));
-        FR_TRY(mend_row(m));
+    FR_TRY(fr_row_walk_open(&m->rows, m->index));
+    while ((st = fr_row_walk_next(&m->rows, &id, m->vector)) == FR_OK) {
+        if (++count % ROWS_AT_ONCE == 0) FR_TRY(fr_spfresh_check_stop(m->index));
+        FR_TRY(mend_row(m, id));
     }
 out:
     return st < 0 ? st : FR_OK;
+}
+
+/* Where rows are lost, not to have been seen is not yet to have none. */
+static fr_status has_row(const struct mender *m, uint64_t id, bool *ret_has)
+{
+    fr_status st = fr_lost_any(m->index) ? fr_lost_check(m->index, id) : FR_NOT_FOUND;
+
+    *ret_has = st != FR_NOT_FOUND;
+    return st == FR_NOT_FOUND || st == FR_ERR_CORRUPT ? FR_OK : st;
 }
 
 /* What has no row. */
@@ -149,11 +148,14 @@ static fr_status remove_rest(struct mender *m)
     const struct fr_rows *rows = &m->tree->tiers[0];
     fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
     fr_status st = FR_OK;
+    bool has;
 
     for (fr_slot slot = 0; slot < count; slot++) {
         const struct fr_row *row = fr_rows_row(rows, slot);
 
         if (!fr_row_is_live(row) || was_seen(m, slot)) continue;
+        FR_TRY(has_row(m, row->id, &has));
+        if (has) continue;
         fr_mutex_lock(&m->index->mu);
         fr_id_map_remove(&m->index->map, row->id);
         fr_mutex_unlock(&m->index->mu);
@@ -183,7 +185,7 @@ out:
 
 static void deinit_mender(struct mender *m)
 {
-    fr_iter_close(m->rows);
+    fr_row_walk_close(&m->rows);
     fr_spfresh_give_work(m->index, m->work);
     fr_free(m->vector);
     fr_free(m->x);
@@ -201,6 +203,8 @@ fr_status fr_spfresh_mend(struct fr_spfresh *index)
     if (st == FR_OK) st = make_lost(index);
     if (st == FR_OK) st = mend_rows(&m);
     if (st == FR_OK) st = remove_rest(&m);
+    index->loading.has_changed = m.entered + m.removed > 0;
+    if (index->loading.has_changed) atomic_store_explicit(&index->rebuilt, 2, memory_order_relaxed);
     if (st == FR_OK)
         fr_log(FR_LOG_WARN, "spfresh",
                 "index \"%s\": %" PRIu64 " vectors were entered by their rows, %" PRIu64
