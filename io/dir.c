@@ -379,7 +379,7 @@ static void write_holder(struct fr_file *file)
  * The file is ours. Its name may have been removed while somebody else had it, who then has another
  * file; the directory is the same one for all.
  */
-static fr_status lock_itself(struct fr_dir_lock *lock)
+static fr_status lock_itself(struct fr_dir_lock *lock, const char *name)
 {
     const struct fr_dir *dir = lock->dir;
     int rc;
@@ -390,9 +390,23 @@ static fr_status lock_itself(struct fr_dir_lock *lock)
     while (rc == -EINTR);
     if (rc == -EAGAIN)
         return FR_FAIL(FR_ERR_BUSY,
-                "%s: held by somebody else, from whom the lock file %s was taken away", dir->path,
-                lock->file->path);
+                "%s: held by somebody else, from whom the lock file %s/%s was taken away",
+                dir->path, dir->path, name);
     lock->dir_held = rc == 0;
+    return FR_OK;
+}
+
+static fr_status lock_file(struct fr_dir_lock *lock)
+{
+    const struct fr_dir *dir = lock->dir;
+    int rc;
+
+    do
+        rc = dir->env->ops->file_lock(dir->env->ctx, lock->file->handle);
+    while (rc == -EINTR);
+    if (rc == -EAGAIN || rc == -EACCES) return fail_busy(lock->file);
+    if (rc < 0) return FR_FAIL_OS(-rc, "%s: cannot lock it", lock->file->path);
+    lock->held = true;
     return FR_OK;
 }
 
@@ -404,21 +418,38 @@ fr_status fr_dir_lock(struct fr_dir *dir, const char *name, struct fr_dir_lock *
     if (lock == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for its lock", dir->path);
     lock->dir = dir;
     FR_TRY(open_lock_file(dir, name, &lock->file));
-    int rc;
-    do
-        rc = dir->env->ops->file_lock(dir->env->ctx, lock->file->handle);
-    while (rc == -EINTR);
-    if (rc == -EAGAIN || rc == -EACCES) {
-        st = fail_busy(lock->file);
-        goto out;
-    }
-    if (rc < 0) {
-        st = FR_FAIL_OS(-rc, "%s: cannot lock it", lock->file->path);
-        goto out;
-    }
-    lock->held = true;
-    FR_TRY(lock_itself(lock));
+    FR_TRY(lock_file(lock));
+    FR_TRY(lock_itself(lock, name));
     write_holder(lock->file);
+    *ret_lock = FR_TAKE(lock);
+out:
+    fr_dir_unlock(lock);
+    return st;
+}
+
+/* FR_NOT_FOUND: there is no file that could be locked. */
+static fr_status open_lock_file_as_is(struct fr_dir *dir, const char *name,
+        struct fr_file **ret_file)
+{
+    struct fr_error error = {.size = sizeof(error)};
+    fr_status st = fr_file_open(dir, name, FR_OPEN_WRITE, ret_file);
+
+    if (st == FR_OK) return FR_OK;
+    bool is_refused = fr_last_error_get(&error) == FR_OK &&
+                      (error.os_error == EROFS || error.os_error == EACCES);
+    return st == FR_ERR_MISSING || is_refused ? FR_NOT_FOUND : st;
+}
+
+fr_status fr_dir_lock_as_is(struct fr_dir *dir, const char *name, struct fr_dir_lock **ret_lock)
+{
+    struct fr_dir_lock *lock = FR_NEW(struct fr_dir_lock);
+    fr_status st;
+
+    if (lock == NULL) return FR_FAIL(FR_ERR_NOMEM, "%s: no memory for its lock", dir->path);
+    lock->dir = dir;
+    FR_TRY(open_lock_file_as_is(dir, name, &lock->file));
+    if (st == FR_OK) FR_TRY(lock_file(lock));
+    FR_TRY(lock_itself(lock, name));
     *ret_lock = FR_TAKE(lock);
 out:
     fr_dir_unlock(lock);

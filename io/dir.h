@@ -102,6 +102,13 @@ FR_NODISCARD fr_status fr_dir_lock(struct fr_dir *dir, const char *name,
 void fr_dir_unlock(struct fr_dir_lock *lock);
 
 /*
+ * The same for those who must not change anything there: the file is neither made nor written. If
+ * it is missing, or on a disk that cannot be written to, the lock is on the directory alone.
+ */
+FR_NODISCARD fr_status fr_dir_lock_as_is(struct fr_dir *dir, const char *name,
+        struct fr_dir_lock **ret_lock);
+
+/*
  * Give name these bytes in one step which a crash cannot split: a new file beside it, synced,
  * renamed, the directory synced. On failure the old file is as it was and the new one is gone;
  * except if the last step failed: then name has the new bytes, and a crash may bring back the old.

@@ -182,6 +182,14 @@ struct fr_engine_scan_options {
     size_t readahead_max;
     bool no_cache;
     struct fr_view *view; /* NULL: the current one */
+
+    /*
+     * Told of what the walk passes over, going forwards: a damaged block, or a single key whose
+     * value is damaged. What another table has of keys in a damaged block may be older than what
+     * was in it: fr_engine_get_in() knows that. NULL: damage ends the walk.
+     */
+    fr_iter_damage_fn *damage;
+    void *damage_ctx;
 };
 
 /* Visible keys and values (lsm/visible_iter.h). Holds what it needs. */

@@ -190,8 +190,10 @@ static void drop_sources(struct sources *s)
 static fr_status open_scan(struct fr_engine *engine, const struct fr_engine_scan_options *options,
         struct fr_iter **ret_iter)
 {
-    struct fr_table_iter_options table_options = {
-            .readahead_max = options->readahead_max, .fill_cache = !options->no_cache};
+    struct fr_table_iter_options table_options = {.readahead_max = options->readahead_max,
+            .fill_cache = !options->no_cache,
+            .damage = options->damage,
+            .damage_ctx = options->damage_ctx};
     struct scan *scan = FR_NEW(struct scan);
     struct sources s = {0};
     fr_status st;
@@ -210,6 +212,8 @@ static fr_status open_scan(struct fr_engine *engine, const struct fr_engine_scan
             .prefix = options->prefix,
             .look = look,
             .fetch_ctx = scan,
+            .damage = options->damage,
+            .damage_ctx = options->damage_ctx,
             .ranges = s.ranges,
             .range_count = s.range_count};
     size_t count = s.count;

@@ -39,6 +39,12 @@ struct fr_iter_ops {
     fr_status (*prev)(struct fr_iter *it);
 };
 
+/*
+ * Told of entries that cannot be read, for their bytes are damaged: of keys from low to high, both
+ * included. The words are fr_last_error(). FR_OK: whoever walks goes on behind them.
+ */
+typedef fr_status fr_iter_damage_fn(void *ctx, fr_slice low, fr_slice high);
+
 /* The first member of every iterator's own struct. */
 struct fr_iter {
     const struct fr_iter_ops *ops;

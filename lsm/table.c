@@ -513,6 +513,13 @@ struct fr_table_spot fr_table_spot_at(const struct fr_table *t, size_t index)
             .goes_on = separator_seq(&t->index, index) > 1};
 }
 
+void fr_table_block_span(const struct fr_table *t, size_t index, fr_slice *ret_low,
+        fr_slice *ret_high)
+{
+    *ret_low = index == 0 ? fr_buf_slice(&t->properties.smallest) : separator(&t->index, index - 1);
+    *ret_high = separator(&t->index, index);
+}
+
 fr_status fr_table_locate(const struct fr_table *t, fr_slice key, fr_seq seq,
         struct fr_table_spot *ret_spot)
 {

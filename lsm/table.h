@@ -143,6 +143,10 @@ void fr_table_block_release(const struct fr_table *table, struct fr_table_block 
 struct fr_table_iter_options {
     size_t readahead_max; /* bytes; 0 for FR_TABLE_READAHEAD_DEFAULT */
     bool fill_cache;      /* keep what is read, as cold; else what is not cached is not kept */
+
+    /* Told of each damaged block that seek and next pass over; NULL: it ends the walk. */
+    fr_iter_damage_fn *damage;
+    void *damage_ctx;
 };
 
 #define FR_TABLE_READAHEAD_DEFAULT ((size_t)256 << 10)

@@ -173,6 +173,36 @@ out:
     return st;
 }
 
+/* A block that was not entered. FR_OK: it was damage, and is passed over. */
+static fr_status pass_over(struct table_iter *it, size_t index)
+{
+    fr_slice low, high;
+
+    if (it->status != FR_ERR_CORRUPT || it->options.damage == NULL) return it->status;
+    FR_COVER("table: passes over a damaged block");
+    fr_table_block_span(it->table, index, &low, &high);
+    it->status = it->options.damage(it->options.damage_ctx, low, high);
+    return it->status;
+}
+
+static void stand_behind(struct table_iter *it)
+{
+    drop_block(it);
+    it->status = FR_OK;
+    it->behind = true;
+}
+
+/* Enter that block, or the first one behind it that can be. FR_END: there is none. */
+static fr_status enter_from(struct table_iter *it, size_t index)
+{
+    for (size_t count = fr_table_block_count(it->table); index < count; index++) {
+        if (FR_LIKELY(enter(it, index) == FR_OK)) return FR_OK;
+        if (pass_over(it, index) < 0) return it->status;
+    }
+    stand_behind(it);
+    return FR_END;
+}
+
 /* ---- Moves ---- */
 
 static fr_status fail(struct table_iter *it)
@@ -191,11 +221,7 @@ static void seek_first(struct fr_iter *iter)
 
 static void seek_last(struct fr_iter *iter)
 {
-    struct table_iter *it = self(iter);
-
-    drop_block(it);
-    it->status = FR_OK;
-    it->behind = true;
+    stand_behind(self(iter));
 }
 
 static void seek(struct fr_iter *iter, fr_slice key, fr_seq seq)
@@ -209,8 +235,9 @@ static void seek(struct fr_iter *iter, fr_slice key, fr_seq seq)
         return;
     }
     if (it->block == NULL || it->index != spot.index)
-        if (enter(it, spot.index) < 0) return;
-    fr_iter_seek(&it->in.iter, key, seq);
+        if (enter_from(it, spot.index) != FR_OK) return;
+    /* What stands behind a damaged block stands before all of its own. */
+    if (FR_LIKELY(it->index == spot.index)) fr_iter_seek(&it->in.iter, key, seq);
 }
 
 /* The block's iterator has come to its end: the next block, or behind them all. */
@@ -220,11 +247,8 @@ static fr_status next_block(struct table_iter *it)
     fr_status st;
 
     if (it->block == NULL && it->behind) return FR_END;
-    if (next == fr_table_block_count(it->table)) {
-        seek_last(&it->iter);
-        return FR_END;
-    }
-    FR_TRY(enter(it, next));
+    FR_TRY(enter_from(it, next));
+    if (st == FR_END) return FR_END;
     st = fr_iter_next(&it->in.iter);
     it->iter.entry = it->in.iter.entry;
 out:

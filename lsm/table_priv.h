@@ -45,6 +45,10 @@ struct fr_table {
     _Atomic(uint32_t) refs;
 };
 
+/* No key of a data block is below the one or above the other. Valid as long as the table. */
+void fr_table_block_span(const struct fr_table *table, size_t index, fr_slice *ret_low,
+        fr_slice *ret_high);
+
 /* Check and unpack a frame into a new block; bytes as read. */
 FR_NODISCARD fr_status fr_table_block_unpack(struct fr_table *table,
         const struct fr_block_handle *handle, fr_slice bytes, struct fr_table_block **ret_block);

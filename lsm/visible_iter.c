@@ -242,6 +242,17 @@ out:
     return st;
 }
 
+/* FR_NOT_FOUND: its value is damaged, and is passed over. */
+static fr_status show_or_pass(struct visible_iter *v)
+{
+    fr_status st = show(v);
+
+    if (FR_LIKELY(st != FR_ERR_CORRUPT) || v->options.damage == NULL) return st;
+    FR_COVER("visible: passes over a damaged value");
+    st = v->options.damage(v->options.damage_ctx, fr_buf_slice(&v->key), fr_buf_slice(&v->key));
+    return st < 0 ? st : FR_NOT_FOUND;
+}
+
 /*
  * The merge is on the newest version of the key that we may see. Gather it and what is beneath it.
  * After a lone PUT the merge still is on it, so that the value need not be copied.
@@ -283,7 +294,7 @@ static fr_status try_forwards(struct visible_iter *v)
     FR_TRY(set_key(v, v->merge->entry.key));
     FR_TRY(pass_newer(v));
     if (st == FR_OK) FR_TRY(gather_forwards(v, covered));
-    if (v->newest > 0) return show(v);
+    if (v->newest > 0 && (st = show_or_pass(v)) != FR_NOT_FOUND) return st;
     FR_TRY(pass_key(v));
     return st == FR_END ? FR_END : FR_NOT_FOUND;
 out:

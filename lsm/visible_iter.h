@@ -26,6 +26,9 @@ struct fr_visible_options {
     fr_status (*look)(void *fetch_ctx, const struct fr_entry *entry, fr_slice *ret_value);
     fr_fetch_fn fetch;
     void *fetch_ctx;
+    /* Told of a key whose value is damaged, which is passed over forwards; NULL: it is an error. */
+    fr_iter_damage_fn *damage;
+    void *damage_ctx;
     /* The range deletes of all sources, each a reference that the iterator takes for itself. */
     struct fr_range_set *const *ranges;
     size_t range_count;

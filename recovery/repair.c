@@ -22,6 +22,7 @@
 #include "recovery/repair_priv.h"
 #include "recovery/store_id.h"
 #include "recovery/verify.h"
+#include "wal/file_name.h"
 
 fr_status fr_repair_tell(struct fr_repair *r, const struct fr_loss *loss)
 {
@@ -120,12 +121,22 @@ out:
     return st;
 }
 
+/* Who writes meanwhile removes what is being read, and would not be heard of in what is made. */
+static fr_status lock(struct fr_repair *r)
+{
+    char name[FR_FILE_NAME_SIZE];
+
+    fr_file_name_format(FR_FILE_LOCK, 0, name);
+    return fr_dir_lock_as_is(r->dir, name, &r->lock);
+}
+
 static fr_status run(struct fr_repair *r, const char *to)
 {
     fr_status st;
 
     if (to != NULL) FR_TRY(check_free(r->env, to));
     FR_TRY(fr_store_check(r->dir));
+    FR_TRY(lock(r));
     FR_TRY(fr_repair_survey(r));
     r->values.dir = r->dir;
     memcpy(r->values.store, r->super.store, FR_STORE_ID_SIZE);
@@ -146,6 +157,7 @@ fr_status fr_repair_run(struct fr_env *env, const char *path, const char *to,
     st = run(&r, to);
 out:
     repair_deinit(&r);
+    fr_dir_unlock(r.lock);
     fr_dir_close(r.dir);
     return st;
 }

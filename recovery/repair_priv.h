@@ -17,6 +17,7 @@
 struct fr_engine;
 struct fr_env;
 struct fr_iter;
+struct fr_dir_lock;
 struct fr_memtable;
 struct fr_range_set;
 
@@ -33,6 +34,7 @@ struct fr_repair {
     const struct fr_repair_options *how;
     struct fr_repair_stats *stats;
     struct fr_dir *dir;
+    struct fr_dir_lock *lock;
 
     /* What the survey has found. */
     struct fr_super super;

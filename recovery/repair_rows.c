@@ -238,11 +238,13 @@ static bool is_derived(const struct fr_repair *r)
     struct fr_index_key centroids = fr_key_kind(&r->index_prefix, 'c');
     struct fr_index_key postings = fr_key_kind(&r->index_prefix, 'p');
     struct fr_index_key space = fr_key_space(&r->index_prefix);
+    struct fr_index_key lost = fr_key_lost(&r->index_prefix);
     fr_slice key = fr_buf_slice(&r->key);
 
     return r->in_index && (fr_slice_starts_with(key, fr_index_key_slice(&centroids)) ||
                                   fr_slice_starts_with(key, fr_index_key_slice(&postings)) ||
-                                  fr_slice_equal(key, fr_index_key_slice(&space)));
+                                  fr_slice_equal(key, fr_index_key_slice(&space)) ||
+                                  fr_slice_equal(key, fr_index_key_slice(&lost)));
 }
 
 /* --- What becomes of it --- */

@@ -55,7 +55,7 @@ FR_NODISCARD fr_status fr_spfresh_drop(struct fr_engine *engine, const char *nam
 FR_NODISCARD fr_status fr_spfresh_next_name(struct fr_engine *engine, const char *after,
         char *ret_name);
 
-/* Return when all postings are in memory. FR_ERR_CORRUPT: one is damaged, and so are the rows. */
+/* Return when all postings are in memory, or made from the rows. FR_ERR_TOO_NEW: of a row. */
 FR_NODISCARD fr_status fr_spfresh_wait_loaded(struct fr_spfresh *index);
 
 uint32_t fr_spfresh_dimension(const struct fr_spfresh *index);

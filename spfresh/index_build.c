@@ -6,6 +6,7 @@
  * in their order.
  */
 #include "base/alloc.h"
+#include "base/cover.h"
 #include "spfresh/index_priv.h"
 
 /* Vectors by which a space is calibrated, if there are as many. */
@@ -17,40 +18,22 @@
 
 #define THREADS_MAX 16
 
-static fr_status read_row(const struct fr_spfresh *index, const struct fr_iter *it,
-        uint64_t *ret_id, float *ret_vector)
-{
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    fr_slice payload;
-    fr_status st;
-
-    FR_TRY(fr_key_read_vector(&kind, it->entry.key, ret_id));
-    st = fr_stored_read_vector(it->entry.value, index->options.dimension, ret_vector, &payload);
-out:
-    return st;
-}
-
-static fr_status open_rows(struct fr_spfresh *index, struct fr_iter **ret_iter)
-{
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-
-    return fr_spfresh_scan(index, &kind, ret_iter);
-}
-
 /* The first rows, as far as there are any. */
 static fr_status read_sample(struct fr_spfresh *index, float *sample, size_t *ret_count)
 {
-    struct fr_iter *it = NULL;
+    struct fr_row_walk rows = {0};
     size_t count = 0;
     uint64_t id;
     fr_status st;
 
-    FR_TRY(open_rows(index, &it));
-    for (; count < SAMPLE_MAX && (st = fr_iter_next(it)) == FR_OK; count++)
-        FR_TRY(read_row(index, it, &id, sample + count * index->options.dimension));
+    FR_TRY(fr_row_walk_open(&rows, index));
+    for (; count < SAMPLE_MAX; count++) {
+        FR_TRY(fr_row_walk_next(&rows, &id, sample + count * index->options.dimension));
+        if (st == FR_END) break;
+    }
     *ret_count = count;
 out:
-    fr_iter_close(it);
+    fr_row_walk_close(&rows);
     return st < 0 ? st : FR_OK;
 }
 
@@ -61,7 +44,7 @@ struct build {
     struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX: the index has no writers yet */
 
     /* Guarded by mu. */
-    struct fr_iter *rows;
+    struct fr_row_walk rows;
     struct fr_error failure; /* the first; status 0: none */
     bool over;
 };
@@ -111,11 +94,10 @@ static fr_status take_rows_locked(struct builder *b) FR_REQUIRES(b->build->mu)
     fr_status st = FR_OK;
 
     for (b->count = 0; !build->over && b->count < ROWS_AT_ONCE; b->count++) {
-        FR_TRY(fr_iter_next(build->rows));
+        FR_TRY(fr_row_walk_next(&build->rows, &b->ids[b->count],
+                b->vectors + b->count * build->index->options.dimension));
         build->over = st == FR_END;
         if (build->over) break;
-        FR_TRY(read_row(build->index, build->rows, &b->ids[b->count],
-                b->vectors + b->count * build->index->options.dimension));
     }
 out:
     return st < 0 ? st : FR_OK;
@@ -213,13 +195,33 @@ static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, si
 
     if (builders == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
     fr_mutex_init(&build.mu, FR_RANK_SPFRESH_INDEX);
-    FR_TRY(open_rows(index, &build.rows));
+    FR_TRY(fr_row_walk_open(&build.rows, index));
     FR_TRY(run_builders(&build, builders, threads));
     st = fr_tree_maintain(tree, SIZE_MAX, &left);
 out:
-    fr_iter_close(build.rows);
+    fr_row_walk_close(&build.rows);
     fr_mutex_deinit(&build.mu);
     fr_free(builders);
+    return st;
+}
+
+/*
+ * Once more, where rows were lost: in the space that stood before, so that what is written of them
+ * in postings can go on. Nothing is done where that space is lost as well.
+ */
+static fr_status build_with_codes(struct fr_spfresh *index, size_t threads, struct fr_tree **tree)
+{
+    fr_status st = fr_spfresh_read_space(index);
+
+    if (st != FR_OK) return st == FR_NOT_FOUND ? FR_OK : st;
+    FR_COVER("index: built anew with the codes of lost rows");
+    fr_tree_free(FR_TAKE(*tree));
+    FR_TRY(fr_spfresh_make_tree(index, NULL, 0, false, tree));
+    (*tree)->changes.on = false;
+    FR_TRY(add_all_rows(index, *tree, threads));
+    FR_TRY(fr_spfresh_carry_codes(index, *tree));
+    if (index->map.count == 0) fr_tree_free(FR_TAKE(*tree));
+out:
     return st;
 }
 
@@ -233,14 +235,15 @@ fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree)
     *ret_tree = NULL;
     if (sample == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
     FR_TRY(read_sample(index, sample, &count));
-    if (count == 0) goto out;
-    FR_TRY(fr_spfresh_make_tree(index, sample, count, false, &tree));
-    fr_free(sample);
-    sample = NULL;
-    tree->changes.on = false; /* all of it will be written */
-    FR_TRY(add_all_rows(index, tree,
-            count < SAMPLE_MAX ? 1 : FR_MIN(fr_thread_cpu_count(), (unsigned)THREADS_MAX)));
-    tree->changes.on = true;
+    if (count == 0 && !fr_lost_any(index)) goto out;
+    if (count > 0) FR_TRY(fr_spfresh_make_tree(index, sample, count, false, &tree));
+    fr_free(FR_TAKE(sample));
+    size_t threads = count < SAMPLE_MAX ? 1 : FR_MIN(fr_thread_cpu_count(), (unsigned)THREADS_MAX);
+    if (tree != NULL) tree->changes.on = false; /* all of it will be written */
+    if (tree != NULL) FR_TRY(add_all_rows(index, tree, threads));
+    if (fr_lost_any(index)) FR_TRY(build_with_codes(index, threads, &tree));
+    if (tree == NULL) FR_TRY(fr_lost_fail(index));
+    if (tree != NULL) tree->changes.on = true;
     *ret_tree = FR_TAKE(tree);
 out:
     fr_tree_free(tree);

@@ -149,9 +149,11 @@ static fr_status clear_derived(struct fr_spfresh *index, struct fr_batch *batch)
 {
     struct fr_index_key kinds[2] = {
             fr_key_kind(&index->prefix, 'c'), fr_key_kind(&index->prefix, 'p')};
+    struct fr_index_key lost = fr_key_lost(&index->prefix);
     fr_status st;
 
     FR_TRY(fr_spfresh_give_up(index, batch));
+    FR_TRY(fr_batch_add_delete(batch, fr_index_key_slice(&lost)));
     for (int i = 0; i < 2; i++) {
         struct fr_index_key behind = fr_key_behind(&kinds[i]);
 
@@ -161,6 +163,15 @@ static fr_status clear_derived(struct fr_spfresh *index, struct fr_batch *batch)
     st = write_batch(index, batch);
 out:
     return st;
+}
+
+/* With the space: whoever opens it next is to look for rows once more. */
+static fr_status add_lost(struct fr_spfresh *index, struct fr_batch *batch)
+{
+    struct fr_index_key key = fr_key_lost(&index->prefix);
+
+    if (!fr_lost_any(index)) return FR_OK;
+    return fr_batch_add_put(batch, fr_index_key_slice(&key), fr_slice_of(NULL, 0));
 }
 
 fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tree)
@@ -177,6 +188,7 @@ fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tre
         FR_TRY(fr_spfresh_add_posting(index, tree, number, &batch, &value));
         if (batch.bytes.size >= BATCH_BYTES) FR_TRY(write_batch(index, &batch));
     }
+    FR_TRY(add_lost(index, &batch));
     FR_TRY(fr_spfresh_add_space(index, &batch, &value));
     FR_TRY(write_batch(index, &batch));
     tree->changes.count = 0;

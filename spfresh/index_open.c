@@ -9,7 +9,7 @@
  *
  * If one of the first is not there, damaged, of a later version or in contradiction to another, the
  * tree is made from the rows of v/ before the index is open, and then all of it is written anew.
- * What is wrong with a row is told: rows are the truth.
+ * Rows are the truth: one that is damaged is lost (spfresh/lost.h), and the others serve.
  *
  * All is read in one view, for a reader's store may move on meanwhile.
  */
@@ -186,6 +186,17 @@ static fr_status find_options(struct fr_spfresh *index, const char *name,
 
 /* ---- Opening ---- */
 
+/* Whether rows were missing when it was made. */
+static fr_status find_lost(struct fr_spfresh *index)
+{
+    struct fr_engine_value value;
+    fr_status st = get(index, fr_key_lost(&index->prefix), &value);
+
+    index->loading.lacks_rows = st == FR_OK;
+    if (st == FR_OK) fr_engine_value_release(&value);
+    return st < 0 ? st : FR_OK;
+}
+
 /* FR_NOT_FOUND: what is derived is not complete. */
 static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tree)
 {
@@ -196,6 +207,7 @@ static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tre
     if (st != FR_OK) return st;
     st = fr_stored_read_space(value.bytes, &index->space, &generation);
     fr_engine_value_release(&value);
+    if (st == FR_OK) st = find_lost(index);
     return st < 0 ? st : restore(index, ret_tree);
 }
 
@@ -250,6 +262,7 @@ static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
     fr_cond_init(&index->turn);
     fr_cond_init(&index->work);
     fr_efforts_init(&index->efforts);
+    fr_lost_init(&index->lost);
     return index;
 }
 
@@ -298,6 +311,7 @@ void fr_spfresh_close(struct fr_spfresh *index)
         fr_spfresh_free_work(work);
     }
     fr_spfresh_loading_deinit(index);
+    fr_lost_deinit(&index->lost);
     fr_id_map_deinit(&index->map);
     fr_id_set_deinit(&index->in_flight);
     fr_id_set_deinit(&index->texts);

@@ -10,6 +10,7 @@
 #include "spfresh/effort.h"
 #include "spfresh/id_map.h"
 #include "spfresh/index.h"
+#include "spfresh/lost.h"
 #include "spfresh/probe.h"
 #include "spfresh/stored.h"
 
@@ -82,6 +83,8 @@ struct fr_loading {
     struct fr_error failure; /* status not 0: damage that cannot be mended */
     struct fr_cond changed;  /* something of the above */
 
+    bool lacks_rows;  /* constant while on: what is stored lacks rows that could not be read */
+    bool has_changed; /* the worker's: mending has found something */
     bool is_complete; /* the worker's: all is in memory, and perhaps not stored anew yet */
     struct fr_thread thread;
 };
@@ -134,6 +137,7 @@ struct fr_spfresh {
     _Atomic(uint64_t) efforts_due; /* relaxed: measured again after so many upserts and deletes */
 
     struct fr_loading loading;
+    struct fr_lost lost;
 
     struct fr_thread thread;
     bool has_thread;
@@ -167,12 +171,23 @@ void fr_spfresh_loading_start(struct fr_spfresh *index, bool by_thread);
 void fr_spfresh_loading_stop(struct fr_spfresh *index);
 void fr_spfresh_loading_deinit(struct fr_spfresh *index);
 
+/* Of loading: whether there is a posting of that number, and FR_ERR_CANCELLED when it is to stop.
+ */
+bool fr_spfresh_is_posting(const struct fr_spfresh *index, uint32_t number);
+FR_NODISCARD fr_status fr_spfresh_check_stop(struct fr_spfresh *index);
+
+/*
+ * Make memory what the rows say, when all postings that can be read are loaded: see index_mend.c.
+ * What it has done stays, whether it comes to its end or not: it can be done again.
+ */
+FR_NODISCARD fr_status fr_spfresh_mend(struct fr_spfresh *index);
+
 /* Postings of vectors that are in memory, and that are not. */
 void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, uint64_t *ret_left);
 
 /*
  * Have postings that a search has found in memory when this returns. The caller is not in the
- * tree's epoch. FR_ERR_CORRUPT: one is damaged, and so are the rows.
+ * tree's epoch. FR_ERR_TOO_NEW: one is damaged, and a row is of a later version.
  */
 FR_NODISCARD fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
         size_t count);
@@ -193,6 +208,13 @@ FR_NODISCARD fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr
 /* The tree from the rows, and the map with it; NULL if there are none. Nobody else has the index.
  */
 FR_NODISCARD fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree);
+
+/*
+ * For a build that has lost rows: the space as it is stored, FR_NOT_FOUND if that cannot be read;
+ * and what the stored postings have of lost rows, into a tree of that space.
+ */
+FR_NODISCARD fr_status fr_spfresh_read_space(struct fr_spfresh *index);
+FR_NODISCARD fr_status fr_spfresh_carry_codes(struct fr_spfresh *index, struct fr_tree *tree);
 
 /* Into a batch: the space, and a posting as it is in memory, or its end. */
 FR_NODISCARD fr_status fr_spfresh_add_space(struct fr_spfresh *index, struct fr_batch *batch,

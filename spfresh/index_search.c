@@ -229,6 +229,7 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
             .scanned = atomic_load_explicit(&index->scanned, memory_order_relaxed),
             .measured = atomic_load_explicit(&index->measured, memory_order_relaxed),
             .rebuilt = atomic_load_explicit(&index->rebuilt, memory_order_relaxed)};
+    fr_lost_count(index, ret_stats);
     if (tree == NULL) return;
     fr_spfresh_loading_count(index, &ret_stats->loaded, &ret_stats->to_load);
     fr_mutex_lock(&index->mu);

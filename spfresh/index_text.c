@@ -14,8 +14,12 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/cover.h"
 #include "base/hash.h"
 #include "spfresh/index_priv.h"
+
+/* So many rows are not in the blocks that a store can lose and be opened still. */
+#define NUMBERS_LOST_MAX (UINT64_C(1) << 40)
 
 /* One of a call's, and where it stands among them. */
 struct text {
@@ -223,21 +227,48 @@ static void give_numbers(struct texts *t)
     }
 }
 
-fr_status fr_spfresh_find_next_number(struct fr_spfresh *index)
+/* The last one in use, or 0. */
+static fr_status find_last_number(struct fr_spfresh *index, uint64_t *ret_last)
 {
     struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
     struct fr_iter *it = NULL;
-    uint64_t last = 0;
     fr_status st;
 
+    *ret_last = 0;
     FR_TRY(fr_spfresh_scan(index, &kind, &it));
     fr_iter_seek_last(it);
     FR_TRY(fr_iter_prev(it));
-    if (st == FR_OK) FR_TRY(fr_key_read_vector(&kind, it->entry.key, &last));
-    atomic_store_explicit(&index->next_number, last + 1, memory_order_relaxed);
+    if (st == FR_OK) FR_TRY(fr_key_read_vector(&kind, it->entry.key, ret_last));
     st = FR_OK;
 out:
     fr_iter_close(it);
+    return st;
+}
+
+/* Where the last rows are damaged: one that is behind whatever they may have been. */
+static fr_status guess_last_number(struct fr_spfresh *index, uint64_t *ret_last)
+{
+    struct fr_row_walk rows = {0};
+    uint64_t id = 0;
+    fr_status st;
+
+    FR_COVER("index: the last number is lost");
+    FR_TRY(fr_row_walk_open(&rows, index));
+    while ((st = fr_row_walk_next(&rows, &id, NULL)) == FR_OK)
+        *ret_last = id;
+    *ret_last += NUMBERS_LOST_MAX;
+out:
+    fr_row_walk_close(&rows);
+    return st < 0 ? st : FR_OK;
+}
+
+fr_status fr_spfresh_find_next_number(struct fr_spfresh *index)
+{
+    uint64_t last;
+    fr_status st = find_last_number(index, &last);
+
+    if (st == FR_ERR_CORRUPT) st = guess_last_number(index, &last);
+    if (st == FR_OK) atomic_store_explicit(&index->next_number, last + 1, memory_order_relaxed);
     return st;
 }
 

@@ -418,6 +418,8 @@ static void settle_locked(struct fr_spfresh *index, struct write *w, bool writte
         fr_tree_publish(tree, w->work->entrants, w->entered, w->work->dead, w->dead_count,
                 w->reserved);
         index->refresh_owed += w->entered;
+        for (size_t i = 0; i < w->count; i++)
+            fr_lost_forget(index, w->ids[i]);
     } else if (w->reserved > 0) {
         fr_tree_withdraw(tree, w->work->entrants, w->entered, w->reserved);
     }
@@ -545,7 +547,8 @@ static fr_status delete_row(struct fr_spfresh *index, struct write *w, size_t at
     fr_slot slot = fr_id_map_find(&index->map, w->ids[at]);
     fr_status st;
 
-    if (slot == FR_SLOT_NONE) return FR_OK;
+    if (slot == FR_SLOT_NONE)
+        return fr_lost_may_have(index, w->ids[at]) ? add_deletes(index, w, at) : FR_OK;
     FR_TRY(add_deletes(index, w, at));
     FR_TRY(tell_left(index, w->work, slot));
     w->work->dead[w->dead_count++] = slot;

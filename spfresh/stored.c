@@ -72,6 +72,11 @@ struct fr_index_key fr_key_space(const struct fr_index_key *prefix)
     return with(prefix, "m/space");
 }
 
+struct fr_index_key fr_key_lost(const struct fr_index_key *prefix)
+{
+    return with(prefix, "m/lost");
+}
+
 struct fr_index_key fr_key_vector(const struct fr_index_key *prefix, uint64_t id)
 {
     struct fr_index_key key = with(prefix, "v/");

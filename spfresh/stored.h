@@ -16,6 +16,8 @@
  *     p/NUMBER      derived   a posting: records, one after the other, as they came
  *     m/space       derived   version u8, must-understand u8, u16 0, generation u32,
  *                             scale f32, reach f32, the centre: f32 each
+ *     m/lost        derived   nothing; stands while what is derived may lack rows that were damaged
+ *                             when it was made
  *
  * ID is 1 u8 and the id, u64; with ids of text it is a number that the index gives, and never to
  * another text while either is there. A row and its text's entry come and go in one batch. TIER is
@@ -65,6 +67,7 @@ void fr_key_prefix(const char *name, struct fr_index_key *ret_prefix);
 
 struct fr_index_key fr_key_options(const struct fr_index_key *prefix);
 struct fr_index_key fr_key_space(const struct fr_index_key *prefix);
+struct fr_index_key fr_key_lost(const struct fr_index_key *prefix);
 struct fr_index_key fr_key_vector(const struct fr_index_key *prefix, uint64_t id);
 struct fr_index_key fr_key_text(const struct fr_index_key *prefix, fr_slice text);
 struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t number);

@@ -216,13 +216,13 @@ int fr_verb_repair(int argc, char **argv)
             {"json", 0, FR_OPTION_FLAG, NULL, "losses and figures as one JSON object", &r.as_json},
     };
     struct fr_args args = {.verb = "repair",
-            .summary = "Say what can be saved of a damaged store, and what is lost; with --to, "
-                       "make a new\n"
-                       "store of it. A row is kept if its value is certain; others are put aside "
-                       "with\n"
-                       "what could be read. Never writes to DIR, which nobody may have open for "
-                       "writing.\n"
-                       "Exits with 1 if anything is damaged or lost.",
+            .summary =
+                    "Say what can be saved of a damaged store, and what is lost; with --to, "
+                    "make a new\n"
+                    "store of it. A row is kept if its value is certain; others are put aside "
+                    "with\n"
+                    "what could be read. Never writes to DIR, which must not be open for writing.\n"
+                    "Exits with 1 if anything is damaged or lost.",
             .operand_names = "DIR",
             .operands_least = 1,
             .operands_most = 1,

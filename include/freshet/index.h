@@ -80,7 +80,7 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
  * digits, dots, dashes and underscores. An index is opened once at a time: FR_ERR_BUSY. The store
  * must stay open for longer. FR_ERR_MISSING: there is none, and create is false. FR_ERR_MISUSE:
  * dimension, metric or kind of ids are not those of the index. FR_ERR_CORRUPT: its options cannot
- * be read.
+ * be read, or nothing else of it.
  *
  * Keys of the store that begin with "spfresh" are the indexes' own. In a store that is open for
  * reading only, the index is as it was when it was opened.
@@ -89,6 +89,7 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
  * on to read what it needs into memory, and what a search needs first. Writing and maintenance wait
  * until all is there; fr_index_stats tells how far it is. If what finds the vectors is damaged, it
  * is made anew from them: before this returns, or while searches go on that need nothing of it.
+ * Vectors that are damaged as well are left out then, and counted: see rows_lost of fr_index_stats.
  */
 FR_API FR_NODISCARD fr_status fr_index_open(struct fr_db *db, const char *name,
         const struct fr_index_options *options, struct fr_index **ret_index);
@@ -97,8 +98,8 @@ FR_API FR_NODISCARD fr_status fr_index_open(struct fr_db *db, const char *name,
 FR_API void fr_index_close(struct fr_index *index);
 
 /*
- * Wait until all is in memory that searches use. FR_ERR_CORRUPT: something of it is damaged, and so
- * is a vector that it should be made from. Not needed but to know, or to time.
+ * Wait until all is in memory that searches use; also what had to be made anew. FR_ERR_TOO_NEW:
+ * something of it must be, and a vector is of a later version. Not needed but to know, or to time.
  */
 FR_API FR_NODISCARD fr_status fr_index_wait_loaded(struct fr_index *index);
 
@@ -342,6 +343,13 @@ struct fr_index_stats {
                          they were not, 1 nothing else was there, 2 it was damaged */
     uint64_t loaded, to_load; /* postings of those that were stored which opening has read into
                                  memory so far, and which it has yet to read */
+
+    /* Of rows that opening came upon and could not read, for their bytes are damaged: how many are
+       known by their ids; how many ranges of ids there are, in each of which more may be missing;
+       and what is wrong with the first ("": nothing). What searches find is whole but for them,
+       and where the code of a lost row is left, they find that. */
+    uint64_t rows_lost, ranges_lost;
+    char lost_why[FR_ERROR_TEXT_MAX];
 };
 
 FR_API FR_NODISCARD fr_status fr_index_stats_get(struct fr_index *index,

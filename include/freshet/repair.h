@@ -76,9 +76,9 @@ struct fr_repair_stats {
 /*
  * Say what could be saved of the store in a directory and what is lost; and with to, which must be
  * free, make a store of it there. It has its name once it is whole, durable and was verified. The
- * damaged store is not locked, as that would write to it: nobody may have it open for writing.
- * FR_OK: it was done, whatever was lost. FR_ERR_MISSING: there is no store. FR_ERR_EXISTS: to is
- * taken.
+ * damaged store is locked until then, and nothing in it is written. FR_OK: it was done, whatever
+ * was lost. FR_ERR_MISSING: there is no store. FR_ERR_EXISTS: to is taken. FR_ERR_BUSY: somebody
+ * has the damaged store open for writing.
  */
 FR_API FR_NODISCARD fr_status fr_repair(const char *path, const char *to,
         const struct fr_repair_options *how, struct fr_repair_stats *ret_stats);

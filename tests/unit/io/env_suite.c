@@ -514,6 +514,30 @@ Test(TEST_SUITE, a_lock_whose_file_was_removed_keeps_every_other_handle_out_all_
     fr_dir_close(other);
 }
 
+Test(TEST_SUITE, a_lock_as_is_changes_nothing_and_keeps_others_out)
+{
+    struct fr_dir_lock *lock, *second;
+    struct fr_file_info info;
+    struct fr_dir *other;
+
+    must(fr_dir_open(world.env, fr_dir_path(world.dir), 0, &other));
+    for (int i = 0; i < 2; i++) {
+        must(fr_dir_lock_as_is(world.dir, "LOCK", &lock));
+        must_be(i == 0 ? FR_NOT_FOUND : FR_OK, fr_dir_stat(world.dir, "LOCK", &info));
+        must_be(FR_ERR_BUSY, fr_dir_lock_as_is(other, "LOCK", &second));
+        must_be(FR_ERR_BUSY, fr_dir_lock(other, "LOCK", &second));
+        fr_dir_unlock(lock);
+        must(fr_dir_lock(other, "LOCK", &second));
+        must_be(FR_ERR_BUSY, fr_dir_lock_as_is(world.dir, "LOCK", &lock));
+        must_say("held by ");
+        fr_dir_unlock(second);
+        if (i == 0) must(fr_dir_unlink(world.dir, "LOCK"));
+        if (i == 0) must(fr_dir_lock(world.dir, "LOCK", &lock));
+        if (i == 0) fr_dir_unlock(lock);
+    }
+    fr_dir_close(other);
+}
+
 Test(TEST_SUITE, replace_gives_a_name_new_bytes)
 {
     struct fr_file *file;

@@ -500,6 +500,91 @@ Test(table, verify_goes_on_behind_damage)
     test_world_close(&world);
 }
 
+struct passed {
+    struct fr_buf low[4], high[4];
+    size_t count;
+};
+
+static fr_status note_passed(void *ctx, fr_slice low, fr_slice high)
+{
+    struct passed *passed = ctx;
+
+    must_say(".table");
+    fr_buf_append(&passed->low[passed->count], low.data, low.size);
+    fr_buf_append(&passed->high[passed->count++], high.data, high.size);
+    return FR_OK;
+}
+
+static bool is_passed(const struct passed *passed, fr_slice key)
+{
+    for (size_t i = 0; i < passed->count; i++)
+        if (fr_slice_compare(fr_buf_slice(&passed->low[i]), key) <= 0 &&
+                fr_slice_compare(key, fr_buf_slice(&passed->high[i])) <= 0)
+            return true;
+    return false;
+}
+
+/* Whoever asks for it is told between which keys there was damage; what is behind comes. */
+static void walk_past(struct fr_table *t, const struct model *model)
+{
+    struct passed passed = {0};
+    const struct fr_table_iter_options how = {.damage = note_passed, .damage_ctx = &passed};
+    struct fr_iter *it;
+    size_t at = 0, missing = 0;
+    fr_status st;
+
+    must(fr_table_iter_new(t, &how, &it));
+    while ((st = fr_iter_next(it)) == FR_OK) {
+        for (; !model_entry_equal(&it->entry, &model->entries[at]); at++, missing++)
+            cr_assert(is_passed(&passed, model->entries[at].key));
+        at++;
+    }
+    cr_assert_eq(st, FR_END);
+    cr_assert_eq(passed.count, 2);
+    cr_assert(missing > 10 && missing < model->count / 2, "%zu", missing);
+    size_t hidden = model_seek(model, fr_buf_slice(&passed.low[0]), 0);
+    passed.count = 2;
+    fr_iter_seek(it, model->entries[hidden].key, FR_SEQ_MAX);
+    must(fr_iter_next(it));
+    cr_assert_gt(fr_slice_compare(it->entry.key, model->entries[hidden].key), 0);
+    cr_assert_eq(passed.count, 3);
+    fr_iter_close(it);
+    for (size_t i = 0; i < 4; i++) {
+        fr_buf_deinit(&passed.low[i]);
+        fr_buf_deinit(&passed.high[i]);
+    }
+}
+
+Test(table, an_iterator_goes_on_behind_damage_if_asked)
+{
+    struct test_world world = test_world_open();
+    struct fr_table_meta meta;
+    struct model model = {0};
+    struct fr_table *t;
+    struct fr_iter *it;
+    size_t size;
+    fr_status st;
+
+    model_fill(&model, MODEL_RANDOM, 2000, 60, 14);
+    build(&world, &model, NULL, &meta);
+    uint8_t *bytes = bytes_of(&world, &size);
+    bytes[1000] ^= 1;
+    bytes[20000] ^= 1;
+    set_bytes(&world, 7, bytes, size);
+    must(fr_table_open(world.dir, &id, NULL, &t));
+    walk_past(t, &model);
+    must(fr_table_iter_new(t, NULL, &it));
+    while ((st = fr_iter_next(it)) == FR_OK)
+        continue;
+    cr_assert_eq(st, FR_ERR_CORRUPT);
+    fr_iter_close(it);
+    fr_table_unref(t);
+    fr_free(bytes);
+    fr_table_meta_deinit(&meta);
+    model_free(&model);
+    test_world_close(&world);
+}
+
 /* Entries, and a range behind them. */
 static fr_status try_build(struct test_world *world, const struct model *model,
         struct fr_table_meta *ret_meta)

@@ -603,39 +603,6 @@ Test(index, a_search_of_a_damaged_posting_waits_until_it_is_made_from_the_rows)
     close_bed();
 }
 
-Test(index, what_is_whole_serves_beside_a_posting_that_cannot_be_made_again)
-{
-    static const struct fr_search_options all = {.postings = 1000000};
-    static struct fr_hit hits[IDS];
-    struct fr_index_key key, prefix;
-    uint64_t hurt, whole, found, left;
-    uint32_t number;
-    size_t count;
-
-    fill_bed();
-    hurt = first_there();
-    key = posting_of(hurt, &number);
-    whole = elsewhere(number);
-    fr_key_prefix("", &prefix);
-    put_key(key, "\1junk", 5);
-    put_key(fr_key_vector(&prefix, hurt), "?", 1);
-    reopen();
-    for (int round = 0; round < 3; round++) {
-        must(search_one(t.vectors[whole], 1, &found));
-        cr_assert_eq(found, whole);
-        must_be(FR_ERR_CORRUPT, search_one(t.vectors[hurt], 1, &found));
-        must_say("the row of a vector is cut short");
-        must_be(FR_ERR_CORRUPT, fr_spfresh_search(t.index, &all, t.vectors[0], IDS, hits, &count));
-    }
-    must_be(FR_ERR_CORRUPT, fr_spfresh_wait_loaded(t.index));
-    must_be(FR_ERR_CORRUPT,
-            fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &hurt, t.vectors[hurt], NULL));
-    must_be(FR_ERR_CORRUPT, fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &hurt, &count));
-    must_be(FR_ERR_CORRUPT, fr_spfresh_maintain(t.index, 0, &left));
-    must_be(FR_ERR_CORRUPT, fr_spfresh_check(t.index));
-    close_bed();
-}
-
 /* What stands in a posting is believed only as far as the rows say so, once one is damaged. */
 Test(index, mending_goes_by_the_rows_alone)
 {
