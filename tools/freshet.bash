@@ -9,6 +9,7 @@ _freshet() {
     fi
     case $before in
     --format) mapfile -t COMPREPLY < <(compgen -W "fvecs bvecs fbin u8bin i8bin npy jsonl" -- "$word"); return ;;
+    --ids) mapfile -t COMPREPLY < <(compgen -W "number text" -- "$word"); return ;;
     --metric) mapfile -t COMPREPLY < <(compgen -W "l2 cosine ip" -- "$word"); return ;;
     esac
     case ${COMP_WORDS[1]} in
@@ -16,13 +17,13 @@ _freshet() {
     checkpoint) options="--copy --options --help" ;;
     compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
     crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
-    create) options="--dimension --metric --index --seed --options --help" ;;
+    create) options="--dimension --metric --ids --index --seed --options --help" ;;
     delete) options="--from --to --prefix --index --whole --hex --base64 --options --help" ;;
     dump) options="--as --key --hex-key --row --posting --index --values --hex --limit --only --options --json --help" ;;
     explain) options="--k --id --why --recall --postings --exhaustive --all --index --options --json --help" ;;
     export) options="--format --index --limit --quiet --progress --options --json --help" ;;
     get) options="--index --hex --base64 --raw --options --json --help" ;;
-    import) options="--format --index --create --metric --resume --rejects --max-errors --skip --limit --batch --threads --no-settling --quiet --progress --options --json --help" ;;
+    import) options="--format --index --create --metric --ids --resume --rejects --max-errors --skip --limit --batch --threads --no-settling --quiet --progress --options --json --help" ;;
     iotest) options="--time --size --json --help" ;;
     ls) options="--json --help" ;;
     put) options="--hex --base64 --append --ttl --create --options --help" ;;

@@ -23,6 +23,7 @@
 #include "tools/index_rows.h"
 #include "tools/store.h"
 #include "tools/text_code.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 #include "wal/file_name.h"
 
