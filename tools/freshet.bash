@@ -13,7 +13,7 @@ _freshet() {
     --metric) mapfile -t COMPREPLY < <(compgen -W "l2 cosine ip" -- "$word"); return ;;
     esac
     case ${COMP_WORDS[1]} in
-    backup) options="--keep --rate --reread --list --check --drop --options --json --help" ;;
+    backup) options="--keep --rate --reread --list --check --drop --quiet --progress --options --json --help" ;;
     checkpoint) options="--copy --options --help" ;;
     compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
     crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
@@ -27,13 +27,13 @@ _freshet() {
     iotest) options="--time --size --json --help" ;;
     ls) options="--json --help" ;;
     put) options="--hex --base64 --append --ttl --create --options --help" ;;
-    repair) options="--to --quarantine --keep-stale --rows --json --help" ;;
-    restore) options="--generation --rate --json --help" ;;
+    repair) options="--to --quarantine --keep-stale --rows --quiet --progress --json --help" ;;
+    restore) options="--generation --rate --quiet --progress --json --help" ;;
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
     search) options="--k --queries --format --limit --id --recall --exhaustive --payload --index --options --json --help" ;;
     stat) options="--index --all --json --prometheus --options --help" ;;
     top) options="--index --limit --json --help" ;;
-    verify) options="--depth --rate --options --json --help" ;;
+    verify) options="--depth --rate --quiet --progress --options --json --help" ;;
     version) options="--verbose --json --help" ;;
     esac
     case $word in
