@@ -4,7 +4,7 @@ _freshet() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "backup checkpoint compact crash create delete dump explain export get import iotest ls put repair restore scan search stat top verify version --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "backup bench checkpoint compact crash create delete dump explain export get import iotest ls put repair restore scan search stat top verify version --help --version" -- "$word")
         return
     fi
     case $before in
@@ -14,6 +14,7 @@ _freshet() {
     esac
     case ${COMP_WORDS[1]} in
     backup) options="--keep --rate --reread --list --check --drop --quiet --progress --options --json --help" ;;
+    bench) options="--read-only --index --vectors --dimension --data --format --queries --searches --metric --k --batch --value-size --threads --time --seed --options --json --help" ;;
     checkpoint) options="--copy --options --help" ;;
     compact) options="--from --to --prefix --hex --base64 --options --json --help" ;;
     crash) options="--time --seed --seeds --points --one-in --steps --subject --only --certify --rounds --json --help" ;;
