@@ -65,6 +65,8 @@ void ann_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern const struct ann_engine ann_freshet;
 extern const struct ann_engine ann_hnswlib;
 extern const struct ann_engine ann_hnswlib_huge;
+extern const struct ann_engine ann_faiss_ivfpq;
+extern const struct ann_engine ann_faiss_hnsw;
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 /* bench of internals: the index in memory, without its store.
  *
- * bench_ann.c - recall against speed: Freshet's index beside hnswlib.
+ * bench_ann.c - recall against speed: Freshet's index beside hnswlib and faiss.
  *
  * Every engine makes its index of the same vectors in a process of its own. Then all of them answer
  * the same queries, level by level from little effort to much, taking turns at each level, so that
@@ -31,7 +31,7 @@
 
 #define ROUNDS_MAX  15
 #define LEVELS_MAX  16
-#define ENGINES_MAX 4
+#define ENGINES_MAX 6
 #define PATH_ROOM   512
 
 /* Levels beyond this recall are of no interest. */
@@ -68,6 +68,10 @@ static const struct ann_engine *const engines[] = {
 #ifdef ANN_HAVE_HNSWLIB
         &ann_hnswlib,
         &ann_hnswlib_huge,
+#endif
+#ifdef ANN_HAVE_FAISS
+        &ann_faiss_ivfpq,
+        &ann_faiss_hnsw,
 #endif
 };
 

@@ -50,6 +50,9 @@ static void dump(struct fr_dump *d, unsigned kind, struct fr_file *file, uint64_
     case 5:
         fr_dump_filter(d, file, size);
         break;
+    case 7:
+        fr_dump_backup(d, file, size);
+        break;
     default:
         fr_dump_value_at(d, file, size, 4096);
     }

@@ -27,6 +27,7 @@ static inline void fuzz_take_row(struct fuzz_reading *reading, const struct fr_v
     reading->rows++;
     reading->crc = fr_crc32c(reading->crc, row->vector, row->dimension * sizeof(float));
     reading->crc = fr_crc32c(reading->crc, &row->id, sizeof(row->id));
+    if (row->text.size > 0) reading->crc = fr_crc32c(reading->crc, row->text.data, row->text.size);
     if (row->payload.size > 0)
         reading->crc = fr_crc32c(reading->crc, row->payload.data, row->payload.size);
 }

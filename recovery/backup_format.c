@@ -222,7 +222,7 @@ out:
 }
 
 /* What the header says of sizes is compared with what there is before anything is believed. */
-static fr_status read_header(fr_slice bytes, const char *path, struct fr_backup_list *list)
+fr_status fr_backup_list_open(fr_slice bytes, const char *path, struct fr_backup_list *list)
 {
     const uint8_t *at = bytes.data;
 
@@ -257,7 +257,7 @@ fr_status fr_backup_list_get(fr_slice bytes, const char *path, struct fr_backup_
     struct fr_backup_list list = {0};
     fr_status st;
 
-    FR_TRY(read_header(bytes, path, &list));
+    FR_TRY(fr_backup_list_open(bytes, path, &list));
     size_t end = bytes.size - FR_BACKUP_HASH_SIZE;
     struct fr_hash128 hash = hash_of(fr_slice_of(bytes.data, end));
     if (hash.low != fr_get_u64(bytes.data + end) || hash.high != fr_get_u64(bytes.data + end + 8))

@@ -108,6 +108,10 @@ void fr_backup_list_put(const struct fr_backup_list *list, const struct fr_backu
 FR_NODISCARD fr_status fr_backup_list_get(fr_slice bytes, const char *path,
         struct fr_backup_list *ret_list);
 
+/* The same of one that may be damaged: only as much is checked as it takes to find its parts. */
+FR_NODISCARD fr_status fr_backup_list_open(fr_slice bytes, const char *path,
+        struct fr_backup_list *ret_list);
+
 /* The index-th file. */
 struct fr_backup_file fr_backup_list_file(const struct fr_backup_list *list, uint64_t index);
 

@@ -37,6 +37,17 @@ fr_status fr_repair_tell(struct fr_repair *r, const struct fr_loss *loss)
     return FR_FAIL(FR_ERR_CANCELLED, "given up by who is told of losses");
 }
 
+/* Asking for each would cost more than reading it. */
+#define ENTRIES_PER_CALL 512
+
+fr_status fr_repair_count(struct fr_repair *r)
+{
+    if (++r->done_entries % ENTRIES_PER_CALL != 0 || r->how->progress == NULL) return FR_OK;
+    uint64_t total = r->total_entries == 0 ? 0 : FR_MAX(r->total_entries, r->done_entries);
+    if (r->how->progress(r->how->ctx, r->done_entries, total)) return FR_OK;
+    return FR_FAIL(FR_ERR_CANCELLED, "given up by who is told of progress");
+}
+
 static void repair_deinit(struct fr_repair *r)
 {
     for (size_t i = 0; i < r->source_count; i++) {
@@ -137,6 +148,7 @@ static fr_status run(struct fr_repair *r, const char *to)
     if (to != NULL) FR_TRY(check_free(r->env, to));
     FR_TRY(fr_store_check(r->dir));
     FR_TRY(lock(r));
+    r->walks = to != NULL ? 3 : 2;
     FR_TRY(fr_repair_survey(r));
     r->values.dir = r->dir;
     memcpy(r->values.store, r->super.store, FR_STORE_ID_SIZE);

@@ -47,6 +47,9 @@ struct fr_repair {
     struct fr_repair_source *sources;
     size_t source_count;
 
+    unsigned walks; /* over all entries: the survey's, and one or two over keys */
+    uint64_t done_entries, total_entries; /* of all walks; total 0: it is not known */
+
     /* Those that are not done, the one with the first entry on top. */
     struct fr_repair_source **heap;
     size_t heap_count;
@@ -81,6 +84,9 @@ FR_NODISCARD fr_status fr_repair_survey(struct fr_repair *r);
 
 /* A row or a span that is lost; words are the thread's last error. FR_ERR_CANCELLED. */
 FR_NODISCARD fr_status fr_repair_tell(struct fr_repair *r, const struct fr_loss *loss);
+
+/* One more entry was read. FR_ERR_CANCELLED. */
+FR_NODISCARD fr_status fr_repair_count(struct fr_repair *r);
 
 /* repair_rows.c: walk over all keys; what is certain goes to the engine, if there is one. */
 FR_NODISCARD fr_status fr_repair_rows(struct fr_repair *r);

@@ -94,8 +94,9 @@ out:
 static fr_status pop(struct fr_repair *r)
 {
     struct fr_repair_source *top = r->heap[0];
-    fr_status st = advance(top);
+    fr_status st = fr_repair_count(r);
 
+    if (st == FR_OK) st = advance(top);
     if (st < 0) return st;
     if (top->done) r->heap[0] = r->heap[--r->heap_count];
     sink(r, 0);

@@ -80,8 +80,10 @@ static fr_status survey_table(struct fr_repair *r, uint64_t number,
     FR_TRY(fr_salvage_open(r->dir, &id, meta, &source->salvage));
     r->source_count++;
     r->stats->files++;
-    while ((st = fr_salvage_next(source->salvage, &entry)) == FR_OK)
+    while ((st = fr_salvage_next(source->salvage, &entry)) == FR_OK) {
         r->state.last_seq = FR_MAX(r->state.last_seq, entry.seq);
+        FR_TRY(fr_repair_count(r));
+    }
     if (st < 0) return st;
     r->stats->damaged_files += fr_salvage_words(source->salvage)[0] != '\0';
     FR_TRY(tell_gaps(r, source->salvage));
@@ -103,8 +105,11 @@ static fr_status survey_version(struct fr_repair *r)
     size_t count = 0;
     fr_status st;
 
-    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
+    for (unsigned level = 0; level < FR_LEVEL_COUNT; level++) {
         count += version->levels[level].count;
+        for (size_t i = 0; i < version->levels[level].count; i++)
+            r->total_entries += r->walks * version->levels[level].tables[i]->meta.entry_count;
+    }
     FR_TRY(room_for_sources(r, count));
     r->stats->files += version->values_count;
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)

@@ -292,6 +292,29 @@ static void look_at_table(struct fr_verify *v, struct fr_verify_item *item)
     atomic_fetch_add_explicit(&v->entries, walk.entries, memory_order_relaxed);
 }
 
+/* --- Progress --- */
+
+static uint64_t size_of(const struct fr_verify_item *item)
+{
+    if (item->table != NULL) return fr_table_file_size(item->table);
+    return item->values != NULL ? fr_value_file_meta(item->values)->file_size : 0;
+}
+
+static void count_bytes(struct fr_verify *v)
+{
+    for (size_t i = 0; i < v->item_count; i++)
+        v->total_bytes += size_of(&v->items[i]);
+}
+
+/* By the thread that has called. */
+static void tell_progress(struct fr_verify *v)
+{
+    uint64_t done = atomic_load_explicit(&v->done_bytes, memory_order_relaxed);
+
+    if (v->how->progress == NULL || v->how->progress(v->how->ctx, done, v->total_bytes)) return;
+    atomic_store_explicit(&v->failed, FR_ERR_CANCELLED, memory_order_relaxed);
+}
+
 /* --- By several threads --- */
 
 struct crew {
@@ -302,9 +325,19 @@ struct crew {
     bool (*wanted)(const struct fr_verify *v, const struct fr_verify_item *item);
 };
 
-static void work(void *arg)
+static void look_at(struct fr_verify *v, struct fr_verify_item *item)
 {
-    struct crew *crew = arg;
+    bool again = item->looked_at;
+
+    if (item->kind == FR_FILE_VALUES)
+        look_at_values(v, item);
+    else
+        look_at_table(v, item);
+    if (!again) atomic_fetch_add_explicit(&v->done_bytes, size_of(item), memory_order_relaxed);
+}
+
+static void work_and_tell(struct crew *crew, bool tells)
+{
     struct fr_verify *v = crew->v;
     size_t i;
 
@@ -312,11 +345,14 @@ static void work(void *arg)
             (i = atomic_fetch_add_explicit(&crew->next, 1, memory_order_relaxed)) < crew->end) {
         struct fr_verify_item *item = &v->items[i];
         if (crew->wanted != NULL && !crew->wanted(v, item)) continue;
-        if (item->kind == FR_FILE_VALUES)
-            look_at_values(v, item);
-        else
-            look_at_table(v, item);
+        look_at(v, item);
+        if (tells) tell_progress(v);
     }
+}
+
+static void work(void *arg)
+{
+    work_and_tell(arg, false);
 }
 
 static unsigned thread_count(const struct fr_verify *v, size_t items)
@@ -339,10 +375,11 @@ static fr_status run_crew(struct fr_verify *v, size_t first, size_t end,
     atomic_init(&crew.next, first);
     for (unsigned i = 0; i < count; i++)
         if (fr_thread_start(&threads[i], "freshet-verify", work, &crew) < 0) break;
-    work(&crew);
+    work_and_tell(&crew, true);
     for (unsigned i = 0; i < count; i++)
         fr_thread_join(&threads[i]);
     fr_status st = atomic_load_explicit(&v->failed, memory_order_relaxed);
+    if (st == FR_ERR_CANCELLED) return FR_FAIL(st, "given up by who is told of progress");
     if (st < 0) return FR_FAIL(st, "no memory to verify %s", "all files");
     return fr_findings_tell(&v->findings, v->how);
 }
@@ -382,6 +419,7 @@ fr_status fr_verify_items(struct fr_verify *v)
     size_t first = 0, end;
     fr_status st;
 
+    count_bytes(v);
     do {
         end = fill_memory(v, first);
         FR_TRY(run_crew(v, first, end, NULL));

@@ -61,7 +61,10 @@ struct fr_verify {
     _Atomic(uint64_t) entries; /* relaxed: figures */
     _Atomic(uint64_t) values;
     uint64_t batches;
-    _Atomic(int) failed; /* the first status that ends it all: want of memory; relaxed */
+    _Atomic(uint64_t) done_bytes; /* of items that were looked at; relaxed: a figure */
+    uint64_t total_bytes;
+    _Atomic(int) failed; /* the first status that ends it all: want of memory, or of patience of who
+                            is told of progress; relaxed */
 };
 
 /* Keep the thread's last error as a finding of an item, at that place. */

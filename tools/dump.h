@@ -150,6 +150,9 @@ void fr_dump_values(struct fr_dump *d, struct fr_file *file, uint64_t size);
 void fr_dump_value_at(struct fr_dump *d, struct fr_file *file, uint64_t size, uint64_t offset);
 void fr_dump_filter(struct fr_dump *d, struct fr_file *file, uint64_t size);
 
+/* A list of a backup (recovery/backup_format.h). */
+void fr_dump_backup(struct fr_dump *d, struct fr_file *file, uint64_t size);
+
 /* The fields of the record of a filter; false: it is none, which has been told. */
 bool fr_dump_filter_at(struct fr_dump *d, const char *path, uint64_t offset, fr_slice bytes);
 

@@ -7,8 +7,8 @@
 #include "freshet/db.h"
 #include "spfresh/stored.h"
 #include "tools/dump_find.h"
-#include "tools/index_rows.h"
 #include "tools/store.h"
+#include "tools/vector_id.h"
 
 struct item_dump {
     struct fr_dump *d;

@@ -19,6 +19,7 @@ struct verb {
 
 static const struct verb verbs[] = {
         {"backup", fr_verb_backup, "add to an incremental backup of a store, or look at one"},
+        {"bench", fr_verb_bench, "measure what a store does on this machine"},
         {"checkpoint", fr_verb_checkpoint, "make a store with all that another one holds now"},
         {"compact", fr_verb_compact, "rewrite the tables of a range of keys into the last level"},
         {"crash", fr_verb_crash, "try to break a store, on simulated machines or on a real disk"},

@@ -4,6 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/compiler.h"
+#include "base/hash.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 
@@ -23,9 +25,12 @@ struct batch {
     enum batch_state state; /* guarded by the pool's mu */
     uint64_t turn;          /* of those in the queue the lowest is next */
     size_t count;
-    struct fr_buf ids; /* u64 each, in the order of the rows; numbers likewise */
-    struct fr_buf numbers;
-    struct fr_buf sorted; /* the ids in order */
+    struct fr_buf ids;     /* u64 each, in the order of the rows: ids, or hashes of their texts */
+    struct fr_buf numbers; /* u64 each, of the rows in their file */
+    struct fr_buf texts;   /* their bytes, one after the other */
+    struct fr_buf text_sizes; /* of each, u64 */
+    struct fr_text_id *names; /* where ids are text, else NULL */
+    struct fr_buf sorted;     /* the ids in order */
     struct fr_buf vectors;
     struct fr_buf payloads; /* their bytes, one after the other */
     struct fr_buf sizes;    /* of each, u64 */
@@ -72,11 +77,14 @@ static const float *vector_of(const struct fr_import_pool *pool, const struct ba
 static void tell_refusal(struct fr_import_pool *pool, const struct batch *batch, size_t i)
 {
     struct fr_vector_row row = {.number = u64s(&batch->numbers)[i],
-            .id = u64s(&batch->ids)[i],
             .vector = vector_of(pool, batch, i),
             .dimension = pool->plan.dimension,
             .payload = fr_slice_of(batch->list[i].data, batch->list[i].size)};
 
+    if (batch->names != NULL)
+        row.text = fr_slice_of(batch->names[i].data, batch->names[i].size);
+    else
+        row.id = u64s(&batch->ids)[i];
     pool->plan.refused(pool->plan.context, &row);
 }
 
@@ -85,14 +93,26 @@ static bool is_of_a_row(fr_status st)
     return st == FR_ERR_MISUSE || st == FR_ERR_LIMIT;
 }
 
+/* Some rows of a batch, from that one on. */
+static fr_status upsert(struct fr_import_pool *pool, const struct batch *batch, size_t from,
+        size_t count)
+{
+    struct fr_index *index = pool->plan.index;
+    const float *vectors = vector_of(pool, batch, from);
+    const struct fr_payload *payloads = batch->list + from;
+
+    if (batch->names != NULL)
+        return fr_index_upsert_text(index, NULL, count, batch->names + from, vectors, payloads);
+    return fr_index_upsert(index, NULL, count, u64s(&batch->ids) + from, vectors, payloads);
+}
+
 static fr_status write_one_by_one(struct fr_import_pool *pool, const struct batch *batch,
         size_t *ret_written)
 {
     fr_status st = FR_OK;
 
     for (size_t i = 0; i < batch->count; i++) {
-        st = fr_index_upsert(pool->plan.index, NULL, 1, u64s(&batch->ids) + i,
-                vector_of(pool, batch, i), batch->list + i);
+        st = upsert(pool, batch, i, 1);
         if (is_of_a_row(st))
             tell_refusal(pool, batch, i);
         else if (st < 0)
@@ -106,8 +126,7 @@ static fr_status write_one_by_one(struct fr_import_pool *pool, const struct batc
 static fr_status write_batch(struct fr_import_pool *pool, const struct batch *batch,
         size_t *ret_written)
 {
-    fr_status st = fr_index_upsert(pool->plan.index, NULL, batch->count, u64s(&batch->ids),
-            vector_of(pool, batch, 0), batch->list);
+    fr_status st = upsert(pool, batch, 0, batch->count);
 
     if (is_of_a_row(st)) return write_one_by_one(pool, batch, ret_written);
     if (st >= 0) *ret_written = batch->count;
@@ -166,7 +185,7 @@ static bool is_under_way(const struct batch *batch)
     return batch->state == BATCH_QUEUED || batch->state == BATCH_RUNNING;
 }
 
-/* Both in order. */
+/* Both in order. Two texts may have one hash: then one batch waits in vain. */
 static bool share_an_id(const struct batch *a, const struct batch *b)
 {
     const uint64_t *x = u64s(&a->sorted), *y = u64s(&b->sorted);
@@ -197,28 +216,43 @@ static int compare_u64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* What was gathered one behind the other, piece by piece. */
+static fr_slice piece_of(const uint8_t **at, const struct fr_buf *sizes, size_t i)
+{
+    size_t size = (size_t)u64s(sizes)[i];
+    fr_slice piece = fr_slice_of(size == 0 ? NULL : *at, size);
+
+    if (size > 0) *at += size;
+    return piece;
+}
+
+static void list_pieces(struct batch *batch)
+{
+    const uint8_t *payload = batch->payloads.data, *text = batch->texts.data;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        fr_slice piece = piece_of(&payload, &batch->sizes, i);
+        batch->list[i] = (struct fr_payload){.data = piece.data, .size = piece.size};
+        if (batch->names == NULL) continue;
+        piece = piece_of(&text, &batch->text_sizes, i);
+        batch->names[i] = (struct fr_text_id){.data = (const char *)piece.data, .size = piece.size};
+    }
+}
+
 /* Everything the workers need of it, made from what was gathered. */
 static fr_status complete_batch(struct batch *batch)
 {
-    const uint8_t *at = batch->payloads.data;
-    fr_status st;
+    const struct fr_buf *const gathered[] = {&batch->ids, &batch->sorted, &batch->numbers,
+            &batch->texts, &batch->text_sizes, &batch->vectors, &batch->payloads, &batch->sizes};
 
     fr_buf_clear(&batch->sorted);
     fr_buf_append(&batch->sorted, batch->ids.data, batch->ids.size);
-    FR_TRY(fr_buf_status(&batch->sorted));
-    FR_TRY(fr_buf_status(&batch->ids));
-    FR_TRY(fr_buf_status(&batch->numbers));
-    FR_TRY(fr_buf_status(&batch->vectors));
-    FR_TRY(fr_buf_status(&batch->payloads));
-    FR_TRY(fr_buf_status(&batch->sizes));
+    for (size_t i = 0; i < FR_ARRAY_COUNT(gathered); i++)
+        if (fr_buf_status(gathered[i]) < 0)
+            return FR_FAIL(FR_ERR_NOMEM, "no memory for a batch of rows");
     qsort(batch->sorted.data, batch->count, sizeof(uint64_t), compare_u64);
-    for (size_t i = 0; i < batch->count; i++) {
-        size_t size = (size_t)u64s(&batch->sizes)[i];
-        batch->list[i] = (struct fr_payload){.data = size == 0 ? NULL : at, .size = size};
-        at = size == 0 ? at : at + size;
-    }
-out:
-    return st < 0 ? FR_FAIL(FR_ERR_NOMEM, "no memory for a batch of rows") : FR_OK;
+    list_pieces(batch);
+    return FR_OK;
 }
 
 static fr_status failure_locked(struct fr_import_pool *pool) FR_REQUIRES(pool->mu)
@@ -251,14 +285,20 @@ static size_t marks_size(const struct fr_import_pool *pool)
     return ((size_t)1 << pool->mark_bits) / 8;
 }
 
+/* What tells rows apart that may be of one vector. */
+static uint64_t id_of(const struct fr_vector_row *row)
+{
+    return row->text.size > 0 ? fr_hash64(row->text) : row->id;
+}
+
 static size_t mark_of(const struct fr_import_pool *pool, uint64_t id)
 {
     return (size_t)(id * 0x9e3779b97f4a7c15u >> (64 - pool->mark_bits));
 }
 
-bool fr_import_pool_may_hold(struct fr_import_pool *pool, uint64_t id)
+bool fr_import_pool_may_hold(struct fr_import_pool *pool, const struct fr_vector_row *row)
 {
-    size_t mark = mark_of(pool, id);
+    size_t mark = mark_of(pool, id_of(row));
     bool may = false;
 
     fr_mutex_lock(&pool->mu);
@@ -276,6 +316,8 @@ static void clear_batch(const struct fr_import_pool *pool, struct batch *batch)
     memset(batch->marks, 0, marks_size(pool));
     fr_buf_clear(&batch->ids);
     fr_buf_clear(&batch->numbers);
+    fr_buf_clear(&batch->texts);
+    fr_buf_clear(&batch->text_sizes);
     fr_buf_clear(&batch->vectors);
     fr_buf_clear(&batch->payloads);
     fr_buf_clear(&batch->sizes);
@@ -304,10 +346,13 @@ fr_status fr_import_pool_add(struct fr_import_pool *pool, const struct fr_vector
 {
     if (pool->filling == NULL) take_free_batch(pool);
     struct batch *batch = pool->filling;
-    size_t mark = mark_of(pool, row->id);
+    uint64_t id = id_of(row);
+    size_t mark = mark_of(pool, id);
     batch->marks[mark / 64] |= (uint64_t)1 << mark % 64;
-    append_u64(&batch->ids, row->id);
+    append_u64(&batch->ids, id);
     append_u64(&batch->numbers, row->number);
+    append_u64(&batch->text_sizes, row->text.size);
+    fr_buf_append(&batch->texts, row->text.data, row->text.size);
     append_u64(&batch->sizes, row->payload.size);
     fr_buf_append(&batch->vectors, row->vector, row->dimension * sizeof(float));
     fr_buf_append(&batch->payloads, row->payload.data, row->payload.size);
@@ -355,7 +400,10 @@ static fr_status start(struct fr_import_pool *pool)
         struct batch *batch = &pool->batches[i];
         batch->list = fr_alloc((size_t)pool->plan.batch_rows * sizeof(struct fr_payload));
         batch->marks = fr_alloc_zeroed(marks_size(pool), 1);
-        if (batch->list == NULL || batch->marks == NULL)
+        if (pool->plan.text_ids)
+            batch->names = fr_alloc((size_t)pool->plan.batch_rows * sizeof(struct fr_text_id));
+        if (batch->list == NULL || batch->marks == NULL ||
+                (pool->plan.text_ids && batch->names == NULL))
             FR_TRY(FR_FAIL(FR_ERR_NOMEM, "no memory for a batch of rows"));
     }
     for (size_t i = 0; i < pool->thread_count; i++)
@@ -392,11 +440,14 @@ static void free_batch(struct batch *batch)
 {
     fr_buf_deinit(&batch->ids);
     fr_buf_deinit(&batch->numbers);
+    fr_buf_deinit(&batch->texts);
+    fr_buf_deinit(&batch->text_sizes);
     fr_buf_deinit(&batch->sorted);
     fr_buf_deinit(&batch->vectors);
     fr_buf_deinit(&batch->payloads);
     fr_buf_deinit(&batch->sizes);
     fr_free(batch->list);
+    fr_free(batch->names);
     fr_free(batch->marks);
 }
 

@@ -17,6 +17,7 @@ struct fr_import_pool;
 struct fr_import_plan {
     struct fr_index *index;
     uint32_t dimension;
+    bool text_ids;       /* rows have a text, else a number */
     uint64_t batch_rows; /* 1 at least */
     uint64_t threads;    /* 1 at least */
 
@@ -32,9 +33,9 @@ FR_NODISCARD fr_status fr_import_pool_new(const struct fr_import_plan *plan,
 FR_NODISCARD fr_status fr_import_pool_add(struct fr_import_pool *pool,
         const struct fr_vector_row *row);
 
-/* May a row of this id have been added that is not written yet? If not, the store has the last one.
- */
-bool fr_import_pool_may_hold(struct fr_import_pool *pool, uint64_t id);
+/* May a row of this one's id have been added that is not written yet? If not, the store has the
+ * last one. */
+bool fr_import_pool_may_hold(struct fr_import_pool *pool, const struct fr_vector_row *row);
 
 /* Returns when all that was added is written. */
 FR_NODISCARD fr_status fr_import_pool_drain(struct fr_import_pool *pool);

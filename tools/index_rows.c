@@ -4,7 +4,8 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "tools/json_read.h"
+#include "tools/store.h"
+#include "tools/vector_id.h"
 
 static fr_status read_options(struct fr_index_rows *rows)
 {
@@ -45,34 +46,29 @@ void fr_index_rows_close(struct fr_index_rows *rows)
     *rows = (struct fr_index_rows){.db = NULL};
 }
 
-fr_status fr_id_read(const char *word, uint64_t *ret_id)
-{
-    if (!fr_json_to_u64(fr_slice_of_text(word), ret_id))
-        return FR_FAIL(FR_ERR_MISUSE, "\"%.40s\" is no id: a whole number from 0 to %" PRIu64, word,
-                UINT64_MAX);
-    return FR_OK;
-}
-
 /* The decoder's words do not say whose row it is. */
 static fr_status read_row(struct fr_index_rows *rows, uint64_t id, fr_slice value,
-        struct fr_index_row *ret_row)
+        struct fr_vector_row *ret_row)
 {
     char why[FR_ERROR_TEXT_MAX];
-    fr_slice payload;
+    fr_slice payload, text = {NULL, 0};
     fr_status st = fr_stored_read_vector(value, rows->options.dimension, rows->vector, &payload);
 
-    if (rows->options.id_kind == FR_ID_TEXT)
-        return FR_FAIL(FR_ERR_UNSUPPORTED,
-                "index \"%s\": its ids are text, which this verb does not know", rows->name);
+    if (st == FR_OK && rows->options.id_kind == FR_ID_TEXT)
+        st = fr_stored_split_text(&payload, &text);
     if (st < 0) {
         snprintf(why, sizeof(why), "%s", fr_last_error());
         return FR_FAIL(st, "index \"%s\", id %" PRIu64 ": %s", rows->name, id, why);
     }
-    *ret_row = (struct fr_index_row){.id = id, .vector = rows->vector, .payload = payload};
+    *ret_row = (struct fr_vector_row){.id = id,
+            .text = text,
+            .vector = rows->vector,
+            .dimension = rows->options.dimension,
+            .payload = payload};
     return FR_OK;
 }
 
-fr_status fr_index_rows_get(struct fr_index_rows *rows, uint64_t id, struct fr_index_row *ret_row)
+fr_status fr_index_rows_get(struct fr_index_rows *rows, uint64_t id, struct fr_vector_row *ret_row)
 {
     struct fr_index_key key = fr_key_vector(&rows->prefix, id);
 
@@ -82,7 +78,43 @@ fr_status fr_index_rows_get(struct fr_index_rows *rows, uint64_t id, struct fr_i
     return read_row(rows, id, fr_slice_of(rows->value.data, rows->value.size), ret_row);
 }
 
-fr_status fr_index_rows_next(struct fr_index_rows *rows, struct fr_index_row *ret_row)
+fr_status fr_index_rows_get_text(struct fr_index_rows *rows, fr_slice text,
+        struct fr_vector_row *ret_row)
+{
+    struct fr_pinned value = {.data = NULL};
+    uint64_t id = 0;
+    fr_status st;
+
+    if (text.size == 0 || text.size > FR_TEXT_ID_MAX)
+        return FR_FAIL(FR_ERR_MISUSE, "an id of %zu bytes: texts have 1 to %d", text.size,
+                FR_TEXT_ID_MAX);
+    struct fr_index_key key = fr_key_text(&rows->prefix, text);
+    st = fr_db_get(rows->db, NULL, key.bytes, key.size, &value);
+    if (st == FR_OK) st = fr_stored_read_text(fr_slice_of(value.data, value.size), &id);
+    fr_pinned_release(&value);
+    return st != FR_OK ? st : fr_index_rows_get(rows, id, ret_row);
+}
+
+fr_status fr_index_rows_find(struct fr_index_rows *rows, const struct fr_text_form *form,
+        const char *word, struct fr_vector_row *ret_row)
+{
+    struct fr_buf text = FR_BUF_EMPTY;
+    uint64_t id = 0;
+    fr_status st;
+
+    if (rows->options.id_kind == FR_ID_TEXT) {
+        FR_TRY(fr_text_read(form, word, &text));
+        st = fr_index_rows_get_text(rows, fr_buf_slice(&text), ret_row);
+    } else {
+        FR_TRY(fr_id_read(word, &id));
+        st = fr_index_rows_get(rows, id, ret_row);
+    }
+out:
+    fr_buf_deinit(&text);
+    return st;
+}
+
+fr_status fr_index_rows_next(struct fr_index_rows *rows, struct fr_vector_row *ret_row)
 {
     struct fr_read_options how = {.size = sizeof(how),
             .no_cache = true,

@@ -8,6 +8,7 @@
 
 #include "base/compiler.h"
 #include "base/human.h"
+#include "tools/interrupt.h"
 
 #define BAR_NS    100000000u
 #define BAR_WIDTH 24
@@ -69,7 +70,16 @@ static void draw_bar(uint64_t part, uint64_t total)
     fputs("] ", stderr);
 }
 
-void fr_progress_tell(struct fr_progress *p, uint64_t rows, uint64_t part, uint64_t total)
+static void tell_done(const struct fr_progress *p, uint64_t done, uint64_t rate)
+{
+    if (p->unit == NULL)
+        fprintf(stderr, "%s, %s a second", fr_human_size(done).text, fr_human_size(rate).text);
+    else
+        fprintf(stderr, "%s %s, %s a second", fr_human_count(done).text, p->unit,
+                fr_human_count(rate).text);
+}
+
+void fr_progress_tell(struct fr_progress *p, uint64_t done, uint64_t part, uint64_t total)
 {
     char percent[16], left[64];
     uint64_t now = now_ns(), elapsed = now - p->begin_ns;
@@ -77,17 +87,24 @@ void fr_progress_tell(struct fr_progress *p, uint64_t rows, uint64_t part, uint6
     if (p->quiet || interval_ns(p) == 0 || now < p->next_ns) return;
     p->next_ns = now + interval_ns(p);
     tell_rest(elapsed, part, total, percent, left);
-    double rate = (double)rows * 1e9 / (double)FR_MAX(elapsed, (uint64_t)1);
+    double rate = (double)done * 1e9 / (double)FR_MAX(elapsed, (uint64_t)1);
     if (p->on_terminal) {
         fputs("\r\x1b[K", stderr);
         if (total != 0) draw_bar(part, total);
     } else {
         fprintf(stderr, "freshet %s: ", p->verb);
     }
-    fprintf(stderr, "%s%s rows, %s a second%s%s", percent, fr_human_count(rows).text,
-            fr_human_count((uint64_t)rate).text, left, p->on_terminal ? "" : "\n");
+    fputs(percent, stderr);
+    tell_done(p, done, (uint64_t)rate);
+    fprintf(stderr, "%s%s", left, p->on_terminal ? "" : "\n");
     fflush(stderr);
     p->shown = true;
+}
+
+bool fr_progress_hook(void *progress, uint64_t done, uint64_t total)
+{
+    fr_progress_tell(progress, done, done, total);
+    return !fr_interrupted();
 }
 
 void fr_progress_end(struct fr_progress *p)

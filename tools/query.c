@@ -62,13 +62,11 @@ out:
 
 fr_status fr_query_of_id(struct fr_index_rows *rows, const char *word, struct fr_buf *to)
 {
-    struct fr_index_row row;
-    uint64_t id = 0;
+    struct fr_vector_row row;
     fr_status st;
 
-    FR_TRY(fr_id_read(word, &id));
-    FR_TRY(fr_index_rows_get(rows, id, &row));
-    if (st == FR_NOT_FOUND) return FR_FAIL(FR_ERR_MISSING, "there is no vector %" PRIu64, id);
+    FR_TRY(fr_index_rows_find(rows, &(struct fr_text_form){.hex = false}, word, &row));
+    if (st == FR_NOT_FOUND) return FR_FAIL(FR_ERR_MISSING, "there is no vector %s", word);
     st = append_vector(rows, row.vector, to);
 out:
     return st;

@@ -226,6 +226,7 @@ void fr_vector_reader_free(struct fr_vector_reader *reader)
     fr_input_close(reader->input);
     fr_buf_deinit(&reader->vector);
     fr_buf_deinit(&reader->text);
+    fr_buf_deinit(&reader->id_text);
     fr_buf_deinit(&reader->payload);
     fr_free(reader);
 }

@@ -8,12 +8,14 @@
  *     i8bin    the same of i8
  *     npy      NumPy's: a header of text with type and shape, then the rows. Two dimensions, in C
  *              order; f2, f4, f8, u1 and i1, of either order of bytes
- *     jsonl    each line an object: "id" a whole number; "vector" an array, or base64 of
- *              little-endian f32; "payload" a string, whose bytes are the payload, or any other
- * JSON, which is kept as its text; or "payload_base64". All but the vector may be left out
+ *     jsonl    each line an object: "id" a whole number, or text of 1 to 64 bytes, or "id_base64"
+ *              for a text that is no UTF-8; "vector" an array, or base64 of little-endian f32;
+ *              "payload" a string, whose bytes are the payload, or any other JSON, which is kept
+ *              as its text; or "payload_base64". All but the vector may be left out
  *
  * Integers are little-endian where nothing says otherwise. A format without ids counts its rows
- * from 0, and so does jsonl if its first row has none.
+ * from 0, and so does jsonl if its first row has none. What the first row's id is, number or text,
+ * all are.
  *
  * A reader goes from front to end, through pipes as well, in memory that is bounded by one row.
  * Every byte may be hostile. What is wrong comes as FR_ERR_CORRUPT (FR_ERR_LIMIT,
@@ -68,6 +70,7 @@ FR_NODISCARD fr_status fr_vector_format_choose(const char *name, const char *pat
 struct fr_vector_row {
     uint64_t number; /* from 0, rows that were refused included */
     uint64_t id;
+    fr_slice text; /* the id, if it is text; empty: it is a number */
     const float *vector;
     uint32_t dimension;
     fr_slice payload; /* empty: none */
@@ -132,12 +135,12 @@ FR_NODISCARD fr_status fr_vector_writer_open(const char *path, enum fr_vector_fo
         uint32_t dimension, struct fr_vector_writer **ret_writer);
 
 /*
- * FR_END: standard output's reader has gone, and has what it wanted. FR_ERR_LIMIT: a value that is
- * no whole number, or beyond the format's range; or more rows than its count can say. Only jsonl
- * has ids and payloads.
+ * A row of the writer's dimension. FR_END: standard output's reader has gone, and has what it
+ * wanted. FR_ERR_LIMIT: a value that is no whole number, or beyond the format's range; or more rows
+ * than its count can say. Only jsonl has ids and payloads.
  */
-FR_NODISCARD fr_status fr_vector_writer_add(struct fr_vector_writer *writer, uint64_t id,
-        const float *vector, fr_slice payload);
+FR_NODISCARD fr_status fr_vector_writer_add(struct fr_vector_writer *writer,
+        const struct fr_vector_row *row);
 
 /* Put the count in front, make it durable and give it its name. */
 FR_NODISCARD fr_status fr_vector_writer_finish(struct fr_vector_writer *writer);

@@ -18,6 +18,9 @@ enum fr_element {
     FR_ELEMENT_F64,
 };
 
+/* What the rows of a file are called by. */
+enum fr_row_ids { FR_IDS_UNKNOWN, FR_IDS_NUMBERS, FR_IDS_TEXT, FR_IDS_COUNTED };
+
 struct fr_vector_reader {
     struct fr_input *input;
     enum fr_vector_format format;
@@ -34,8 +37,9 @@ struct fr_vector_reader {
     uint64_t line;
     fr_slice line_text;
     struct fr_buf text;    /* a string without its escapes */
+    struct fr_buf id_text; /* the same, of an id */
     struct fr_buf payload; /* the same, of the payload */
-    enum { FR_IDS_UNKNOWN, FR_IDS_GIVEN, FR_IDS_COUNTED } ids;
+    enum fr_row_ids ids;
 };
 
 /* Bytes of one. */

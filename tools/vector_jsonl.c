@@ -4,15 +4,17 @@
 #include <string.h>
 
 #include "base/coding.h"
+#include "freshet/index.h"
 #include "tools/input.h"
 #include "tools/json.h"
 #include "tools/json_read.h"
+#include "tools/store.h"
 #include "tools/text_code.h"
 #include "tools/vector_file_priv.h"
 
-enum key { KEY_ID, KEY_VECTOR, KEY_PAYLOAD, KEY_PAYLOAD_BASE64, KEY_COUNT };
+enum key { KEY_ID, KEY_ID_BASE64, KEY_VECTOR, KEY_PAYLOAD, KEY_PAYLOAD_BASE64, KEY_COUNT };
 
-static const char *const key_names[] = {"id", "vector", "payload", "payload_base64"};
+static const char *const key_names[] = {"id", "id_base64", "vector", "payload", "payload_base64"};
 
 /* What a line holds, as far as it was read. */
 struct line {
@@ -29,12 +31,34 @@ static void append_float(struct fr_buf *to, float value)
     if (at != NULL) memcpy(at, &value, sizeof(value));
 }
 
-static void read_id(struct line *line)
+static void check_text(struct fr_vector_reader *reader, struct line *line)
 {
-    fr_slice number = fr_json_read_number(&line->in);
+    size_t size = reader->id_text.size;
 
+    if (line->in.why == NULL && (size == 0 || size > FR_TEXT_ID_MAX))
+        fr_json_in_fail(&line->in, "an id that is text has 1 to 64 bytes");
+}
+
+static void read_id(struct fr_vector_reader *reader, struct line *line)
+{
+    if (fr_json_peek(&line->in) == '"') {
+        fr_json_read_string(&line->in, &reader->id_text);
+        check_text(reader, line);
+        return;
+    }
+    fr_slice number = fr_json_read_number(&line->in);
     if (line->in.why == NULL && !fr_json_to_u64(number, &line->id))
-        fr_json_in_fail(&line->in, "\"id\" is no whole number from 0 to 18446744073709551615");
+        fr_json_in_fail(&line->in,
+                "\"id\" is no text and no whole number from 0 to 18446744073709551615");
+}
+
+static void read_coded_id(struct fr_vector_reader *reader, struct line *line)
+{
+    fr_buf_clear(&reader->text);
+    fr_json_read_string(&line->in, &reader->text);
+    if (line->in.why == NULL && !fr_base64_read(fr_buf_slice(&reader->text), &reader->id_text))
+        fr_json_in_fail(&line->in, "\"id_base64\" is no base64");
+    check_text(reader, line);
 }
 
 static void read_array(struct fr_vector_reader *reader, struct line *line)
@@ -111,7 +135,8 @@ static enum key read_key(struct fr_vector_reader *reader, struct line *line)
             !fr_slice_equal(fr_buf_slice(&reader->text), fr_slice_of_text(key_names[key])))
         key++;
     if (key == KEY_COUNT)
-        fr_json_in_fail(&line->in, "an unknown key: know id, vector, payload and payload_base64");
+        fr_json_in_fail(&line->in,
+                "an unknown key: know id, id_base64, vector, payload and payload_base64");
     else if ((line->seen & 1u << key) != 0)
         fr_json_in_fail(&line->in, "a key that comes twice");
     line->seen |= 1u << key;
@@ -122,7 +147,10 @@ static fr_status read_value(struct fr_vector_reader *reader, struct line *line, 
 {
     switch (key) {
     case KEY_ID:
-        read_id(line);
+        read_id(reader, line);
+        break;
+    case KEY_ID_BASE64:
+        read_coded_id(reader, line);
         break;
     case KEY_VECTOR:
         return read_vector(reader, line);
@@ -143,20 +171,40 @@ static bool has(const struct line *line, enum key key)
     return (line->seen & 1u << key) != 0;
 }
 
+static enum fr_row_ids ids_of(const struct fr_vector_reader *reader, const struct line *line)
+{
+    if (reader->id_text.size > 0) return FR_IDS_TEXT;
+    return has(line, KEY_ID) ? FR_IDS_NUMBERS : FR_IDS_COUNTED;
+}
+
+/* All rows are called alike. */
+static void check_id(struct fr_vector_reader *reader, struct line *line)
+{
+    enum fr_row_ids ids = ids_of(reader, line);
+
+    if (has(line, KEY_ID) && has(line, KEY_ID_BASE64))
+        fr_json_in_fail(&line->in, "an id and id_base64: one of them is enough");
+    if (reader->ids == FR_IDS_UNKNOWN || ids == reader->ids) return;
+    if (reader->ids == FR_IDS_COUNTED)
+        fr_json_in_fail(&line->in, "it has an id, but rows before it had none");
+    else if (ids == FR_IDS_COUNTED)
+        fr_json_in_fail(&line->in, "it has no id, but rows before it had one");
+    else if (ids == FR_IDS_TEXT)
+        fr_json_in_fail(&line->in, "its id is text, but those before it were numbers");
+    else
+        fr_json_in_fail(&line->in, "its id is a number, but those before it were text");
+}
+
 /* What cannot be seen before the whole line was read. */
 static void check_line(struct fr_vector_reader *reader, struct line *line)
 {
     struct fr_json_in *in = &line->in;
-    bool has_id = has(line, KEY_ID);
 
     if (!fr_json_whole(in)) return;
     if (!has(line, KEY_VECTOR)) fr_json_in_fail(in, "there is no \"vector\"");
     if (has(line, KEY_PAYLOAD) && has(line, KEY_PAYLOAD_BASE64))
         fr_json_in_fail(in, "a payload and payload_base64: one of them is enough");
-    if (has_id && reader->ids == FR_IDS_COUNTED)
-        fr_json_in_fail(in, "it has an id, but rows before it had none");
-    if (!has_id && reader->ids == FR_IDS_GIVEN)
-        fr_json_in_fail(in, "it has no id, but rows before it had one");
+    check_id(reader, line);
 }
 
 static fr_status parse_line(struct fr_vector_reader *reader, struct line *line)
@@ -164,6 +212,7 @@ static fr_status parse_line(struct fr_vector_reader *reader, struct line *line)
     fr_status st = FR_OK;
 
     fr_buf_clear(&reader->payload);
+    fr_buf_clear(&reader->id_text);
     fr_json_begin(&line->in, '{');
     while (fr_json_more(&line->in, '}')) {
         enum key key = read_key(reader, line);
@@ -171,7 +220,7 @@ static fr_status parse_line(struct fr_vector_reader *reader, struct line *line)
     }
     if (line->in.why == NULL) check_line(reader, line);
     if (fr_buf_status(&reader->text) < 0 || fr_buf_status(&reader->payload) < 0 ||
-            fr_buf_status(&reader->vector) < 0)
+            fr_buf_status(&reader->vector) < 0 || fr_buf_status(&reader->id_text) < 0)
         FR_TRY(FR_FAIL(FR_ERR_NOMEM, "%s: no memory for line %" PRIu64,
                 fr_input_name(reader->input), reader->line));
     if (line->in.why != NULL)
@@ -224,8 +273,9 @@ fr_status fr_jsonl_next(struct fr_vector_reader *reader, struct fr_vector_row *r
     st = parse_line(reader, &line);
     reader->broken = st == FR_ERR_NOMEM;
     if (st < 0) return st;
-    reader->ids = has(&line, KEY_ID) ? FR_IDS_GIVEN : FR_IDS_COUNTED;
-    ret_row->id = has(&line, KEY_ID) ? line.id : number;
+    reader->ids = ids_of(reader, &line);
+    ret_row->id = reader->ids == FR_IDS_NUMBERS ? line.id : number;
+    ret_row->text = fr_buf_slice(&reader->id_text);
     ret_row->vector = (const float *)(const void *)reader->vector.data;
     ret_row->dimension = (uint32_t)(reader->vector.size / sizeof(float));
     ret_row->payload = line.verbatim.size > 0 ? line.verbatim : fr_buf_slice(&reader->payload);
@@ -291,7 +341,10 @@ static void append_line(struct fr_buf *to, const struct fr_vector_row *row,
     struct fr_json json = {.text = *to};
 
     fr_json_begin_object(&json, NULL);
-    fr_json_u64(&json, "id", row->id);
+    if (row->text.size > 0)
+        fr_text_json(&json, "id", &(struct fr_text_form){.hex = false}, row->text);
+    else
+        fr_json_u64(&json, "id", row->id);
     append_vector(&json, row);
     fr_vector_payload_json(&json, row->payload);
     fr_json_end_object(&json);

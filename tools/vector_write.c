@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "tools/vector_file_priv.h"
+#include "tools/vector_id.h"
 
 struct fr_vector_writer {
     enum fr_vector_format format;
@@ -98,19 +100,18 @@ out:
     return st;
 }
 
-static fr_status append_bytes(struct fr_vector_writer *writer, uint64_t id, const float *vector)
+static fr_status append_bytes(struct fr_vector_writer *writer, const struct fr_vector_row *row)
 {
     bool is_signed = writer->format == FR_VECTORS_I8BIN;
     float least = is_signed ? -128 : 0, most = is_signed ? 127 : 255;
 
     for (uint32_t i = 0; i < writer->dimension; i++) {
-        float value = vector[i];
+        float value = row->vector[i];
         if (!(value >= least && value <= most) || value != truncf(value))
             return FR_FAIL(FR_ERR_LIMIT,
-                    "%s: vector %" PRIu64 " has the value %.9g, and %s holds whole numbers from %g "
-                    "to %g",
-                    name_of(writer), id, (double)value, fr_vector_format_name(writer->format),
-                    (double)least, (double)most);
+                    "%s: vector %s has the value %.9g, and %s holds whole numbers from %g to %g",
+                    name_of(writer), fr_id_words(row->id, row->text).text, (double)value,
+                    fr_vector_format_name(writer->format), (double)least, (double)most);
         fr_buf_u8(&writer->row, (uint8_t)(int)value);
     }
     return FR_OK;
@@ -125,12 +126,12 @@ static void append_floats(struct fr_vector_writer *writer, const float *vector)
     }
 }
 
-fr_status fr_vector_writer_add(struct fr_vector_writer *writer, uint64_t id, const float *vector,
-        fr_slice payload)
+fr_status fr_vector_writer_add(struct fr_vector_writer *writer, const struct fr_vector_row *row)
 {
     enum fr_vector_format format = writer->format;
     fr_status st = FR_OK;
 
+    FR_ASSERT(row->dimension == writer->dimension);
     if (has_count(format) && format != FR_VECTORS_NPY && writer->count == UINT32_MAX)
         return FR_FAIL(FR_ERR_LIMIT, "%s: %s cannot count more than %" PRIu32 " rows",
                 name_of(writer), fr_vector_format_name(format), UINT32_MAX);
@@ -138,14 +139,11 @@ fr_status fr_vector_writer_add(struct fr_vector_writer *writer, uint64_t id, con
     if (format == FR_VECTORS_FVECS || format == FR_VECTORS_BVECS)
         fr_buf_u32(&writer->row, writer->dimension);
     if (format == FR_VECTORS_JSONL)
-        fr_vector_line(&writer->row, &(struct fr_vector_row){.id = id,
-                                             .vector = vector,
-                                             .dimension = writer->dimension,
-                                             .payload = payload});
+        fr_vector_line(&writer->row, row);
     else if (format == FR_VECTORS_BVECS || format == FR_VECTORS_U8BIN || format == FR_VECTORS_I8BIN)
-        FR_TRY(append_bytes(writer, id, vector));
+        FR_TRY(append_bytes(writer, row));
     else
-        append_floats(writer, vector);
+        append_floats(writer, row->vector);
     FR_TRY(write_row(writer));
     writer->count++;
 out:

@@ -6,6 +6,7 @@
 #include "base/human.h"
 #include "freshet/backup.h"
 #include "tools/interrupt.h"
+#include "tools/progress.h"
 #include "tools/store.h"
 #include "tools/verbs.h"
 
@@ -15,23 +16,17 @@ struct backup {
     bool list, check, reread, as_json;
     struct fr_json json;
     struct fr_db *db;
+    struct fr_progress progress;
     uint64_t findings;
 };
 
-static bool on_progress(void *ctx, uint64_t done, uint64_t total)
-{
-    (void)ctx;
-    (void)done;
-    (void)total;
-    return !fr_interrupted();
-}
-
-static struct fr_backup_options how_of(const struct backup *b)
+static struct fr_backup_options how_of(struct backup *b)
 {
     return (struct fr_backup_options){.size = sizeof(struct fr_backup_options),
             .rate = b->rate,
             .reread = b->reread,
-            .progress = on_progress};
+            .progress = fr_progress_hook,
+            .ctx = &b->progress};
 }
 
 /* --- Telling --- */
@@ -108,7 +103,9 @@ static fr_status run_check(struct backup *b, const char *path)
     fr_status st = fr_backup_next(path, 0, &info);
 
     if (st < 0) return st;
+    fr_progress_begin(&b->progress);
     st = fr_backup_check(path, 0, &how);
+    fr_progress_end(&b->progress);
     b->findings = st == FR_ERR_CORRUPT || st == FR_ERR_MISSING || st == FR_ERR_TOO_NEW ||
                   st == FR_ERR_FOREIGN;
     if (st < 0 && b->findings == 0) return st;
@@ -181,7 +178,10 @@ static fr_status run_backup(struct backup *b, const char *store, const char *pat
     fr_status st;
 
     FR_TRY(fr_store_open(store, FR_STORE_WRITE, b->options, &b->db));
-    FR_TRY(fr_db_backup(b->db, path, &how, &info));
+    fr_progress_begin(&b->progress);
+    st = fr_db_backup(b->db, path, &how, &info);
+    fr_progress_end(&b->progress);
+    FR_TRY(st);
     if (b->as_json) {
         fr_json_begin_object(&b->json, NULL);
         tell_json(b, "made", &info);
@@ -221,7 +221,7 @@ static const char *misuse(const struct backup *b, size_t operand_count)
 
 int fr_verb_backup(int argc, char **argv)
 {
-    static struct backup b;
+    static struct backup b = {.progress = {.verb = "backup", .line_ns = FR_PROGRESS_LINE_NS}};
     const struct fr_option options[] = {
             {"keep", 'k', FR_OPTION_COUNT, "N", "then drop all generations but the newest N",
                     &b.keep},
@@ -233,6 +233,8 @@ int fr_verb_backup(int argc, char **argv)
                     &b.check},
             {"drop", 0, FR_OPTION_COUNT, "GENERATION", "remove a generation, never the newest",
                     &b.drop},
+            FR_OPTION_QUIET(&b.progress),
+            FR_OPTION_PROGRESS(&b.progress),
             FR_OPTION_STORE(&b.options),
             {"json", 0, FR_OPTION_FLAG, NULL, "as one JSON object", &b.as_json},
     };
@@ -253,6 +255,7 @@ int fr_verb_backup(int argc, char **argv)
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
     const char *what = misuse(&b, args.operand_count);
     if (what != NULL) return fr_args_misuse("backup", what);
+    b.progress.quiet |= b.as_json;
     fr_interrupt_watch();
     fr_status st = run(&b, &args);
     return fr_store_done("backup", st, b.findings > 0 ? FR_EXIT_FINDINGS : FR_EXIT_FINE, b.db);

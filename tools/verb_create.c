@@ -3,10 +3,11 @@
 #include "tools/index_rows.h"
 #include "tools/metric.h"
 #include "tools/store.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 struct create {
-    const char *index_name, *metric_name, *options;
+    const char *index_name, *metric_name, *ids_name, *options;
     uint64_t dimension, seed;
     struct fr_db *db;
     struct fr_index *index;
@@ -22,6 +23,7 @@ static fr_status read_index_options(struct create *c, struct fr_index_options *r
     ret_options->seed = c->seed;
     FR_TRY(fr_index_name_check(c->index_name));
     if (c->metric_name != NULL) FR_TRY(fr_metric_read(c->metric_name, &ret_options->metric));
+    if (c->ids_name != NULL) FR_TRY(fr_id_kind_read(c->ids_name, &ret_options->id_kind));
     if (c->dimension > FR_DIMENSION_MAX)
         return FR_FAIL(FR_ERR_MISUSE, "--dimension: it is from 1 to %d", FR_DIMENSION_MAX);
     ret_options->dimension = (uint32_t)c->dimension;
@@ -50,6 +52,7 @@ int fr_verb_create(int argc, char **argv)
                     &c.dimension},
             {"metric", 'm', FR_OPTION_TEXT, "METRIC", "of the index: l2, cosine or ip (l2)",
                     &c.metric_name},
+            FR_OPTION_IDS(&c.ids_name, "what it calls its vectors: number or text (number)"),
             FR_OPTION_INDEX(&c.index_name, "what it is called (nothing)"),
             {"seed", 0, FR_OPTION_COUNT, "N", "of its random rotation (any)", &c.seed},
             FR_OPTION_STORE(&c.options),
@@ -66,8 +69,8 @@ int fr_verb_create(int argc, char **argv)
     int code = FR_EXIT_FINE;
 
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
-    if (c.dimension == 0 && (c.metric_name != NULL || c.index_name[0] != '\0'))
-        return fr_args_misuse("create", "an index needs --dimension");
+    bool of_index = c.metric_name != NULL || c.ids_name != NULL || c.index_name[0] != '\0';
+    if (c.dimension == 0 && of_index) return fr_args_misuse("create", "an index needs --dimension");
     fr_status st = run_create(&c, args.operands[0]);
     fr_index_close(c.index);
     return fr_store_done("create", st, FR_EXIT_FINE, c.db);

@@ -1,7 +1,9 @@
 /* verb_delete.c - keys, a range of keys, or vectors go. */
+#include "base/alloc.h"
 #include "freshet/index.h"
 #include "tools/index_rows.h"
 #include "tools/key_range.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 struct delete
@@ -67,7 +69,7 @@ out:
     return st;
 }
 
-static fr_status read_ids(struct delete *d, char *const *words, size_t count)
+static fr_status delete_numbers(struct delete *d, char *const *words, size_t count)
 {
     fr_status st = FR_OK;
 
@@ -77,7 +79,30 @@ static fr_status read_ids(struct delete *d, char *const *words, size_t count)
         fr_buf_append(&d->key, &id, sizeof(id));
     }
     FR_TRY(fr_buf_status(&d->key));
+    st = fr_index_delete(d->index, NULL, count, (const uint64_t *)(const void *)d->key.data, NULL);
 out:
+    return st;
+}
+
+/* The texts stand one behind the other; where they are is known when the last has come. */
+static fr_status delete_texts(struct delete *d, char *const *words, size_t count)
+{
+    struct fr_text_id *ids = fr_alloc(count * sizeof(*ids));
+    const char *at;
+    fr_status st = ids == NULL ? FR_FAIL(FR_ERR_NOMEM, "no memory for ids") : FR_OK;
+
+    for (size_t i = 0; i < count && st >= 0; i++) {
+        size_t before = d->key.size;
+        st = fr_text_read(&d->form, words[i], &d->key);
+        ids[i].size = d->key.size - before;
+    }
+    if (st < 0) goto out;
+    at = (const char *)d->key.data;
+    for (size_t i = 0; i < count; at += ids[i++].size)
+        ids[i].data = at;
+    st = fr_index_delete_text(d->index, NULL, count, ids, NULL);
+out:
+    fr_free(ids);
     return st;
 }
 
@@ -88,20 +113,21 @@ static fr_status delete_index(struct delete *d, const char *path)
     return st < 0 ? st : fr_index_drop(d->db, d->index_name);
 }
 
-/* The buffer for keys has the ids then. */
+/* The buffer for keys has the ids then. What they are, the index says. */
 static fr_status delete_vectors(struct delete *d, const struct fr_args *args)
 {
+    struct fr_index_stats stats = {.size = sizeof(stats)};
     struct fr_index_options options;
     size_t count = args->operand_count - 1;
     fr_status st;
 
     fr_index_options_init(&options);
     options.create = false;
-    FR_TRY(read_ids(d, args->operands + 1, count));
     FR_TRY(fr_store_open(args->operands[0], FR_STORE_WRITE, d->options, &d->db));
     FR_TRY(fr_index_open(d->db, d->index_name, &options, &d->index));
-    FR_TRY(fr_index_delete(d->index, NULL, count, (const uint64_t *)(const void *)d->key.data,
-            NULL));
+    FR_TRY(fr_index_stats_get(d->index, &stats));
+    FR_TRY(stats.id_kind == FR_ID_TEXT ? delete_texts(d, args->operands + 1, count)
+                                       : delete_numbers(d, args->operands + 1, count));
 out:
     return st;
 }

@@ -19,21 +19,33 @@
 #include "lsm/super_format.h"
 #include "lsm/table_format.h"
 #include "lsm/value_format.h"
+#include "recovery/backup_format.h"
 #include "tools/dump_item.h"
 #include "tools/index_rows.h"
 #include "tools/store.h"
 #include "tools/text_code.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 #include "wal/file_name.h"
 
-enum kind { KIND_LOG, KIND_MANIFEST, KIND_SUPER, KIND_TABLE, KIND_VALUES, KIND_FILTER, KIND_NONE };
+enum kind {
+    KIND_LOG,
+    KIND_MANIFEST,
+    KIND_SUPER,
+    KIND_TABLE,
+    KIND_VALUES,
+    KIND_FILTER,
+    KIND_BACKUP,
+    KIND_NONE
+};
 
 static const char *const kind_names[] = {[KIND_LOG] = "log",
         [KIND_MANIFEST] = "manifest",
         [KIND_SUPER] = "super",
         [KIND_TABLE] = "table",
         [KIND_VALUES] = "values",
-        [KIND_FILTER] = "filter"};
+        [KIND_FILTER] = "filter",
+        [KIND_BACKUP] = "backup"};
 
 struct dump_verb {
     struct fr_dump d;
@@ -54,7 +66,7 @@ static enum kind kind_by_magic(fr_slice head)
         const char *magic;
         enum kind kind;
     } magics[] = {{"FRESHWAL", KIND_LOG}, {FR_SUPER_MAGIC, KIND_SUPER}, {"FrtTable", KIND_TABLE},
-            {"FrtValus", KIND_VALUES}};
+            {"FrtValus", KIND_VALUES}, {"FrtBckup", KIND_BACKUP}};
 
     if (head.size >= 16 && memcmp(head.data, "FRESHWAL", 8) == 0 &&
             fr_get_u32(head.data + 12) == FR_WAL_KIND_MANIFEST)
@@ -76,6 +88,7 @@ static enum kind kind_by_name(const char *name)
     enum fr_file_kind kind;
     uint64_t number;
 
+    if (fr_backup_list_name_parse(name, &number)) return KIND_BACKUP;
     return fr_file_name_parse(name, &kind, &number) ? kinds[kind] : KIND_NONE;
 }
 
@@ -136,6 +149,9 @@ static void dump_kind(struct dump_verb *v, enum kind kind, struct fr_file *file,
         break;
     case KIND_FILTER:
         fr_dump_filter(&v->d, file, size);
+        break;
+    case KIND_BACKUP:
+        fr_dump_backup(&v->d, file, size);
         break;
     case KIND_NONE:
         break;
@@ -261,7 +277,7 @@ static fr_status check_words(const struct dump_verb *v)
         return FR_FAIL(FR_ERR_MISUSE, "--key, --row or --posting: one item at a time");
     if (v->as != NULL && kind_by_word(v->as) == KIND_NONE)
         return FR_FAIL(FR_ERR_MISUSE,
-                "\"%.40s\" is none of log, manifest, super, table, values, filter", v->as);
+                "\"%.40s\" is none of log, manifest, super, table, values, filter, backup", v->as);
     return FR_OK;
 }
 
@@ -299,7 +315,7 @@ int fr_verb_dump(int argc, char **argv)
     struct fr_dump_how *how = &v.d.how;
     const struct fr_option options[] = {
             {"as", 0, FR_OPTION_TEXT, "KIND",
-                    "take it for a log, manifest, super, table, values or filter", &v.as},
+                    "take it for a log, manifest, super, table, values, filter or backup", &v.as},
             {"key", 'k', FR_OPTION_TEXT, "KEY", "of a store: where this key is", &v.key},
             {"hex-key", 0, FR_OPTION_FLAG, NULL, "the key is hex digits", &v.form.hex},
             {"row", 'r', FR_OPTION_TEXT, "ID", "of a store: the row of this vector", &v.row},

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/human.h"
@@ -10,6 +11,7 @@
 #include "tools/json.h"
 #include "tools/query.h"
 #include "tools/store.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 /* More hits than these are no search but an export. */
@@ -30,9 +32,25 @@ struct explain {
     struct fr_index *index;
     struct fr_index_rows rows;
     struct fr_buf vector;
-    struct fr_hit *hits; /* k */
+    struct fr_hit *hits;   /* k */
+    struct fr_text *texts; /* as many, or NULL: ids are numbers */
     size_t count;
 };
+
+/* Of a hit, if ids are text. */
+static fr_slice text_of(const struct explain *e, size_t hit)
+{
+    if (e->texts == NULL) return fr_slice_of(NULL, 0);
+    return fr_slice_of(e->texts[hit].data, e->texts[hit].size);
+}
+
+static void add_id(struct fr_json *json, uint64_t id, fr_slice text)
+{
+    if (text.size > 0)
+        fr_text_json(json, "id", &(struct fr_text_form){.hex = false}, text);
+    else
+        fr_json_u64(json, "id", id);
+}
 
 /* --- In words --- */
 
@@ -108,9 +126,11 @@ static void tell_probe(const struct fr_search_why *why)
 }
 
 /* What the verdict means, with its figures. */
-static void tell_why(const struct fr_search_why *why, bool by_postings)
+static void tell_why(const struct explain *e, bool by_postings)
 {
-    printf("\nid %" PRIu64 ": %s\n", why->id, fr_why_name(why->verdict));
+    const struct fr_search_why *why = &e->why;
+
+    printf("\nid %s: %s\n", e->why_id, fr_why_name(why->verdict));
     if (why->verdict == FR_WHY_MISSING) {
         printf("  there is no such vector\n");
         return;
@@ -141,8 +161,9 @@ static void tell_words(const struct explain *e, size_t listed)
     tell_postings(e, listed);
     printf("\n%8s %20s %14s\n", "hit", "id", "distance");
     for (size_t i = 0; i < e->count; i++)
-        printf("%8zu %20" PRIu64 " %14.7g\n", i + 1, e->hits[i].id, (double)e->hits[i].distance);
-    if (e->why_id != NULL) tell_why(&e->why, record->tiers > 0);
+        printf("%8zu %20s %14.7g\n", i + 1, fr_id_words(e->hits[i].id, text_of(e, i)).text,
+                (double)e->hits[i].distance);
+    if (e->why_id != NULL) tell_why(e, record->tiers > 0);
 }
 
 /* --- In JSON --- */
@@ -190,17 +211,20 @@ static void add_lists(struct fr_json *json, const struct explain *e, size_t list
     fr_json_begin_array(json, "hits");
     for (size_t i = 0; i < e->count; i++) {
         fr_json_begin_object(json, NULL);
-        fr_json_u64(json, "id", e->hits[i].id);
+        add_id(json, e->hits[i].id, text_of(e, i));
         fr_json_float(json, "distance", e->hits[i].distance);
         fr_json_end_object(json);
     }
     fr_json_end_array(json);
 }
 
-static void add_why(struct fr_json *json, const struct fr_search_why *why)
+static void add_why(struct fr_json *json, const struct explain *e)
 {
+    const struct fr_search_why *why = &e->why;
+    bool is_text = e->rows.options.id_kind == FR_ID_TEXT;
+
     fr_json_begin_object(json, "why");
-    fr_json_u64(json, "id", why->id);
+    add_id(json, why->id, is_text ? fr_slice_of_text(e->why_id) : fr_slice_of(NULL, 0));
     fr_json_text(json, "verdict", fr_why_name(why->verdict));
     if (why->verdict != FR_WHY_MISSING) {
         fr_json_float(json, "distance", why->distance);
@@ -223,7 +247,7 @@ static fr_status tell_json(const struct explain *e, size_t listed)
     fr_json_begin_object(&json, NULL);
     add_record(&json, &e->record);
     add_lists(&json, e, listed);
-    if (e->why_id != NULL) add_why(&json, &e->why);
+    if (e->why_id != NULL) add_why(&json, e);
     fr_json_end_object(&json);
     fr_status st = fr_json_print(&json);
     fr_buf_deinit(&json.text);
@@ -232,28 +256,48 @@ static fr_status tell_json(const struct explain *e, size_t listed)
 
 /* --- The verb --- */
 
-static fr_status prepare(struct explain *e)
+static fr_status make_room(struct explain *e)
 {
     struct fr_index_stats stats = {.size = sizeof(stats)};
-    fr_status st;
+    bool is_text = e->rows.options.id_kind == FR_ID_TEXT;
+    fr_status st = fr_index_stats_get(e->index, &stats);
 
-    FR_TRY(fr_index_stats_get(e->index, &stats));
+    if (st < 0) return st;
     e->hits = fr_alloc((size_t)e->k * sizeof(*e->hits));
+    if (is_text) e->texts = fr_alloc_zeroed((size_t)e->k, sizeof(*e->texts));
     e->record.postings_room = (size_t)stats.postings + 1;
     e->record.postings = fr_alloc(e->record.postings_room * sizeof(*e->record.postings));
-    if (e->hits == NULL || e->record.postings == NULL)
+    if (e->hits == NULL || e->record.postings == NULL || (is_text && e->texts == NULL))
         return FR_FAIL(FR_ERR_NOMEM, "no memory for %" PRIu64 " hits", e->k);
-    e->record.size = sizeof(e->record);
+    return FR_OK;
+}
+
+/* The number of a text that is not there is 0, which no text ever has. */
+static fr_status choose_why(struct explain *e)
+{
+    const struct fr_text_id text = {.data = e->why_id, .size = strlen(e->why_id)};
+    fr_status st;
+
     e->why.size = sizeof(e->why);
-    if (e->why_id != NULL) {
-        FR_TRY(fr_id_read(e->why_id, &e->why.id));
-        e->record.why = &e->why;
-    }
+    e->record.why = &e->why;
+    if (e->rows.options.id_kind != FR_ID_TEXT) return fr_id_read(e->why_id, &e->why.id);
+    st = fr_index_get_text(e->index, text, &e->why.id, NULL, NULL);
+    return st < 0 ? st : FR_OK;
+}
+
+static fr_status prepare(struct explain *e)
+{
+    fr_status st;
+
+    FR_TRY(make_room(e));
+    e->record.size = sizeof(e->record);
+    if (e->why_id != NULL) FR_TRY(choose_why(e));
     e->how = (struct fr_search_options){.size = sizeof(e->how),
             .recall = e->how.recall,
             .postings = (uint32_t)e->postings,
             .exhaustive = e->exhaustive,
-            .exact_distances = true};
+            .exact_distances = true,
+            .ret_texts = e->texts};
 out:
     return st;
 }
@@ -296,6 +340,7 @@ static void close_explain(struct explain *e)
     fr_index_rows_close(&e->rows);
     fr_index_close(e->index);
     fr_free(e->hits);
+    fr_free(e->texts);
     fr_free(e->record.postings);
     fr_buf_deinit(&e->vector);
 }

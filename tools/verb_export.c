@@ -14,8 +14,8 @@
 struct export
 {
     const char *path, *file, *format_name, *index_name, *options;
-    bool quiet, as_json;
-    uint64_t limit, line_ns;
+    bool as_json;
+    uint64_t limit;
 
     enum fr_vector_format format;
     struct fr_db *db;
@@ -23,22 +23,22 @@ struct export
     struct fr_vector_writer *writer;
     struct fr_progress progress;
     uint64_t count;
-    uint64_t other_ids; /* rows whose id is not their number */
+    uint64_t other_ids; /* rows whose id is text, or not their number */
     uint64_t payloads;
 };
 
-static fr_status take_row(struct export *ex, const struct fr_index_row *row)
+static fr_status take_row(struct export *ex, const struct fr_vector_row *row)
 {
-    ex->other_ids += row->id != ex->count;
+    ex->other_ids += row->text.size > 0 || row->id != ex->count;
     ex->payloads += row->payload.size > 0;
     ex->count++;
     fr_progress_tell(&ex->progress, ex->count, 0, 0);
-    return fr_vector_writer_add(ex->writer, row->id, row->vector, row->payload);
+    return fr_vector_writer_add(ex->writer, row);
 }
 
 static fr_status take_rows(struct export *ex)
 {
-    struct fr_index_row row;
+    struct fr_vector_row row;
     fr_status st = FR_OK;
 
     while (ex->count < ex->limit) {
@@ -105,16 +105,14 @@ int fr_verb_export(int argc, char **argv)
 {
     static struct export ex = {.index_name = "",
             .limit = UINT64_MAX,
-            .line_ns = 10000000000u,
-            .progress = {.verb = "export"}};
+            .progress = {.verb = "export", .unit = "rows", .line_ns = FR_PROGRESS_LINE_NS}};
     const struct fr_option options[] = {
             {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of the file (by the end of its name)",
                     &ex.format_name},
             FR_OPTION_INDEX(&ex.index_name, "of that name (the one without)"),
             {"limit", 'n', FR_OPTION_COUNT, "N", "end after so many rows (all)", &ex.limit},
-            {"quiet", 'q', FR_OPTION_FLAG, NULL, "no progress", &ex.quiet},
-            {"progress", 0, FR_OPTION_DURATION, "TIME",
-                    "between lines of it where there is no terminal (10 s)", &ex.line_ns},
+            FR_OPTION_QUIET(&ex.progress),
+            FR_OPTION_PROGRESS(&ex.progress),
             FR_OPTION_STORE(&ex.options),
             {"json", 0, FR_OPTION_FLAG, NULL, "what it came to as one JSON object", &ex.as_json},
     };
@@ -133,8 +131,7 @@ int fr_verb_export(int argc, char **argv)
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
     ex.path = args.operands[0];
     ex.file = args.operands[1];
-    ex.progress.quiet = ex.quiet;
-    ex.progress.line_ns = ex.line_ns;
+    ex.progress.quiet |= ex.as_json;
     fr_interrupt_watch();
     fr_status st = run_export(&ex);
     if (st < 0) code = fr_exit_failed("export");

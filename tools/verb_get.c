@@ -1,5 +1,4 @@
 /* verb_get.c - the values of keys, or the vectors of ids. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "tools/index_rows.h"
@@ -69,22 +68,17 @@ static fr_status get_keys(struct get *g, char *const *words, size_t count)
 
 static fr_status get_id(struct get *g, struct fr_index_rows *rows, const char *word)
 {
-    struct fr_index_row row;
-    uint64_t id = 0;
+    struct fr_vector_row row;
     fr_status st;
 
-    FR_TRY(fr_id_read(word, &id));
-    FR_TRY(fr_index_rows_get(rows, id, &row));
+    FR_TRY(fr_index_rows_find(rows, &g->form, word, &row));
     if (st == FR_NOT_FOUND) {
-        fprintf(stderr, "freshet get: there is no vector %" PRIu64 "\n", id);
+        fprintf(stderr, "freshet get: there is no vector %s\n", word);
         g->missed = true;
         return FR_OK;
     }
     fr_buf_clear(&g->line);
-    fr_vector_line(&g->line, &(struct fr_vector_row){.id = id,
-                                     .vector = row.vector,
-                                     .dimension = rows->options.dimension,
-                                     .payload = row.payload});
+    fr_vector_line(&g->line, &row);
     if (fr_buf_status(&g->line) < 0) return FR_FAIL(FR_ERR_NOMEM, "no memory for a vector");
     fwrite(g->line.data, 1, g->line.size, stdout);
 out:

@@ -28,6 +28,7 @@
 #include "tools/progress.h"
 #include "tools/store.h"
 #include "tools/vector_file.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 /* Reasons that are told; the others are only counted. */
@@ -41,9 +42,10 @@
 
 struct import {
     /* What was asked for. */
-    const char *path, *file, *format_name, *index_name, *metric_name, *options, *rejects_path;
-    bool create, resume, quiet, as_json, no_settling;
-    uint64_t batch_rows, threads, max_errors, limit, skip, line_ns;
+    const char *path, *file, *format_name, *index_name, *metric_name, *ids_name;
+    const char *options, *rejects_path;
+    bool create, resume, as_json, no_settling;
+    uint64_t batch_rows, threads, max_errors, limit, skip;
 
     struct fr_db *db;
     struct fr_index *index;
@@ -53,7 +55,9 @@ struct import {
     struct fr_import_pool *pool;
     uint32_t dimension;
     enum fr_metric metric;
-    uint64_t file_size; /* 0: unknown */
+    enum fr_id_kind ids; /* 0: nothing said so far what they are */
+    char text[24];       /* of a number, where ids are text */
+    uint64_t file_size;  /* 0: unknown */
     struct fr_progress progress;
 
     struct fr_mutex mu; /* rank FR_RANK_LEAF */
@@ -130,13 +134,20 @@ static fr_status check_refused(struct import *im)
 
 /* --- One row --- */
 
+static fr_status find_row(struct import *im, const struct fr_vector_row *row,
+        struct fr_vector_row *ret_there)
+{
+    if (im->ids == FR_ID_TEXT) return fr_index_rows_get_text(&im->rows, row->text, ret_there);
+    return fr_index_rows_get(&im->rows, row->id, ret_there);
+}
+
 /* What waits to be written is not in the store yet, and may be about to replace what is there. */
 static bool is_known(struct import *im, const struct fr_vector_row *row, fr_status *st)
 {
-    struct fr_index_row there;
+    struct fr_vector_row there;
 
-    if (!im->resume || fr_import_pool_may_hold(im->pool, row->id)) return false;
-    *st = fr_index_rows_get(&im->rows, row->id, &there);
+    if (!im->resume || fr_import_pool_may_hold(im->pool, row)) return false;
+    *st = find_row(im, row, &there);
     return *st == FR_OK && row->dimension == im->dimension &&
            memcmp(there.vector, row->vector, im->dimension * sizeof(float)) == 0 &&
            fr_slice_equal(there.payload, row->payload);
@@ -146,29 +157,39 @@ static bool is_known(struct import *im, const struct fr_vector_row *row, fr_stat
 static fr_status check_row(const struct import *im, const struct fr_vector_row *row)
 {
     const char *file = im->file, *place = fr_vector_reader_place(im->reader);
+    struct fr_id_words id;
     float length = 0;
 
-    if (row->dimension != im->dimension)
+    if (row->dimension != im->dimension) {
+        id = fr_id_words(row->id, row->text);
         return FR_FAIL(FR_ERR_MISUSE,
-                "%s: %s: id %" PRIu64 " has the dimension %" PRIu32 ", the index %" PRIu32, file,
-                place, row->id, row->dimension, im->dimension);
+                "%s: %s: id %s has the dimension %" PRIu32 ", the index %" PRIu32, file, place,
+                id.text, row->dimension, im->dimension);
+    }
     for (uint32_t i = 0; i < row->dimension; i++)
         length += row->vector[i] * row->vector[i];
-    if (!isfinite(length))
-        return FR_FAIL(FR_ERR_MISUSE,
-                "%s: %s: id %" PRIu64 " has values or a length that are not "
-                "finite",
-                file, place, row->id);
-    if (length == 0 && im->metric == FR_METRIC_COSINE)
-        return FR_FAIL(FR_ERR_MISUSE, "%s: %s: id %" PRIu64 " has no direction for the cosine",
-                file, place, row->id);
-    return FR_OK;
+    if (isfinite(length) && (length != 0 || im->metric != FR_METRIC_COSINE)) return FR_OK;
+    id = fr_id_words(row->id, row->text);
+    if (isfinite(length))
+        return FR_FAIL(FR_ERR_MISUSE, "%s: %s: id %s has no direction for the cosine", file, place,
+                id.text);
+    return FR_FAIL(FR_ERR_MISUSE, "%s: %s: id %s has values or a length that are not finite", file,
+            place, id.text);
 }
 
-static fr_status take_row(struct import *im, const struct fr_vector_row *row)
+/* A number is called by its digits where ids are text. */
+static void name_row(struct import *im, struct fr_vector_row *row)
+{
+    if (im->ids != FR_ID_TEXT || row->text.size > 0) return;
+    snprintf(im->text, sizeof(im->text), "%" PRIu64, row->id);
+    row->text = fr_slice_of_text(im->text);
+}
+
+static fr_status take_row(struct import *im, struct fr_vector_row *row)
 {
     fr_status st = FR_OK;
 
+    name_row(im, row);
     if (check_row(im, row) < 0) {
         refuse_row(im, row);
         return check_refused(im);
@@ -244,26 +265,71 @@ static fr_status finish_rows(struct import *im, fr_status st)
 
 /* --- Opening and closing --- */
 
+/* What an index that is made gets; one that is there has them already. */
+static fr_status choose_options(struct import *im, struct fr_index_options *ret_options)
+{
+    fr_status st = FR_OK;
+
+    fr_index_options_init(ret_options);
+    ret_options->create = im->create;
+    if (!im->create) return FR_OK;
+    ret_options->dimension = im->dimension;
+    if (im->metric_name != NULL) FR_TRY(fr_metric_read(im->metric_name, &ret_options->metric));
+    st = fr_index_rows_open(im->db, im->index_name, &im->rows);
+    im->rows_open = st == FR_OK;
+    if (st == FR_ERR_MISSING) {
+        ret_options->id_kind = im->ids;
+        st = FR_OK;
+    }
+out:
+    return st;
+}
+
+/* Numbers can be text, so the kind of those is not wanted; but not the other way round. */
+static fr_status check_ids(struct import *im, enum fr_id_kind there)
+{
+    enum fr_id_kind wanted = im->ids;
+
+    im->ids = there;
+    if (wanted == 0 || wanted == there) return FR_OK;
+    if (im->ids_name != NULL)
+        return FR_FAIL(FR_ERR_MISUSE, "--ids: the index \"%s\" is there, and its ids are %s",
+                im->index_name, there == FR_ID_TEXT ? "text" : "numbers");
+    return FR_FAIL(FR_ERR_MISUSE,
+            "%s: its ids are text, those of the index \"%s\" numbers; --create and --index make "
+            "one for them",
+            im->file, im->index_name);
+}
+
 static fr_status open_index(struct import *im)
 {
     struct fr_index_options options;
     struct fr_index_stats stats = {.size = sizeof(stats)};
     fr_status st;
 
-    fr_index_options_init(&options);
-    options.create = im->create;
-    if (im->create) {
-        options.dimension = im->dimension;
-        if (im->metric_name != NULL) FR_TRY(fr_metric_read(im->metric_name, &options.metric));
-    }
+    FR_TRY(choose_options(im, &options));
     FR_TRY(fr_index_open(im->db, im->index_name, &options, &im->index));
     FR_TRY(fr_index_stats_get(im->index, &stats));
+    FR_TRY(check_ids(im, stats.id_kind));
     im->dimension = stats.dimension;
     im->metric = stats.metric;
-    if (im->resume) {
+    if (im->resume && !im->rows_open) {
         FR_TRY(fr_index_rows_open(im->db, im->index_name, &im->rows));
         im->rows_open = true;
     }
+out:
+    return st;
+}
+
+/* The first row says what the ids of a new index are, unless the caller does. */
+static fr_status choose_ids(struct import *im, bool first_is_text)
+{
+    fr_status st = FR_OK;
+
+    if (im->ids_name != NULL) FR_TRY(fr_id_kind_read(im->ids_name, &im->ids));
+    if (first_is_text && im->ids == FR_ID_U64)
+        return FR_FAIL(FR_ERR_MISUSE, "--ids: those of %s are text", im->file);
+    if (first_is_text) im->ids = FR_ID_TEXT;
 out:
     return st;
 }
@@ -358,6 +424,7 @@ static fr_status new_pool(struct import *im)
 {
     struct fr_import_plan plan = {.index = im->index,
             .dimension = im->dimension,
+            .text_ids = im->ids == FR_ID_TEXT,
             .batch_rows = im->batch_rows,
             .threads = im->threads,
             .refused = refuse_row,
@@ -366,7 +433,7 @@ static fr_status new_pool(struct import *im)
     return fr_import_pool_new(&plan, &im->pool);
 }
 
-/* The first row tells the dimension of an index that is to be made. */
+/* The first row tells the dimension and the ids of an index that is to be made. */
 static fr_status run_import(struct import *im)
 {
     struct fr_vector_row row;
@@ -377,6 +444,7 @@ static fr_status run_import(struct import *im)
     FR_TRY(next_row(im, &row));
     bool has_row = st == FR_OK;
     im->dimension = has_row ? row.dimension : 0;
+    FR_TRY(choose_ids(im, has_row && row.text.size > 0));
     FR_TRY(fr_store_open(im->path, im->create ? FR_STORE_CREATE : FR_STORE_WRITE, im->options,
             &im->db));
     if (has_row || !im->create) FR_TRY(open_index(im));
@@ -431,8 +499,7 @@ int fr_verb_import(int argc, char **argv)
             .batch_rows = 1024,
             .limit = UINT64_MAX,
             .max_errors = UINT64_MAX,
-            .line_ns = 10000000000u,
-            .progress = {.verb = "import"}};
+            .progress = {.verb = "import", .unit = "rows", .line_ns = FR_PROGRESS_LINE_NS}};
     const struct fr_option options[] = {
             {"format", 'f', FR_OPTION_TEXT, "FORMAT", "of the file (by its name, or how it begins)",
                     &im.format_name},
@@ -441,6 +508,8 @@ int fr_verb_import(int argc, char **argv)
                     &im.create},
             {"metric", 'm', FR_OPTION_TEXT, "METRIC",
                     "of an index that is made: l2, cosine, ip (l2)", &im.metric_name},
+            FR_OPTION_IDS(&im.ids_name,
+                    "of an index that is made: number or text (as in the file)"),
             {"resume", 'r', FR_OPTION_FLAG, NULL, "pass over rows that are there already",
                     &im.resume},
             {"rejects", 0, FR_OPTION_TEXT, "FILE", "where rows go that are refused, as jsonl",
@@ -455,9 +524,8 @@ int fr_verb_import(int argc, char **argv)
                     &im.threads},
             {"no-settling", 0, FR_OPTION_FLAG, NULL, "leave the splitting of postings for later",
                     &im.no_settling},
-            {"quiet", 'q', FR_OPTION_FLAG, NULL, "no progress", &im.quiet},
-            {"progress", 0, FR_OPTION_DURATION, "TIME",
-                    "between lines of it where there is no terminal (10 s)", &im.line_ns},
+            FR_OPTION_QUIET(&im.progress),
+            FR_OPTION_PROGRESS(&im.progress),
             FR_OPTION_STORE(&im.options),
             {"json", 0, FR_OPTION_FLAG, NULL, "what it came to as one JSON object", &im.as_json},
     };
@@ -481,8 +549,7 @@ int fr_verb_import(int argc, char **argv)
         return fr_args_misuse("import", "--batch is from 1 to 1000000");
     im.path = args.operands[0];
     im.file = args.operands[1];
-    im.progress.quiet = im.quiet;
-    im.progress.line_ns = im.line_ns;
+    im.progress.quiet |= im.as_json;
     if (im.threads == 0) im.threads = FR_MIN(fr_thread_cpu_count(), THREADS_USUAL);
     if (im.max_errors == UINT64_MAX && im.rejects_path == NULL) im.max_errors = 0;
     fr_mutex_init(&im.mu, FR_RANK_LEAF);

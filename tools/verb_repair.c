@@ -13,6 +13,7 @@
 #include "base/human.h"
 #include "freshet/repair.h"
 #include "tools/interrupt.h"
+#include "tools/progress.h"
 #include "tools/store.h"
 #include "tools/text_code.h"
 #include "tools/verbs.h"
@@ -24,6 +25,7 @@ struct repair {
     FILE *file;
     fr_status failed; /* of writing to it */
     struct fr_json json;
+    struct fr_progress progress;
     struct fr_repair_stats stats;
 };
 
@@ -123,6 +125,7 @@ static bool on_loss(void *ctx, const struct fr_loss *loss)
 
     if (is_row(loss) && r->to != NULL) r->failed = write_row(r, loss);
     if (!is_row(loss) || r->rows) {
+        fr_progress_end(&r->progress);
         if (r->as_json)
             put_loss(&r->json, loss);
         else
@@ -176,10 +179,20 @@ static bool is_whole(const struct fr_repair_stats *s)
     return s->lost_spans + s->quarantined + s->stale_kept + s->damaged_files == 0;
 }
 
+static bool on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct repair *r = ctx;
+
+    return fr_progress_hook(&r->progress, done, total);
+}
+
 static fr_status run(struct repair *r)
 {
-    const struct fr_repair_options how = {
-            .size = sizeof(how), .keep_stale = r->keep_stale, .loss = on_loss, .ctx = r};
+    const struct fr_repair_options how = {.size = sizeof(how),
+            .keep_stale = r->keep_stale,
+            .loss = on_loss,
+            .progress = on_progress,
+            .ctx = r};
     fr_status st;
 
     if (r->quarantine != NULL)
@@ -191,7 +204,9 @@ static fr_status run(struct repair *r)
         fr_json_begin_array(&r->json, "losses");
     }
     r->stats.size = sizeof(r->stats);
+    fr_progress_begin(&r->progress);
     st = fr_repair(r->path, r->to, &how, &r->stats);
+    fr_progress_end(&r->progress);
     if (r->failed < 0) st = r->failed;
     fr_status closed = close_quarantine(r);
     if (st >= 0) st = closed;
@@ -203,7 +218,8 @@ static fr_status run(struct repair *r)
 
 int fr_verb_repair(int argc, char **argv)
 {
-    static struct repair r;
+    static struct repair r = {
+            .progress = {.verb = "repair", .unit = "entries", .line_ns = FR_PROGRESS_LINE_NS}};
     const struct fr_option options[] = {
             {"to", 't', FR_OPTION_TEXT, "NEW",
                     "make a store there; without it, only say what would be", &r.to},
@@ -213,6 +229,8 @@ int fr_verb_repair(int argc, char **argv)
             {"keep-stale", 0, FR_OPTION_FLAG, NULL,
                     "keep rows that something lost may have changed since", &r.keep_stale},
             {"rows", 0, FR_OPTION_FLAG, NULL, "name each row that is lost or stale", &r.rows},
+            FR_OPTION_QUIET(&r.progress),
+            FR_OPTION_PROGRESS(&r.progress),
             {"json", 0, FR_OPTION_FLAG, NULL, "losses and figures as one JSON object", &r.as_json},
     };
     struct fr_args args = {.verb = "repair",
@@ -232,6 +250,7 @@ int fr_verb_repair(int argc, char **argv)
 
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
     r.path = args.operands[0];
+    r.progress.quiet |= r.as_json;
     fr_interrupt_watch();
     fr_status st = run(&r);
     return fr_store_done("repair", st, is_whole(&r.stats) ? FR_EXIT_FINE : FR_EXIT_FINDINGS, NULL);

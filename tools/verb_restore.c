@@ -5,21 +5,15 @@
 #include "base/human.h"
 #include "freshet/backup.h"
 #include "tools/interrupt.h"
+#include "tools/progress.h"
 #include "tools/store.h"
 #include "tools/verbs.h"
 
 struct restore {
     uint64_t generation, rate;
     bool as_json;
+    struct fr_progress progress;
 };
-
-static bool on_progress(void *ctx, uint64_t done, uint64_t total)
-{
-    (void)ctx;
-    (void)done;
-    (void)total;
-    return !fr_interrupted();
-}
 
 static fr_status tell(const struct restore *r, const char *store, const struct fr_backup_info *info)
 {
@@ -43,10 +37,12 @@ static fr_status tell(const struct restore *r, const char *store, const struct f
 
 int fr_verb_restore(int argc, char **argv)
 {
-    static struct restore r;
+    static struct restore r = {.progress = {.verb = "restore", .line_ns = FR_PROGRESS_LINE_NS}};
     const struct fr_option options[] = {
             {"generation", 'g', FR_OPTION_COUNT, "N", "this one (the newest)", &r.generation},
             {"rate", 0, FR_OPTION_SIZE, "SIZE", "bytes a second to read at most", &r.rate},
+            FR_OPTION_QUIET(&r.progress),
+            FR_OPTION_PROGRESS(&r.progress),
             {"json", 0, FR_OPTION_FLAG, NULL, "as one JSON object", &r.as_json},
     };
     struct fr_args args = {.verb = "restore",
@@ -62,9 +58,13 @@ int fr_verb_restore(int argc, char **argv)
     int code = FR_EXIT_FINE;
 
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
-    struct fr_backup_options how = {.size = sizeof(how), .rate = r.rate, .progress = on_progress};
+    struct fr_backup_options how = {
+            .size = sizeof(how), .rate = r.rate, .progress = fr_progress_hook, .ctx = &r.progress};
+    r.progress.quiet |= r.as_json;
     fr_interrupt_watch();
+    fr_progress_begin(&r.progress);
     fr_status st = fr_backup_restore(args.operands[0], r.generation, args.operands[1], &how, &info);
+    fr_progress_end(&r.progress);
     if (st >= 0) st = tell(&r, args.operands[1], &info);
     return fr_store_done("restore", st, FR_EXIT_FINE, NULL);
 }

@@ -7,6 +7,7 @@
 #include "tools/index_rows.h"
 #include "tools/metric.h"
 #include "tools/store.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 struct stat_verb {
@@ -29,8 +30,9 @@ static fr_status tell_index_line(struct stat_verb *s, const char *name)
     fr_status st = fr_index_rows_open(s->db, name, &rows);
 
     if (st < 0) return st;
-    printf("index          \"%s\", dimension %" PRIu32 ", %s\n", name, rows.options.dimension,
-            fr_metric_name(rows.options.metric));
+    printf("index          \"%s\", dimension %" PRIu32 ", %s%s\n", name, rows.options.dimension,
+            fr_metric_name(rows.options.metric),
+            rows.options.id_kind == FR_ID_TEXT ? ", ids of text" : "");
     fr_index_rows_close(&rows);
     return FR_OK;
 }
@@ -122,8 +124,9 @@ out:
 static void tell_index_words(const char *name, const struct fr_index_stats *stats)
 {
     printf("index          \"%s\"\n", name);
-    printf("vectors        %s of dimension %" PRIu32 ", %s\n", fr_human_count(stats->count).text,
-            stats->dimension, fr_metric_name(stats->metric));
+    printf("vectors        %s of dimension %" PRIu32 ", %s%s\n", fr_human_count(stats->count).text,
+            stats->dimension, fr_metric_name(stats->metric),
+            stats->id_kind == FR_ID_TEXT ? ", ids of text" : "");
     printf("postings       %s in %" PRIu64 " tiers\n", fr_human_count(stats->postings).text,
             stats->tiers);
     printf("waiting        %s postings, for maintenance\n", fr_human_count(stats->pending).text);
@@ -139,6 +142,7 @@ static fr_status tell_index_json(const char *name, const struct fr_index_stats *
     fr_json_u64(&json, "vectors", stats->count);
     fr_json_u64(&json, "dimension", stats->dimension);
     fr_json_text(&json, "metric", fr_metric_name(stats->metric));
+    fr_json_text(&json, "ids", fr_id_kind_name(stats->id_kind));
     fr_json_u64(&json, "postings", stats->postings);
     fr_json_u64(&json, "tiers", stats->tiers);
     fr_json_u64(&json, "pending", stats->pending);

@@ -20,6 +20,7 @@
 #include "tools/metric.h"
 #include "tools/store.h"
 #include "tools/top_postings.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 /* While a writer begins a new manifest the old one may vanish under our eyes. */
@@ -272,6 +273,7 @@ static void tell_index(struct top_verb *v, const char *name)
         fr_json_begin_object(&v->json, "index");
         fr_json_text(&v->json, "name", name);
         fr_json_u64(&v->json, "dimension", index->options.dimension);
+        fr_json_text(&v->json, "ids", fr_id_kind_name(index->options.id_kind));
         fr_json_u64(&v->json, "postings", count);
         fr_json_u64(&v->json, "rows", index->rows);
         fr_json_u64(&v->json, "changed", index->changed);

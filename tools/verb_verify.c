@@ -18,8 +18,12 @@
 #include "freshet/index.h"
 #include "freshet/verify.h"
 #include "tools/interrupt.h"
+#include "tools/progress.h"
 #include "tools/store.h"
 #include "tools/verbs.h"
+
+/* Between two looks at the time, and at whether the user has had enough. */
+#define KEYS_PER_LOOK 1024
 
 struct verify {
     const char *path, *options, *depth;
@@ -27,6 +31,7 @@ struct verify {
     bool as_json;
     struct fr_db *db;
     struct fr_json json;
+    struct fr_progress progress;
     struct fr_verify_stats stats;
     uint64_t keys, key_bytes, value_bytes, indexes, findings;
 };
@@ -50,6 +55,7 @@ static bool is_finding(const struct verify *v, fr_status st)
 static void tell(struct verify *v, const char *kind, const char *where, uint64_t offset,
         fr_status st, const char *words)
 {
+    fr_progress_end(&v->progress);
     if (!v->as_json) {
         printf("FINDING  %s: %s\n", where, words);
         return;
@@ -79,12 +85,20 @@ static bool on_finding(void *ctx, const struct fr_finding *finding)
     struct verify *v = ctx;
     const char *where = finding->file[0] != '\0' ? finding->file : "store";
 
+    fr_progress_end(&v->progress);
     if (finding->kind >= FR_FINDING_ORPHAN && !v->as_json)
         printf("note     %s\n", finding->words);
     else
         tell(v, fr_finding_kind_name(finding->kind), where, finding->offset, finding->status,
                 finding->words);
     return !fr_interrupted();
+}
+
+static bool on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct verify *v = ctx;
+
+    return fr_progress_hook(&v->progress, done, total);
 }
 
 static void tell_files(const struct verify *v)
@@ -107,10 +121,13 @@ static fr_status verify_files(struct verify *v)
             .depth = strcmp(v->depth, "files") == 0 ? FR_VERIFY_FILES : FR_VERIFY_ENGINE,
             .rate = v->rate,
             .finding = on_finding,
+            .progress = on_progress,
             .ctx = v};
 
     v->stats.size = sizeof(v->stats);
+    fr_progress_begin(&v->progress);
     fr_status st = fr_verify(v->path, &how, &v->stats);
+    fr_progress_end(&v->progress);
     if (st < 0) return st;
     v->findings += v->stats.findings;
     tell_files(v);
@@ -126,6 +143,8 @@ static fr_status read_keys(struct verify *v)
     size_t size;
     fr_status st;
 
+    v->progress.unit = "keys";
+    fr_progress_begin(&v->progress);
     FR_TRY(fr_iterator_new(v->db, &how, &it));
     while ((st = fr_iterator_next(it)) == FR_OK) {
         v->keys++;
@@ -133,8 +152,12 @@ static fr_status read_keys(struct verify *v)
         v->key_bytes += size;
         (void)fr_iterator_value(it, &size);
         v->value_bytes += size;
+        if (v->keys % KEYS_PER_LOOK != 0) continue;
+        fr_progress_tell(&v->progress, v->keys, v->keys, v->stats.entries);
+        if (fr_interrupted()) FR_TRY(FR_FAIL(FR_ERR_CANCELLED, "%s: interrupted", v->path));
     }
 out:
+    fr_progress_end(&v->progress);
     fr_iterator_free(it);
     return st == FR_END ? FR_OK : st;
 }
@@ -252,12 +275,15 @@ static bool is_depth(const char *word)
 
 int fr_verb_verify(int argc, char **argv)
 {
-    static struct verify v = {.depth = "index"};
+    static struct verify v = {
+            .depth = "index", .progress = {.verb = "verify", .line_ns = FR_PROGRESS_LINE_NS}};
     const struct fr_option options[] = {
             {"depth", 'd', FR_OPTION_TEXT, "WORD",
                     "files: every byte; engine: and their order; index: and by reading it (index)",
                     &v.depth},
             {"rate", 0, FR_OPTION_SIZE, "SIZE", "bytes a second to read of files at most", &v.rate},
+            FR_OPTION_QUIET(&v.progress),
+            FR_OPTION_PROGRESS(&v.progress),
             FR_OPTION_STORE(&v.options),
             {"json", 0, FR_OPTION_FLAG, NULL, "findings and figures as one JSON object",
                     &v.as_json},
@@ -280,6 +306,7 @@ int fr_verb_verify(int argc, char **argv)
     if (!fr_args_parse(&args, argc, argv, &code)) return code;
     if (!is_depth(v.depth)) return fr_args_misuse("verify", "--depth is files, engine or index");
     v.path = args.operands[0];
+    v.progress.quiet |= v.as_json;
     fr_interrupt_watch();
     fr_status st = run_verify(&v);
     return fr_store_done("verify", st, v.findings > 0 ? FR_EXIT_FINDINGS : FR_EXIT_FINE, v.db);

@@ -3,6 +3,7 @@
 #define FR_TOOLS_VERBS_H
 
 int fr_verb_backup(int argc, char **argv);
+int fr_verb_bench(int argc, char **argv);
 int fr_verb_checkpoint(int argc, char **argv);
 int fr_verb_compact(int argc, char **argv);
 int fr_verb_crash(int argc, char **argv);

@@ -55,6 +55,12 @@ struct fr_repair_options {
     bool keep_stale;
     /* Called by the calling thread for each loss; false: give up, FR_ERR_CANCELLED (NULL). */
     bool (*loss)(void *ctx, const struct fr_loss *loss);
+    /*
+     * Called now and then by the calling thread; entries of tables that have been read and that
+     * there are to read, each as often as that is done; total 0: nobody knows. false: give up,
+     * FR_ERR_CANCELLED (NULL).
+     */
+    bool (*progress)(void *ctx, uint64_t done_entries, uint64_t total_entries);
     void *ctx;
 };
 

@@ -66,6 +66,12 @@ struct fr_verify_options {
                          several walks over the tables (0: 256 MiB) */
     /* Called by the calling thread for each finding; false: give up, FR_ERR_CANCELLED (NULL). */
     bool (*finding)(void *ctx, const struct fr_finding *finding);
+    /*
+     * Called now and then by the calling thread; what has been read of tables and value files and
+     * what there is to read, in bytes. What is done behind that, for FR_VERIFY_ENGINE, is not
+     * counted. false: give up, FR_ERR_CANCELLED (NULL).
+     */
+    bool (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
     void *ctx;
 };
 

@@ -537,3 +537,36 @@ Test(repair, an_operation_that_fails_leaves_a_store_without_wrong_values_or_none
     fr_sim_image_free(image);
     cr_assert(failed >= 10 && tries >= 20, "%u of %u", failed, tries);
 }
+
+static uint64_t done_before, calls_left;
+
+static bool on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    (void)ctx;
+    cr_assert(done_before < done && done <= total);
+    done_before = done;
+    return --calls_left > 0;
+}
+
+Test(repair, tells_how_far_it_is)
+{
+    how.progress = on_progress;
+    calls_left = UINT64_MAX;
+    repair_to("/made");
+    remove_made();
+    cr_assert_leq(calls_left, UINT64_MAX - 4);
+}
+
+Test(repair, ends_when_who_is_told_of_progress_has_had_enough)
+{
+    how.progress = on_progress;
+    done_before = 0;
+    for (uint64_t calls = 1; calls <= 4; calls++, done_before = 0) {
+        calls_left = calls;
+        stats = (struct fr_repair_stats){.size = sizeof(stats)};
+        must_be(FR_ERR_CANCELLED, fr_repair_run(env, "/store", "/made", &how, &stats));
+    }
+    calls_left = UINT64_MAX;
+    repair_to("/made");
+    remove_made();
+}

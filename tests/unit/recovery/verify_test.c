@@ -366,3 +366,34 @@ Test(verify, reads_no_faster_than_it_may)
     cr_assert_geq(took_us, limited * 1000000 / how.rate * 3 / 10, "%lu us for %lu bytes",
             (unsigned long)took_us, (unsigned long)limited);
 }
+
+static uint64_t done_before, calls_left;
+
+static bool on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    (void)ctx;
+    cr_assert(done_before <= done && done <= total);
+    done_before = done;
+    return --calls_left > 0;
+}
+
+Test(verify, tells_how_far_it_is)
+{
+    how.threads = 1;
+    how.progress = on_progress;
+    calls_left = UINT64_MAX;
+    verify();
+    cr_assert_leq(calls_left, UINT64_MAX - 4, "a call for each table and value file");
+    cr_assert(done_before > 0 && done_before <= stats.bytes);
+    cr_assert_eq(told_count, 0);
+}
+
+Test(verify, ends_when_who_is_told_of_progress_has_had_enough)
+{
+    how.progress = on_progress;
+    done_before = 0;
+    calls_left = 1;
+    stats = (struct fr_verify_stats){.size = sizeof(stats)};
+    must_be(FR_ERR_CANCELLED, fr_verify_path(env, "/store", &how, &stats));
+    cr_assert_eq(calls_left, 0);
+}

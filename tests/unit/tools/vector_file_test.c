@@ -341,7 +341,7 @@ Test(vector_file, lines_are_refused_with_words)
              "{\"vector\":[]}\n"
              "{\"id\":1}\n"
              "{\"id\":-1,\"vector\":[1]}\n"
-             "{\"id\":\"a\",\"vector\":[1]}\n"
+             "{\"id\":true,\"vector\":[1]}\n"
              "{\"id\":1,\"id\":2,\"vector\":[1]}\n"
              "{\"id\":1,\"vektor\":[1]}\n"
              "{\"id\":1,\"vector\":\"AAA=\"}\n"
@@ -352,10 +352,10 @@ Test(vector_file, lines_are_refused_with_words)
     refuses("line 1, column 16: \"vector\" has a number beyond the largest float");
     refuses("\"vector\" is empty");
     refuses("there is no \"vector\"");
-    refuses("\"id\" is no whole number");
+    refuses("\"id\" is no text and no whole number");
     refuses("expected a number");
     refuses("a key that comes twice");
-    refuses("an unknown key: know id, vector");
+    refuses("an unknown key: know id, id_base64, vector");
     refuses("is no base64 of 1 to 16,384 floats");
     refuses("one of them is enough");
     refuses("expected an object");
@@ -376,9 +376,11 @@ Test(vector_file, ids_are_for_all_lines_or_for_none)
 /* --- Writing --- */
 
 static char path[64];
+static uint32_t written_dimension;
 
 static struct fr_vector_writer *writer_of(const char *suffix, uint32_t dimension)
 {
+    written_dimension = dimension;
     struct fr_vector_writer *writer;
     enum fr_vector_format format;
 
@@ -387,6 +389,15 @@ static struct fr_vector_writer *writer_of(const char *suffix, uint32_t dimension
     cr_assert_eq(fr_vector_writer_open(path, format, dimension, &writer), FR_OK, "%s",
             fr_last_error());
     return writer;
+}
+
+static fr_status put(struct fr_vector_writer *writer, uint64_t id, const float *vector,
+        const char *payload)
+{
+    return fr_vector_writer_add(writer, &(struct fr_vector_row){.id = id,
+                                                .vector = vector,
+                                                .dimension = written_dimension,
+                                                .payload = fr_slice_of_text(payload)});
 }
 
 static void finish(struct fr_vector_writer *writer)
@@ -413,8 +424,8 @@ Test(vector_file, every_format_reads_what_it_has_written)
 
     for (size_t i = 0; i < FR_VECTOR_FORMAT_COUNT; i++) {
         struct fr_vector_writer *writer = writer_of(names[i], 3);
-        cr_assert_eq(fr_vector_writer_add(writer, 0, a, fr_slice_of(NULL, 0)), FR_OK);
-        cr_assert_eq(fr_vector_writer_add(writer, 1, b, fr_slice_of(NULL, 0)), FR_OK);
+        cr_assert_eq(put(writer, 0, a, ""), FR_OK);
+        cr_assert_eq(put(writer, 1, b, ""), FR_OK);
         finish(writer);
         open_written();
         next_is(0, 3, a);
@@ -432,8 +443,7 @@ Test(vector_file, payloads_come_back_byte_by_byte)
     struct fr_vector_writer *writer = writer_of("jsonl", 3);
 
     for (size_t i = 0; i < FR_ARRAY_COUNT(payloads); i++)
-        cr_assert_eq(fr_vector_writer_add(writer, i + 100, vector, fr_slice_of_text(payloads[i])),
-                FR_OK);
+        cr_assert_eq(put(writer, i + 100, vector, payloads[i]), FR_OK);
     finish(writer);
     open_written();
     for (size_t i = 0; i < FR_ARRAY_COUNT(payloads); i++) {
@@ -443,14 +453,68 @@ Test(vector_file, payloads_come_back_byte_by_byte)
     ends();
 }
 
+Test(vector_file, ids_of_text_come_back_byte_by_byte)
+{
+    static const char *const texts[] = {"a", "7", "\"quoted\"", "gr\xc3\xbc\xc3\x9f", "\xff\xfe",
+            "\x01\\/", "sixty-four bytes are the most: 0123456789 0123456789 0123456789."};
+    static const float vector[] = {1};
+    struct fr_vector_writer *writer = writer_of("jsonl", 1);
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(texts); i++) {
+        struct fr_vector_row written = {
+                .text = fr_slice_of_text(texts[i]), .vector = vector, .dimension = 1};
+        cr_assert_eq(fr_vector_writer_add(writer, &written), FR_OK);
+    }
+    finish(writer);
+    open_written();
+    for (size_t i = 0; i < FR_ARRAY_COUNT(texts); i++) {
+        next_is(i, 1, vector);
+        cr_assert(fr_slice_equal(row.text, fr_slice_of_text(texts[i])), "%s", texts[i]);
+    }
+    ends();
+}
+
+Test(vector_file, ids_are_all_numbers_or_all_text)
+{
+    add_text("{\"id\":\"a\",\"vector\":[1]}\n{\"id\":2,\"vector\":[2]}\n{\"vector\":[3]}\n"
+             "{\"id_base64\":\"/w==\",\"vector\":[4]}\n");
+    opens_as(FR_VECTORS_JSONL);
+    NEXT(0, 1);
+    refuses("its id is a number, but those before it were text");
+    refuses("it has no id, but rows before it had one");
+    NEXT(3, 4);
+    cr_assert(fr_slice_equal(row.text, fr_slice_of_text("\xff")));
+    ends();
+    add_text("{\"id\":1,\"vector\":[1]}\n{\"id\":\"b\",\"vector\":[2]}\n");
+    opens_as(FR_VECTORS_JSONL);
+    NEXT(1, 1);
+    cr_assert_eq(row.text.size, 0);
+    refuses("its id is text, but those before it were numbers");
+    ends();
+}
+
+Test(vector_file, ids_of_text_that_cannot_be_are_refused)
+{
+    add_text("{\"id\":\"\",\"vector\":[1]}\n");
+    add_text("{\"id\":\"sixty-five bytes are too many: 0123456789 0123456789 0123456789 1\","
+             "\"vector\":[1]}\n");
+    add_text("{\"id\":\"a\",\"id_base64\":\"YQ==\",\"vector\":[1]}\n");
+    add_text("{\"id_base64\":\"Y\",\"vector\":[1]}\n");
+    opens_as(FR_VECTORS_JSONL);
+    refuses("an id that is text has 1 to 64 bytes");
+    refuses("an id that is text has 1 to 64 bytes");
+    refuses("one of them is enough");
+    refuses("\"id_base64\" is no base64");
+    ends();
+}
+
 Test(vector_file, values_that_a_format_cannot_hold_are_refused)
 {
     static const float values[] = {0.5f, -1, 256, NAN};
 
     for (size_t i = 0; i < FR_ARRAY_COUNT(values); i++) {
         struct fr_vector_writer *writer = writer_of("u8bin", 1);
-        cr_assert_eq(fr_vector_writer_add(writer, 9, &values[i], fr_slice_of(NULL, 0)),
-                FR_ERR_LIMIT);
+        cr_assert_eq(put(writer, 9, &values[i], ""), FR_ERR_LIMIT);
         says("vector 9 has the value");
         fr_vector_writer_close(writer);
         cr_assert_neq(access(path, F_OK), 0, "nothing is left");
@@ -462,10 +526,10 @@ Test(vector_file, a_file_that_was_not_finished_leaves_the_old_one_alone)
     static const float a[] = {1}, b[] = {2};
     struct fr_vector_writer *writer = writer_of("fvecs", 1);
 
-    cr_assert_eq(fr_vector_writer_add(writer, 0, a, fr_slice_of(NULL, 0)), FR_OK);
+    cr_assert_eq(put(writer, 0, a, ""), FR_OK);
     finish(writer);
     writer = writer_of("fvecs", 1);
-    cr_assert_eq(fr_vector_writer_add(writer, 0, b, fr_slice_of(NULL, 0)), FR_OK);
+    cr_assert_eq(put(writer, 0, b, ""), FR_OK);
     fr_vector_writer_close(writer);
     open_written();
     next_is(0, 1, a);
