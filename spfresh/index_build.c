@@ -1,5 +1,6 @@
 /*
- * index_build.c - an index from its rows, when there is nothing else that could be trusted.
+ * index_build.c - an index from its rows, when there is nothing else that could be trusted, or when
+ * one is to be built anew (index_rebuild.c).
  *
  * Several threads share one walk over the rows: each takes some, finds where they belong without a
  * lock, enters them, and now and then splits a posting. A few rows are added by the caller alone,
@@ -8,16 +9,13 @@
 #include "base/alloc.h"
 #include "spfresh/index_priv.h"
 
-/* Vectors by which a space is calibrated, if there are as many. */
-#define SAMPLE_MAX 16384
-
 /* Rows that a thread takes at once, and postings that it looks at after that. */
 #define ROWS_AT_ONCE 32
 #define TASKS_AFTER  4
 
 #define THREADS_MAX 16
 
-static fr_status read_row(const struct fr_spfresh *index, const struct fr_iter *it,
+fr_status fr_spfresh_read_row(const struct fr_spfresh *index, const struct fr_iter *it,
         uint64_t *ret_id, float *ret_vector)
 {
     struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
@@ -46,8 +44,8 @@ static fr_status read_sample(struct fr_spfresh *index, float *sample, size_t *re
     fr_status st;
 
     FR_TRY(open_rows(index, &it));
-    for (; count < SAMPLE_MAX && (st = fr_iter_next(it)) == FR_OK; count++)
-        FR_TRY(read_row(index, it, &id, sample + count * index->options.dimension));
+    for (; count < FR_SPFRESH_SAMPLE && (st = fr_iter_next(it)) == FR_OK; count++)
+        FR_TRY(fr_spfresh_read_row(index, it, &id, sample + count * index->options.dimension));
     *ret_count = count;
 out:
     fr_iter_close(it);
@@ -57,10 +55,10 @@ out:
 /* What all threads of a build share. */
 struct build {
     struct fr_spfresh *index;
-    struct fr_tree *tree;
-    struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX: the index has no writers yet */
+    const struct fr_filling *how;
+    struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX: nobody holds that one beside it */
 
-    /* Guarded by mu. */
+    /* Guarded by mu, and the map. */
     struct fr_iter *rows;
     struct fr_error failure; /* the first; status 0: none */
     bool over;
@@ -80,11 +78,11 @@ struct builder {
 
 static fr_status init_builder(struct builder *b, struct build *build)
 {
-    size_t dimension = build->index->options.dimension, dims = build->index->space.dims;
+    size_t dimension = build->index->options.dimension, dims = build->how->tree->space->dims;
     fr_status st;
 
     *b = (struct builder){.build = build};
-    FR_TRY(fr_probe_new(build->tree, &b->probe));
+    FR_TRY(fr_probe_new(build->how->tree, &b->probe));
     b->vectors = fr_alloc(ROWS_AT_ONCE * dimension * sizeof(float));
     b->mapped = fr_alloc_aligned(dims * sizeof(float), 64);
     b->high = fr_alloc(dims);
@@ -108,15 +106,20 @@ static void deinit_builder(struct builder *b)
 static fr_status take_rows_locked(struct builder *b) FR_REQUIRES(b->build->mu)
 {
     struct build *build = b->build;
+    const struct fr_filling *how = build->how;
     fr_status st = FR_OK;
 
+    /* Relaxed: it only has to be seen soon. */
+    if (how->stop != NULL && atomic_load_explicit(how->stop, memory_order_relaxed))
+        return FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
     for (b->count = 0; !build->over && b->count < ROWS_AT_ONCE; b->count++) {
         FR_TRY(fr_iter_next(build->rows));
         build->over = st == FR_END;
         if (build->over) break;
-        FR_TRY(read_row(build->index, build->rows, &b->ids[b->count],
+        FR_TRY(fr_spfresh_read_row(build->index, build->rows, &b->ids[b->count],
                 b->vectors + b->count * build->index->options.dimension));
     }
+    if (how->done != NULL) atomic_fetch_add_explicit(how->done, b->count, memory_order_relaxed);
 out:
     return st < 0 ? st : FR_OK;
 }
@@ -132,12 +135,13 @@ static fr_status take_rows(struct builder *b)
 static fr_status add_row(struct builder *b, size_t n)
 {
     const struct fr_spfresh *index = b->build->index;
-    struct fr_tree *tree = b->build->tree;
+    struct fr_tree *tree = b->build->how->tree;
+    struct fr_id_map *map = b->build->how->map;
     struct fr_entrant entrant = {
             .id = b->ids[n], .x = b->mapped, .high = b->high, .low = b->low, .slot = FR_SLOT_NONE};
     fr_status st;
 
-    fr_space_map_row(&index->space, b->vectors + n * index->options.dimension, b->mapped);
+    fr_space_map_row(tree->space, b->vectors + n * index->options.dimension, b->mapped);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     st = fr_tree_locate(b->probe, &entrant);
     fr_epoch_leave(&tree->epoch, reader);
@@ -145,8 +149,8 @@ static fr_status add_row(struct builder *b, size_t n)
     FR_TRY(fr_tree_enter(tree, &entrant));
     fr_tree_publish(tree, &entrant, 1, NULL, 0, 0);
     fr_mutex_lock(&b->build->mu);
-    st = fr_id_map_reserve(&b->build->index->map, 1);
-    if (st == FR_OK) fr_id_map_set(&b->build->index->map, entrant.slot);
+    st = fr_id_map_reserve(map, 1);
+    if (st == FR_OK) fr_id_map_set(map, entrant.slot);
     fr_mutex_unlock(&b->build->mu);
 out:
     return st;
@@ -161,7 +165,7 @@ static fr_status build_on(struct builder *b)
         FR_TRY(take_rows(b));
         for (size_t n = 0; n < b->count; n++)
             FR_TRY(add_row(b, n));
-        FR_TRY(fr_tree_maintain(b->build->tree, TASKS_AFTER, &left));
+        FR_TRY(fr_tree_maintain(b->build->how->tree, TASKS_AFTER, &left));
     } while (b->count > 0);
 out:
     return st;
@@ -204,18 +208,24 @@ static fr_status run_builders(struct build *build, struct builder *builders, siz
     return st;
 }
 
-static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, size_t threads)
+fr_status fr_spfresh_fill(struct fr_spfresh *index, const struct fr_filling *how)
 {
+    size_t left, threads = FR_MIN(how->threads, (size_t)THREADS_MAX);
     struct builder *builders = fr_alloc_zeroed(threads, sizeof(*builders));
-    struct build build = {.index = index, .tree = tree};
-    size_t left;
+    struct build build = {.index = index, .how = how};
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    struct fr_engine_scan_options options = {.at = how->at,
+            .view = how->view,
+            .prefix = fr_index_key_slice(&kind),
+            .readahead_max = FR_SPFRESH_READAHEAD,
+            .no_cache = true};
     fr_status st;
 
     if (builders == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
     fr_mutex_init(&build.mu, FR_RANK_SPFRESH_INDEX);
-    FR_TRY(open_rows(index, &build.rows));
+    FR_TRY(fr_engine_scan(index->engine, &options, &build.rows));
     FR_TRY(run_builders(&build, builders, threads));
-    st = fr_tree_maintain(tree, SIZE_MAX, &left);
+    st = fr_tree_maintain(how->tree, SIZE_MAX, &left);
 out:
     fr_iter_close(build.rows);
     fr_mutex_deinit(&build.mu);
@@ -225,7 +235,7 @@ out:
 
 fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree)
 {
-    float *sample = fr_alloc((size_t)SAMPLE_MAX * index->options.dimension * sizeof(float));
+    float *sample = fr_alloc(FR_SPFRESH_SAMPLE * index->options.dimension * sizeof(float));
     struct fr_tree *tree = NULL;
     size_t count = 0;
     fr_status st;
@@ -238,8 +248,12 @@ fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree)
     fr_free(sample);
     sample = NULL;
     tree->changes.on = false; /* all of it will be written */
-    FR_TRY(add_all_rows(index, tree,
-            count < SAMPLE_MAX ? 1 : FR_MIN(fr_thread_cpu_count(), (unsigned)THREADS_MAX)));
+    struct fr_filling how = {.tree = tree,
+            .map = &index->map,
+            .view = index->loading.view,
+            .at = index->loading.at,
+            .threads = count < FR_SPFRESH_SAMPLE ? 1 : fr_thread_cpu_count()};
+    FR_TRY(fr_spfresh_fill(index, &how));
     tree->changes.on = true;
     *ret_tree = FR_TAKE(tree);
 out:
