@@ -29,6 +29,7 @@ fr_status fr_spfresh_read_space(struct fr_spfresh *index)
         memcpy(index->space.center, stored.center, stored.dims * sizeof(float));
         index->space.scale = stored.scale;
         index->space.reach = stored.reach;
+        index->generation = generation;
     }
     fr_free(stored.center);
     return fr_spfresh_is_damage(st) ? FR_NOT_FOUND : st;
@@ -129,7 +130,7 @@ static fr_status pass_over(void *ctx, fr_slice low, fr_slice high)
 
 static fr_status carry_all(struct carrier *c)
 {
-    struct fr_index_key kind = fr_key_kind(&c->index->prefix, 'p');
+    struct fr_index_key kind = fr_key_generation(&c->index->prefix, 'p', c->index->generation);
     struct fr_engine_scan_options options = {.at = c->index->loading.at,
             .view = c->index->loading.view,
             .prefix = fr_index_key_slice(&kind),

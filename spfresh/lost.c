@@ -277,6 +277,20 @@ fr_status fr_row_walk_open(struct fr_row_walk *walk, struct fr_spfresh *index)
     return fr_engine_scan(index->engine, &options, &walk->it);
 }
 
+fr_status fr_row_walk_open_at(struct fr_row_walk *walk, struct fr_spfresh *index,
+        struct fr_view *view, fr_seq at)
+{
+    *walk = (struct fr_row_walk){
+            .index = index, .kind = fr_key_kind(&index->prefix, 'v'), .is_strict = true};
+    struct fr_engine_scan_options options = {.at = at,
+            .view = view,
+            .prefix = fr_index_key_slice(&walk->kind),
+            .readahead_max = FR_SPFRESH_READAHEAD,
+            .no_cache = true};
+
+    return fr_engine_scan(index->engine, &options, &walk->it);
+}
+
 void fr_row_walk_close(struct fr_row_walk *walk)
 {
     fr_iter_close(FR_TAKE(walk->it));
@@ -289,6 +303,7 @@ static fr_status read_row(struct fr_row_walk *walk, uint64_t *ret_id, float *ret
     struct fr_spfresh *index = walk->index;
     fr_status st;
 
+    if (walk->is_strict) return fr_spfresh_read_row(index, walk->it, ret_id, ret_vector);
     FR_TRY(fr_key_read_vector(&walk->kind, entry->key, ret_id));
     if (FR_UNLIKELY(fr_lost_any(index)) && in_ranges(&index->lost, entry->key))
         st = look_up(index, *ret_id, ret_vector);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/mutex.h"
+#include "lsm/engine.h"
 #include "lsm/iter.h"
 #include "spfresh/id_map.h"
 #include "spfresh/stored.h"
@@ -70,13 +71,19 @@ struct fr_row_walk {
     struct fr_spfresh *index;
     struct fr_index_key kind;
     struct fr_iter *it;
+    bool is_strict; /* damage ends it */
 };
 
-/* Over all rows of the moment of opening. */
+/* Over all rows of the moment of opening, but for what is damaged. */
 FR_NODISCARD fr_status fr_row_walk_open(struct fr_row_walk *walk, struct fr_spfresh *index);
+
+/* Over all rows of another moment: of an index that is whole, and will not be made from less. */
+FR_NODISCARD fr_status fr_row_walk_open_at(struct fr_row_walk *walk, struct fr_spfresh *index,
+        struct fr_view *view, fr_seq at);
+
 void fr_row_walk_close(struct fr_row_walk *walk);
 
-/* The next row that can be read; dimension floats. FR_END. Damage is no failure. */
+/* The next row; dimension floats. FR_END. FR_ERR_CORRUPT where the walk does not pass over it. */
 FR_NODISCARD fr_status fr_row_walk_next(struct fr_row_walk *walk, uint64_t *ret_id,
         float *ret_vector);
 
