@@ -107,6 +107,8 @@ static struct fr_db *db_new(const struct fr_db_options *options)
 static void db_free(struct fr_db *db)
 {
     if (db == NULL) return;
+    fr_scrub_close(&db->scrub);
+    if (db->engine != NULL) (void)fr_engine_close(db->engine);
     fr_env_close(db->env);
     fr_mutex_deinit(&db->options_mu);
     fr_mutex_deinit(&db->indexes_mu);
@@ -129,6 +131,8 @@ fr_status fr_db_open(const char *path, const struct fr_db_options *options, stru
     o = fr_db_engine_options(&given);
     FR_TRY(fr_engine_open(db->env, path, &o, &db->engine));
     db->follows = o.read_only;
+    fr_scrub_open(&db->scrub, db->engine);
+    FR_TRY(fr_scrub_set(&db->scrub, given.scrub_interval, given.scrub_rate));
     *ret_db = db;
     /* From here on a hook may call the store by what the caller will find there. */
     fr_engine_start_events(db->engine);
@@ -141,7 +145,8 @@ out:
 fr_status fr_db_close(struct fr_db *db)
 {
     if (db == NULL) return FR_OK;
-    fr_status st = fr_engine_close(db->engine);
+    fr_scrub_close(&db->scrub);
+    fr_status st = fr_engine_close(FR_TAKE(db->engine));
     db_free(db);
     return st;
 }
@@ -156,6 +161,7 @@ static fr_status use_options_locked(struct fr_db *db, const struct fr_db_options
     fr_status st;
 
     FR_TRY(fr_db_options_check(changed));
+    FR_TRY(fr_scrub_set(&db->scrub, changed->scrub_interval, changed->scrub_rate));
     db->options = *changed;
     atomic_store_explicit(&db->sync, changed->sync, memory_order_relaxed);
     o = fr_db_engine_options(changed);

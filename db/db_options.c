@@ -147,6 +147,23 @@ static const struct option table[] = {
                 .least = 64 * KIB,
                 .most = 64 * TIB,
                 .help = "bytes a second that flush and compaction write; 0: no limit"},
+        {.name = "scrub_interval",
+                .kind = KIND_COUNT32,
+                .changeable = true,
+                .zero = true,
+                .offset = AT(scrub_interval),
+                .least = 1,
+                .most = 366 * 24 * 3600,
+                .help = "seconds from one check of all files in the background to the next; 0: "
+                        "none"},
+        {.name = "scrub_rate",
+                .kind = KIND_SIZE64,
+                .changeable = true,
+                .zero = true,
+                .offset = AT(scrub_rate),
+                .least = 64 * KIB,
+                .most = 64 * TIB,
+                .help = "bytes a second that such a check reads; 0: no limit"},
 };
 
 static const char *const sync_words[] = {"device", "os", "none"};
@@ -169,6 +186,7 @@ void fr_db_options_init(struct fr_db_options *options)
     options->verify_tables = true;
     options->disk_reserve = 64 * MIB;
     options->dictionary_size = 16 * KIB;
+    options->scrub_rate = 8 * MIB;
 }
 
 static const struct option *find_option(const char *name)

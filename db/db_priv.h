@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/mutex.h"
+#include "db/scrub.h"
 #include "freshet/db.h"
 #include "lsm/engine.h"
 
@@ -24,6 +25,8 @@ struct fr_db {
 
     /* Guarded by options_mu. */
     struct fr_db_options options; /* as they are now */
+
+    struct fr_scrub scrub;
 
     struct fr_mutex indexes_mu; /* rank FR_RANK_LEAF */
     struct fr_index *indexes;   /* those that are open; guarded by indexes_mu */

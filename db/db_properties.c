@@ -150,6 +150,13 @@ static const struct property table[] = {
                 "1: a job or the log has failed, and writing has stopped"),
         DERIVED(FR_PROPERTY_TEXT, "background_error.text", FROM_ERROR_TEXT, "",
                 "what has failed, in words"),
+        GAUGE("scrub.running", scrub_running, "", "1: all files are being checked"),
+        COUNTER("scrub.count", scrub_count, "", "checks of all files that came to their end"),
+        COUNTER("scrub.bytes", scrub_bytes, "bytes", "of the files that these have read"),
+        COUNTER("scrub.findings", scrub_findings, "", "what checks have found, each time anew"),
+        GAUGE("scrub.last_findings", scrub_last_findings, "",
+                "what the latest that came to its end has found; 0: all is well"),
+
         COUNTER("events.dropped", events_dropped, "", "events that a slow hook has missed"),
 
         LATENCY("get", FR_TIMED_GET, "reads of a key, one in 64"),
@@ -215,6 +222,7 @@ static void read_for(struct fr_db *db, const struct property *property,
 
     fr_engine_stats_read(db->engine, field ? fr_engine_stats_part_of(property->offset) : 0,
             ret_stats);
+    fr_scrub_count(&db->scrub, ret_stats);
 }
 
 static void print_number(struct fr_buf *to, const struct property *property,
@@ -368,6 +376,7 @@ fr_status fr_db_dump(struct fr_db *db, fr_dump_format format, char *to, size_t r
     if ((unsigned)format >= FR_ARRAY_COUNT(dumps) || (to == NULL && room > 0))
         return FR_FAIL(FR_ERR_MISUSE, "fr_db_dump: no such format, or no place for it");
     fr_engine_stats_get(db->engine, &stats);
+    fr_scrub_count(&db->scrub, &stats);
     dumps[format](&text, &stats);
     st = fr_db_give_text(&text, to, room, ret_size);
 out:

@@ -49,7 +49,7 @@ fr_status fr_db_verify(struct fr_db *db, const struct fr_verify_options *how,
     FR_TRY(fr_db_check(db));
     FR_TRY(take_arguments(how, ret_stats, &taken));
     *ret_stats = (struct fr_verify_stats){.size = sizeof(*ret_stats)};
-    st = fr_verify_engine(db->engine, &taken, ret_stats);
+    st = fr_verify_engine(db->engine, &taken, NULL, ret_stats);
 out:
     return st;
 }

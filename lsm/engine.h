@@ -31,6 +31,7 @@ struct fr_cache_item;
 struct fr_dir;
 struct fr_engine;
 struct fr_env;
+struct fr_events;
 struct fr_version;
 struct fr_view;
 
@@ -283,6 +284,12 @@ struct fr_version *fr_engine_version(struct fr_engine *engine);
 struct fr_dir *fr_engine_dir(const struct fr_engine *engine);
 struct fr_env *fr_engine_env(const struct fr_engine *engine);
 
+/* Up to where in it the log is durable, a fr_lsn; 0: it is open for reading only. */
+uint64_t fr_engine_log_durable(const struct fr_engine *engine);
+
+/* What tells the host's hooks; NULL: it has none. As long as the engine. */
+struct fr_events *fr_engine_events(const struct fr_engine *engine);
+
 /*
  * Make prebuilt tables (lsm/prebuilt.h) part of the store: above all that was written before, all
  * or none, durable on return. With move, the files are removed then. FR_ERR_MISUSE: two of them
@@ -353,6 +360,9 @@ struct fr_engine_stats {
     uint64_t snapshot_oldest; /* 0: there is none */
     uint64_t events_dropped;
     struct fr_latency latencies[FR_TIMED_KINDS];
+    /* Whoever checks the store fills these in: the engine leaves them 0. */
+    uint64_t scrub_running, scrub_count, scrub_bytes, scrub_findings, scrub_last_findings;
+
     struct fr_error background_error; /* status 0: none */
 };
 

@@ -135,6 +135,16 @@ struct fr_env *fr_engine_env(const struct fr_engine *engine)
     return engine->env;
 }
 
+uint64_t fr_engine_log_durable(const struct fr_engine *engine)
+{
+    return engine->log != NULL ? fr_wal_writer_durable(engine->log) : 0;
+}
+
+struct fr_events *fr_engine_events(const struct fr_engine *engine)
+{
+    return engine->events;
+}
+
 /* ---- the files */
 
 /* Everything up to the footer is what the content's hash is over, in both kinds of file. */

@@ -9,7 +9,17 @@
 
 #define SLOW_SYNC_US 100000
 
-enum kind { KIND_JOB, KIND_FILE, KIND_STALL, KIND_ERROR, KIND_CHECKPOINT, KIND_SYNC, KIND_TROUBLE };
+enum kind {
+    KIND_JOB,
+    KIND_FILE,
+    KIND_STALL,
+    KIND_ERROR,
+    KIND_CHECKPOINT,
+    KIND_SYNC,
+    KIND_TROUBLE,
+    KIND_SCRUB,
+    KIND_FINDING,
+};
 
 struct node {
     struct node *next;
@@ -27,6 +37,8 @@ struct node {
         struct fr_event_checkpoint checkpoint;
         struct fr_event_slow_sync sync;
         struct fr_event_trouble trouble;
+        struct fr_event_scrub scrub;
+        struct fr_event_finding finding;
     };
     uint64_t more[]; /* an array or text */
 };
@@ -76,6 +88,12 @@ static void deliver(struct fr_events *e, const struct node *n)
         break;
     case KIND_TROUBLE:
         e->hooks.trouble(ctx, &n->trouble);
+        break;
+    case KIND_SCRUB:
+        e->hooks.scrub(ctx, &n->scrub);
+        break;
+    case KIND_FINDING:
+        e->hooks.finding(ctx, &n->finding);
         break;
     }
 }
@@ -274,6 +292,28 @@ void fr_events_checkpoint(struct fr_events *e, const struct fr_event_checkpoint 
     if (n != NULL) {
         n->checkpoint = *checkpoint;
         n->checkpoint.path = memcpy(n->more, checkpoint->path, size);
+    }
+    queue(e, n);
+}
+
+void fr_events_scrub(struct fr_events *e, const struct fr_event_scrub *scrub)
+{
+    if (e == NULL || e->hooks.scrub == NULL) return;
+    struct node *n = node_new(KIND_SCRUB, 0);
+    if (n != NULL) n->scrub = *scrub;
+    queue(e, n);
+}
+
+void fr_events_finding(struct fr_events *e, const struct fr_event_finding *finding)
+{
+    if (e == NULL || e->hooks.finding == NULL) return;
+    size_t file_size = strlen(finding->file) + 1, text_size = strlen(finding->text) + 1;
+    struct node *n = node_new(KIND_FINDING, file_size + text_size);
+    if (n != NULL) {
+        char *more = (char *)n->more;
+        n->finding = *finding;
+        n->finding.file = memcpy(more, finding->file, file_size);
+        n->finding.text = memcpy(more + file_size, finding->text, text_size);
     }
     queue(e, n);
 }

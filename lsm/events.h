@@ -51,6 +51,9 @@ void fr_events_error(struct fr_events *events, const struct fr_event_error *erro
 void fr_events_trouble(struct fr_events *events, const struct fr_event_trouble *trouble);
 void fr_events_checkpoint(struct fr_events *events, const struct fr_event_checkpoint *checkpoint);
 
+void fr_events_scrub(struct fr_events *events, const struct fr_event_scrub *scrub);
+void fr_events_finding(struct fr_events *events, const struct fr_event_finding *finding);
+
 /* Queued if it has taken that long. */
 void fr_events_sync(struct fr_events *events, uint64_t duration_us);
 

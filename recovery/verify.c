@@ -43,7 +43,8 @@ static void verify_init(struct fr_verify *v, struct fr_env *env, struct fr_dir *
 {
     *v = (struct fr_verify){.env = env, .dir = dir, .how = how};
     fr_findings_init(&v->findings, dir);
-    fr_rate_limiter_init(&v->limiter, env, how->rate);
+    fr_rate_limiter_init(&v->own_limiter, env, how->rate);
+    v->limiter = &v->own_limiter;
 }
 
 static void close_items(struct fr_verify *v)
@@ -60,7 +61,7 @@ static void close_items(struct fr_verify *v)
 static void verify_deinit(struct fr_verify *v)
 {
     close_items(v);
-    fr_rate_limiter_deinit(&v->limiter);
+    fr_rate_limiter_deinit(&v->own_limiter);
     fr_findings_deinit(&v->findings);
 }
 
@@ -201,6 +202,7 @@ static fr_status open_items(struct fr_verify *v, const uint8_t *store)
 
 struct on_disk {
     struct fr_verify v;
+    const struct fr_engine *engine; /* that has it open; NULL: that is not known */
     struct fr_super super;
     struct fr_manifest_state state;
     struct fr_obsolete obsolete;
@@ -256,14 +258,14 @@ out:
     return st;
 }
 
-static fr_status find_store(struct on_disk *d)
+static fr_status settle(struct on_disk *d, fr_status (*look)(struct on_disk *d))
 {
     uint64_t before = 0;
     fr_status st;
 
     for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
         forget_attempt(d);
-        FR_TRY(attempt(d));
+        FR_TRY(look(d));
         uint64_t now = fr_findings_print(&d->v.findings);
         if (now == 0 || now == before) return FR_OK;
         before = now;
@@ -309,7 +311,7 @@ fr_status fr_verify_path(struct fr_env *env, const char *path, const struct fr_v
     if (st < 0) goto close;
     fr_obsolete_init(&d.obsolete);
     verify_init(&d.v, env, dir, how);
-    st = find_store(&d);
+    st = settle(&d, attempt);
     if (st >= 0) st = fr_verify_names(&d.v, ret_stats);
     if (st >= 0) st = fr_verify_items(&d.v);
     if (st >= 0) st = verify_order(&d);
@@ -325,27 +327,80 @@ out:
 
 /* --- An open one --- */
 
-fr_status fr_verify_engine(struct fr_engine *engine, const struct fr_verify_options *how,
-        struct fr_verify_stats *ret_stats)
+/* What it is writing on. How far the log must go it knows itself. */
+static fr_status attempt_beside(struct on_disk *d)
 {
-    struct fr_version *version = fr_engine_version(engine);
-    struct fr_verify v;
+    uint64_t durable = fr_engine_log_durable(d->engine);
+    struct fr_verify *v = &d->v;
     fr_status st;
 
-    verify_init(&v, fr_engine_env(engine), fr_engine_dir(engine), how);
-    v.version = version;
-    v.last_seq = fr_engine_last_seq(engine);
-    FR_TRY(take_version(&v));
-    FR_TRY(fr_verify_items(&v));
-    if (how->depth >= FR_VERIFY_ENGINE) FR_TRY(fr_verify_order(&v));
-    for (size_t i = 0; i < v.item_count; i++) {
+    FR_TRY(fr_verify_super(v));
+    FR_TRY(read_version(d));
+    d->state.log.durable = FR_MAX(d->state.log.durable, durable);
+    if (v->version != NULL) FR_TRY(fr_verify_log(v, &d->super, &d->state.log));
+    st = FR_OK;
+out:
+    return st;
+}
+
+/* The log is read at once, before it goes, and paid for afterwards. */
+static void pay_for_log(struct fr_verify *v)
+{
+    while (v->log_bytes > 0 && fr_verify_goes_on(v)) {
+        size_t piece = (size_t)FR_MIN(v->log_bytes, (uint64_t)1 << 20);
+
+        v->log_bytes -= fr_rate_limiter_take(v->limiter, piece, false);
+    }
+}
+
+static fr_status verify_beside(struct on_disk *d)
+{
+    fr_status st;
+
+    fr_obsolete_init(&d->obsolete);
+    FR_TRY(settle(d, attempt_beside));
+    FR_TRY(fr_findings_tell(&d->v.findings, d->v.how));
+    pay_for_log(&d->v);
+out:
+    fr_version_unref(d->state.version);
+    fr_obsolete_deinit(&d->obsolete);
+    return st;
+}
+
+static fr_status verify_version(struct fr_verify *v)
+{
+    fr_status st;
+
+    FR_TRY(take_version(v));
+    FR_TRY(fr_verify_items(v));
+    if (v->how->depth >= FR_VERIFY_ENGINE) FR_TRY(fr_verify_order(v));
+out:
+    return st;
+}
+
+fr_status fr_verify_engine(struct fr_engine *engine, const struct fr_verify_options *how,
+        const struct fr_verify_watch *watch, struct fr_verify_stats *ret_stats)
+{
+    struct fr_version *version = NULL;
+    struct on_disk d = {.engine = engine};
+    struct fr_verify *v = &d.v;
+    fr_status st;
+
+    verify_init(v, fr_engine_env(engine), fr_engine_dir(engine), how);
+    if (watch != NULL) v->limiter = watch->limiter;
+    if (watch != NULL) v->stop = watch->stop;
+    FR_TRY(verify_beside(&d));
+    v->version = version = fr_engine_version(engine);
+    v->last_seq = fr_engine_last_seq(engine);
+    FR_TRY(verify_version(v));
+    for (size_t i = 0; i < v->item_count; i++) {
         ret_stats->files++;
-        ret_stats->bytes += v.items[i].kind == FR_FILE_TABLE ? v.items[i].table_meta->size
-                                                             : v.items[i].values_meta->size;
+        ret_stats->bytes += v->items[i].kind == FR_FILE_TABLE ? v->items[i].table_meta->size
+                                                              : v->items[i].values_meta->size;
     }
 out:
-    tell_stats(&v, ret_stats);
-    verify_deinit(&v);
+    tell_stats(v, ret_stats);
+    verify_deinit(v);
     fr_version_unref(version);
     return st;
 }

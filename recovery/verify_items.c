@@ -39,9 +39,14 @@ void fr_verify_found(struct fr_verify *v, struct fr_verify_item *item, fr_findin
     fr_findings_add(&v->findings, kind, st, name, offset, &item->told);
 }
 
-static bool goes_on(const struct fr_verify *v)
+static bool is_stopped(const struct fr_verify *v)
 {
-    return atomic_load_explicit(&v->failed, memory_order_relaxed) == FR_OK;
+    return v->stop != NULL && atomic_load_explicit(v->stop, memory_order_relaxed);
+}
+
+bool fr_verify_goes_on(const struct fr_verify *v)
+{
+    return atomic_load_explicit(&v->failed, memory_order_relaxed) == FR_OK && !is_stopped(v);
 }
 
 static uint64_t print_of(fr_slice key, fr_seq seq, uint64_t size)
@@ -68,7 +73,7 @@ static bool on_value_finding(void *ctx, uint64_t offset, fr_status st)
     struct walk *w = ctx;
 
     fr_verify_found(w->v, w->item, fr_finding_kind_of(st), offset, st);
-    return goes_on(w->v) && st != FR_ERR_IO;
+    return fr_verify_goes_on(w->v) && st != FR_ERR_IO;
 }
 
 static bool on_record(void *ctx, const struct fr_value_item *record)
@@ -81,14 +86,14 @@ static bool on_record(void *ctx, const struct fr_value_item *record)
         item->records[item->record_count++] =
                 (struct fr_verify_record){.offset = record->place.offset,
                         .print = print_of(record->key, record->seq, record->place.size)};
-    return goes_on(w->v);
+    return fr_verify_goes_on(w->v);
 }
 
 static void look_at_values(struct fr_verify *v, struct fr_verify_item *item)
 {
     struct walk walk = {.v = v, .item = item};
     const struct fr_value_check check = {
-            .finding = on_value_finding, .record = on_record, .ctx = &walk, .limiter = &v->limiter};
+            .finding = on_value_finding, .record = on_record, .ctx = &walk, .limiter = v->limiter};
 
     if (item->values == NULL) return;
     size_t count = (size_t)fr_value_file_meta(item->values)->count;
@@ -190,7 +195,7 @@ static bool on_table_finding(void *ctx, uint64_t offset, fr_status st)
     struct walk *w = ctx;
 
     fr_verify_found(w->v, w->item, fr_finding_kind_of(st), offset, st);
-    return goes_on(w->v);
+    return fr_verify_goes_on(w->v);
 }
 
 /* What the manifest says of a table against what is in it. */
@@ -217,7 +222,7 @@ static bool on_entry(void *ctx, uint64_t offset, const struct fr_entry *entry)
     w->entries++;
     compare_entry(w, offset, entry);
     if (entry->flags & FR_ENTRY_PLACED) look_up(w, offset, entry);
-    return goes_on(w->v);
+    return fr_verify_goes_on(w->v);
 }
 
 static void compare_figures(struct fr_verify *v, struct fr_verify_item *item)
@@ -268,7 +273,7 @@ static void walk_again(struct walk *w)
     struct fr_iter *it = NULL;
     fr_status st = fr_table_iter_new(w->item->table, &how, &it);
 
-    while (st == FR_OK && goes_on(w->v) && (st = fr_iter_next(it)) == FR_OK)
+    while (st == FR_OK && fr_verify_goes_on(w->v) && (st = fr_iter_next(it)) == FR_OK)
         if (it->entry.flags & FR_ENTRY_PLACED) look_up(w, 0, &it->entry);
     if (st == FR_ERR_NOMEM) fr_verify_found(w->v, w->item, FR_FINDING_DAMAGE, 0, st);
     fr_iter_close(it);
@@ -278,7 +283,7 @@ static void look_at_table(struct fr_verify *v, struct fr_verify_item *item)
 {
     struct walk walk = {.v = v, .item = item};
     const struct fr_table_check check = {
-            .finding = on_table_finding, .entry = on_entry, .ctx = &walk, .limiter = &v->limiter};
+            .finding = on_table_finding, .entry = on_entry, .ctx = &walk, .limiter = v->limiter};
 
     if (item->table == NULL) return;
     if (item->looked_at) {
@@ -287,7 +292,7 @@ static void look_at_table(struct fr_verify *v, struct fr_verify_item *item)
     }
     compare_figures(v, item);
     (void)!fr_table_check(item->table, &check); /* each failure was told */
-    if (goes_on(v)) compare_pointers(&walk);
+    if (fr_verify_goes_on(v)) compare_pointers(&walk);
     item->looked_at = true;
     atomic_fetch_add_explicit(&v->entries, walk.entries, memory_order_relaxed);
 }
@@ -341,7 +346,7 @@ static void work_and_tell(struct crew *crew, bool tells)
     struct fr_verify *v = crew->v;
     size_t i;
 
-    while (goes_on(v) &&
+    while (fr_verify_goes_on(v) &&
             (i = atomic_fetch_add_explicit(&crew->next, 1, memory_order_relaxed)) < crew->end) {
         struct fr_verify_item *item = &v->items[i];
         if (crew->wanted != NULL && !crew->wanted(v, item)) continue;
@@ -381,6 +386,7 @@ static fr_status run_crew(struct fr_verify *v, size_t first, size_t end,
     fr_status st = atomic_load_explicit(&v->failed, memory_order_relaxed);
     if (st == FR_ERR_CANCELLED) return FR_FAIL(st, "given up by who is told of progress");
     if (st < 0) return FR_FAIL(st, "no memory to verify %s", "all files");
+    if (is_stopped(v)) return FR_FAIL(FR_ERR_CANCELLED, "stopped before all files were verified");
     return fr_findings_tell(&v->findings, v->how);
 }
 

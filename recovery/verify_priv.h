@@ -49,7 +49,9 @@ struct fr_verify {
     const struct fr_verify_options *how;
     struct fr_dir *dir;
     struct fr_findings findings;
-    struct fr_rate_limiter limiter;
+    struct fr_rate_limiter own_limiter;
+    struct fr_rate_limiter *limiter;
+    const _Atomic(bool) *stop;        /* relaxed; NULL: nobody stops it */
     const struct fr_version *version; /* NULL: it is not known */
     uint64_t last_seq;                /* no entry is above; 0: it is not known */
 
@@ -61,11 +63,15 @@ struct fr_verify {
     _Atomic(uint64_t) entries; /* relaxed: figures */
     _Atomic(uint64_t) values;
     uint64_t batches;
+    uint64_t log_bytes;           /* of them */
     _Atomic(uint64_t) done_bytes; /* of items that were looked at; relaxed: a figure */
     uint64_t total_bytes;
     _Atomic(int) failed; /* the first status that ends it all: want of memory, or of patience of who
                             is told of progress; relaxed */
 };
+
+/* Nothing says that it is to end. */
+bool fr_verify_goes_on(const struct fr_verify *v);
 
 /* Keep the thread's last error as a finding of an item, at that place. */
 void fr_verify_found(struct fr_verify *v, struct fr_verify_item *item, fr_finding_kind kind,

@@ -93,7 +93,7 @@ static fr_status read_log(struct fr_verify *v, struct fr_wal_reader *reader)
     fr_lsn lsn;
     fr_status st;
 
-    v->batches = 0;
+    v->batches = v->log_bytes = 0;
     while ((st = fr_wal_reader_next(reader, &batch, &tag, &lsn)) == FR_OK) {
         st = fr_batch_verify(batch);
         if (st < 0 && st != FR_ERR_NOMEM)
@@ -101,6 +101,7 @@ static fr_status read_log(struct fr_verify *v, struct fr_wal_reader *reader)
                     fr_dir_path(v->dir), lsn);
         if (st < 0) return st;
         v->batches++;
+        v->log_bytes += batch.size;
     }
     return st;
 }

@@ -99,6 +99,18 @@ out:
     return st;
 }
 
+static fr_status delete_at_once(struct fr_spfresh *index, fr_slice key)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_status st;
+
+    FR_TRY(fr_batch_add_delete(&batch, key));
+    st = fr_spfresh_write_batch(index, &batch);
+out:
+    fr_batch_deinit(&batch);
+    return st;
+}
+
 static fr_status delete_posting(struct fr_spfresh *index, uint32_t generation, fr_slot number,
         struct fr_batch *batch)
 {
@@ -106,6 +118,8 @@ static fr_status delete_posting(struct fr_spfresh *index, uint32_t generation, f
     struct fr_index_key posting = fr_key_posting(&index->prefix, generation, number);
     fr_status st;
 
+    /* museum 45: centroids that are newer than their postings */
+    if (FR_MUSEUM(45)) FR_TRY(delete_at_once(index, fr_index_key_slice(&centroid)));
     FR_TRY(fr_batch_add_delete(batch, fr_index_key_slice(&centroid)));
     st = fr_batch_add_delete(batch, fr_index_key_slice(&posting));
 out:

@@ -106,6 +106,15 @@ struct fr_db_options {
      * is logged, and the property reads.direct is 0 (false).
      */
     bool direct_reads;
+
+    /*
+     * Read and check all files in the background, as fr_db_verify() does, so many seconds after
+     * opening and after the end of the check before (0: not at all), and read so many bytes a
+     * second then (8 MiB; 0: no limit). The hooks scrub and finding and the properties scrub.*
+     * tell of it.
+     */
+    uint32_t scrub_interval;
+    uint64_t scrub_rate;
 };
 
 /* Fill in the defaults. */

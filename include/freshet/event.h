@@ -147,6 +147,26 @@ struct fr_event_open {
     uint64_t total;
 };
 
+/* The store is being read and checked in the background (scrub_interval): it begins, or has ended.
+ */
+struct fr_event_scrub {
+    struct fr_event event;
+    bool done;
+    fr_status status;  /* if it is done; FR_ERR_CANCELLED: the store is being closed */
+    uint64_t findings; /* 0: all is well */
+    uint64_t bytes;    /* that were read */
+    uint64_t duration_us;
+};
+
+/* Something that it has found. The library goes on as if it had not: see docs/operations.md. */
+struct fr_event_finding {
+    struct fr_event event;
+    fr_status status;
+    const char *file; /* its name in the store; "" if it is about several */
+    uint64_t offset;
+    const char *text;
+};
+
 /* Events that may wait for a slow hook. */
 #define FR_EVENTS_WAITING_MAX 4096
 
@@ -172,6 +192,8 @@ struct fr_event_hooks {
     uint64_t slow_sync_us; /* from when a sync is slow; 0: 100 ms */
 
     void (*trouble)(void *ctx, const struct fr_event_trouble *trouble);
+    void (*scrub)(void *ctx, const struct fr_event_scrub *scrub);
+    void (*finding)(void *ctx, const struct fr_event_finding *finding);
 };
 
 FR_END_DECLS

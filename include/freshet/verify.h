@@ -96,8 +96,9 @@ FR_API FR_NODISCARD fr_status fr_verify(const char *path, const struct fr_verify
         struct fr_verify_stats *ret_stats);
 
 /*
- * Of an open store, whose files are held until the end: its tables and value files, as of now.
- * SUPER, manifest, log and directory are being written, and are left to fr_verify().
+ * Of an open store, whose files are held until the end: SUPER, manifest and log while they are
+ * written, then its tables and value files as of a moment. What else lies in the directory is left
+ * to fr_verify(). FR_ERR_BUSY: writers are faster than this.
  */
 FR_API FR_NODISCARD fr_status fr_db_verify(struct fr_db *db, const struct fr_verify_options *how,
         struct fr_verify_stats *ret_stats);

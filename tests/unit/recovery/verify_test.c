@@ -4,6 +4,7 @@
  */
 #include "io/sim.h"
 #include "lsm/new_store.h"
+#include "lsm/rate_limit.h"
 #include "lsm/version.h"
 #include "recovery/verify.h"
 #include "tests/unit/io/test_world.h"
@@ -339,14 +340,61 @@ Test(verify, of_an_open_store_finds_what_is_wrong_with_its_files)
 
     told_count = 0;
     stats = (struct fr_verify_stats){.size = sizeof(stats)};
-    must(fr_verify_engine(engine, &how, &stats));
+    must(fr_verify_engine(engine, &how, NULL, &stats));
     cr_assert_eq(told_count, 0, "%s", told[0].words);
     cr_assert_gt(stats.files, 3);
     cr_assert(test_store_next_file(dir, FR_FILE_VALUES, &number, name));
     flip(name, 4096 + 100, 1);
-    must(fr_verify_engine(engine, &how, &stats));
+    must(fr_verify_engine(engine, &how, NULL, &stats));
     cr_assert(is_told(name));
     flip(name, 4096 + 100, 1);
+    must(fr_engine_close(engine));
+}
+
+static uint64_t findings_beside(struct fr_engine *engine)
+{
+    told_count = 0;
+    stats = (struct fr_verify_stats){.size = sizeof(stats)};
+    must(fr_verify_engine(engine, &how, NULL, &stats));
+    return stats.findings;
+}
+
+/* Files that it writes on are looked at, too; those that are ahead of it have nothing in them. */
+Test(verify, of_an_open_store_finds_damage_in_manifest_and_log)
+{
+    static const enum fr_file_kind kinds[] = {FR_FILE_MANIFEST, FR_FILE_WAL};
+    struct fr_engine *engine = test_store_open(env, "/store");
+
+    test_store_advance(engine, 6);
+    must(fr_engine_sync(engine));
+    for (size_t i = 0; i < FR_ARRAY_COUNT(kinds); i++) {
+        char name[FR_FILE_NAME_SIZE] = "";
+        uint64_t number = 0;
+        size_t found = 0;
+
+        while (test_store_next_file(dir, kinds[i], &number, name)) {
+            flip(name, 4096 + 60, 1);
+            found += findings_beside(engine) > 0;
+            flip(name, 4096 + 60, 1);
+            cr_assert_eq(findings_beside(engine), 0, "%s: %s", name, told[0].words);
+        }
+        cr_assert_gt(found, 0, "%s", name);
+    }
+    cr_assert_gt(stats.batches, 0);
+    must(fr_engine_close(engine));
+}
+
+Test(verify, is_given_up_by_who_watches_it)
+{
+    struct fr_engine *engine = test_store_open(env, "/store");
+    const _Atomic(bool) stop = true;
+    struct fr_rate_limiter limiter;
+    const struct fr_verify_watch watch = {.limiter = &limiter, .stop = &stop};
+
+    fr_rate_limiter_init(&limiter, env, 0);
+    stats = (struct fr_verify_stats){.size = sizeof(stats)};
+    must_be(FR_ERR_CANCELLED, fr_verify_engine(engine, &how, &watch, &stats));
+    fr_rate_limiter_deinit(&limiter);
     must(fr_engine_close(engine));
 }
 
