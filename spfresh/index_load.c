@@ -17,11 +17,9 @@
  * maintenance, verification) waits until all is loaded, so until then nothing changes but by
  * loading. Where the thread has failed, whoever waits does its work.
  *
- * A posting that is damaged, or contradicts another one, loses nothing but time. When all others
- * are loaded, the rows are walked over: one that is in the index by its very code stays where it
- * is, any other is entered as if it came just now, and what has no row leaves. Then all that is
- * derived is written anew. Searches go on meanwhile; one that wants to scan a lost posting waits,
- * since it could miss what was in it, and if a row is damaged too, answers that.
+ * A posting that is damaged, or contradicts another one, loses nothing but time: see index_mend.c.
+ * Searches go on meanwhile; one that wants to scan a lost posting waits, since it could miss what
+ * was in it.
  */
 #include <inttypes.h>
 
@@ -34,9 +32,6 @@
 
 /* Fewer postings are walked over by one thread. */
 #define POSTINGS_MANY 256
-
-/* Rows between two looks at whether it is to stop. */
-#define ROWS_AT_ONCE 64
 
 enum state {
     WAITING,
@@ -249,7 +244,7 @@ static fr_status settle(struct fr_spfresh *index, uint32_t number, fr_status st)
     return state == LOST ? FR_OK : st;
 }
 
-static bool is_posting(const struct fr_spfresh *index, uint32_t number)
+bool fr_spfresh_is_posting(const struct fr_spfresh *index, uint32_t number)
 {
     return number < index->loading.slot_count &&
            fr_row_is_live(fr_rows_row(&fr_spfresh_tree(index)->tiers[1], number));
@@ -268,13 +263,19 @@ static fr_status stopped(void)
     return FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
 }
 
+fr_status fr_spfresh_check_stop(struct fr_spfresh *index)
+{
+    return must_stop(index) ? stopped() : FR_OK;
+}
+
 /* A posting that nothing is stored of is empty. */
 static fr_status load_empty(struct loader *l, uint32_t from, uint32_t to)
 {
     fr_status st = FR_OK;
 
     for (uint32_t number = from; number < to; number++) {
-        if (!is_posting(l->index, number) || !claim(&l->index->loading, number)) continue;
+        if (!fr_spfresh_is_posting(l->index, number) || !claim(&l->index->loading, number))
+            continue;
         st = load_value(l, number, fr_slice_of(NULL, 0));
         FR_TRY(settle(l->index, number, st));
     }
@@ -288,9 +289,9 @@ static fr_status load_entry(struct loader *l, const struct fr_index_key *kind,
     uint32_t number = 0;
     fr_status st;
 
-    if (must_stop(l->index)) return stopped();
+    FR_TRY(fr_spfresh_check_stop(l->index));
     FR_TRY(fr_key_read_number(kind, it->entry.key, &number));
-    if (!is_posting(l->index, number))
+    if (!fr_spfresh_is_posting(l->index, number))
         return FR_FAIL(FR_ERR_CORRUPT, "posting %" PRIu32 " has no centroid", number);
     FR_TRY(load_empty(l, l->from, number));
     l->from = number + 1;
@@ -449,7 +450,7 @@ static fr_status load_until_settled(struct loader *l, const uint32_t *numbers, s
     fr_status st;
 
     do {
-        if (must_stop(l->index)) return stopped();
+        FR_TRY(fr_spfresh_check_stop(l->index));
         FR_TRY(load_some(l, numbers, count));
         all_settled = true;
         for (size_t i = 0; i < count; i++)
@@ -469,7 +470,8 @@ static fr_status load_rest(struct fr_spfresh *index)
 
     FR_TRY(init_loader(&l, index));
     for (uint32_t number = 0; number < index->loading.slot_count && st == FR_OK; number++) {
-        if (!is_posting(index, number) || !is_unsettled(&index->loading, number)) continue;
+        if (!fr_spfresh_is_posting(index, number) || !is_unsettled(&index->loading, number))
+            continue;
         numbers[count++] = number;
         if (count < FR_ENGINE_MULTI_MAX) continue;
         st = load_until_settled(&l, numbers, count);
@@ -478,203 +480,6 @@ static fr_status load_rest(struct fr_spfresh *index)
     if (st == FR_OK) st = load_until_settled(&l, numbers, count);
     deinit_loader(&l);
 out:
-    return st;
-}
-
-/* ---- From the rows ---- */
-
-struct mender {
-    struct fr_spfresh *index;
-    struct fr_tree *tree;
-    struct fr_work *work;
-    struct fr_iter *rows;
-    float *vector, *x;
-    int8_t *high;
-    uint8_t *low;
-    uint8_t *seen; /* a bit of each slot */
-    size_t seen_capacity;
-    uint64_t entered, removed;
-};
-
-static fr_status see(struct mender *m, fr_slot slot)
-{
-    if (slot / 8 >= m->seen_capacity) {
-        size_t capacity = FR_MAX((size_t)slot / 4, (size_t)1024);
-        uint8_t *grown = fr_realloc(m->seen, capacity);
-
-        if (grown == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to mend an index");
-        memset(grown + m->seen_capacity, 0, capacity - m->seen_capacity);
-        m->seen = grown;
-        m->seen_capacity = capacity;
-    }
-    m->seen[slot / 8] |= (uint8_t)(1u << slot % 8);
-    return FR_OK;
-}
-
-static bool was_seen(const struct mender *m, fr_slot slot)
-{
-    return slot / 8 < m->seen_capacity && (m->seen[slot / 8] >> slot % 8 & 1) != 0;
-}
-
-/* Lost ones are there again, for whatever is entered there; searches know that rows are missing. */
-static fr_status make_lost(struct fr_spfresh *index)
-{
-    struct fr_tree *tree = fr_spfresh_tree(index);
-    fr_status st = FR_OK;
-
-    for (uint32_t number = 0; number < index->loading.slot_count; number++) {
-        struct fr_node *node;
-
-        if (!is_posting(index, number) || fr_tree_node(tree, 1, number) != NULL) continue;
-        FR_TRY(fr_node_new(&tree->pool, index->space.dims, number, 1, &node));
-        node->is_partial = true;
-        fr_tree_load_show(tree, node);
-    }
-out:
-    return st;
-}
-
-/* The row is entered as it is, and what the index had of it before leaves. */
-static fr_status enter_row(struct mender *m, uint64_t id, fr_slot before, fr_slot *ret_slot)
-{
-    struct fr_entrant entrant = {.id = id, .x = m->x, .high = m->high, .low = m->low};
-    struct fr_id_map *map = &m->index->map;
-    fr_status st;
-
-    unsigned reader = fr_epoch_enter(&m->tree->epoch);
-    st = fr_tree_locate(m->work->probe, &entrant);
-    fr_epoch_leave(&m->tree->epoch, reader);
-    FR_TRY(st);
-    FR_TRY(fr_tree_reserve(m->tree, 1));
-    fr_mutex_lock(&m->index->mu);
-    st = fr_id_map_reserve(map, 1);
-    if (st == FR_OK) st = fr_tree_enter(m->tree, &entrant);
-    if (st == FR_OK) fr_id_map_set(map, entrant.slot);
-    fr_tree_publish(m->tree, &entrant, st == FR_OK, &before, st == FR_OK && before != FR_SLOT_NONE,
-            1);
-    fr_mutex_unlock(&m->index->mu);
-    *ret_slot = entrant.slot;
-    m->entered++;
-out:
-    return st;
-}
-
-static bool has_code(const struct mender *m, fr_slot slot, float scale)
-{
-    const struct fr_rows *rows = &m->tree->tiers[0];
-
-    return fr_rows_row(rows, slot)->scale == scale &&
-           memcmp(m->high, fr_rows_high(rows, slot), rows->dims) == 0 &&
-           memcmp(m->low, fr_rows_low(rows, slot), fr_row_low_size(rows->dims)) == 0;
-}
-
-static fr_status mend_row(struct mender *m)
-{
-    struct fr_index_key kind = fr_key_kind(&m->index->prefix, 'v');
-    fr_slice payload;
-    uint64_t id = 0;
-    fr_status st;
-
-    FR_TRY(fr_key_read_vector(&kind, m->rows->entry.key, &id));
-    FR_TRY(fr_stored_read_vector(m->rows->entry.value, m->index->options.dimension, m->vector,
-            &payload));
-    fr_space_map_row(&m->index->space, m->vector, m->x);
-    float scale = fr_row_encode(m->x, m->index->space.dims, m->high, m->low);
-    fr_mutex_lock(&m->index->mu);
-    fr_slot slot = fr_id_map_find(&m->index->map, id);
-    fr_mutex_unlock(&m->index->mu);
-    if (slot == FR_SLOT_NONE || !has_code(m, slot, scale)) FR_TRY(enter_row(m, id, slot, &slot));
-    st = see(m, slot);
-out:
-    return st;
-}
-
-static fr_status mend_rows(struct mender *m)
-{
-    struct fr_spfresh *index = m->index;
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    struct fr_engine_scan_options options = {.at = index->loading.at,
-            .view = index->loading.view,
-            .prefix = fr_index_key_slice(&kind),
-            .readahead_max = FR_SPFRESH_READAHEAD,
-            .no_cache = true};
-    size_t count = 0;
-    fr_status st;
-
-    FR_TRY(fr_engine_scan(index->engine, &options, &m->rows));
-    while ((st = fr_iter_next(m->rows)) == FR_OK) {
-        if (++count % ROWS_AT_ONCE == 0 && must_stop(index)) return stopped();
-        FR_TRY(mend_row(m));
-    }
-out:
-    return st < 0 ? st : FR_OK;
-}
-
-/* What has no row. */
-static fr_status remove_rest(struct mender *m)
-{
-    const struct fr_rows *rows = &m->tree->tiers[0];
-    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
-    fr_status st = FR_OK;
-
-    for (fr_slot slot = 0; slot < count; slot++) {
-        const struct fr_row *row = fr_rows_row(rows, slot);
-
-        if (!fr_row_is_live(row) || was_seen(m, slot)) continue;
-        fr_mutex_lock(&m->index->mu);
-        fr_id_map_remove(&m->index->map, row->id);
-        fr_mutex_unlock(&m->index->mu);
-        FR_TRY(fr_tree_remove(m->tree, slot));
-        m->removed++;
-    }
-out:
-    return st;
-}
-
-static fr_status init_mender(struct mender *m, struct fr_spfresh *index)
-{
-    size_t dims = index->space.dims;
-    fr_status st;
-
-    *m = (struct mender){.index = index, .tree = fr_spfresh_tree(index)};
-    FR_TRY(fr_spfresh_take_work(index, &m->work));
-    m->vector = fr_alloc(index->options.dimension * sizeof(float));
-    m->x = fr_alloc_aligned(dims * sizeof(float), 64);
-    m->high = fr_alloc(dims);
-    m->low = fr_alloc(fr_row_low_size(dims));
-    if (m->vector == NULL || m->x == NULL || m->high == NULL || m->low == NULL)
-        st = FR_FAIL(FR_ERR_NOMEM, "no memory to mend an index");
-out:
-    return st;
-}
-
-static void deinit_mender(struct mender *m)
-{
-    fr_iter_close(m->rows);
-    fr_spfresh_give_work(m->index, m->work);
-    fr_free(m->vector);
-    fr_free(m->x);
-    fr_free(m->high);
-    fr_free(m->low);
-    fr_free(m->seen);
-}
-
-/* What it has done stays, whether it comes to its end or not: it can be done again. */
-static fr_status mend(struct fr_spfresh *index)
-{
-    struct mender m;
-    fr_status st;
-
-    st = init_mender(&m, index);
-    if (st == FR_OK) st = make_lost(index);
-    if (st == FR_OK) st = mend_rows(&m);
-    if (st == FR_OK) st = remove_rest(&m);
-    if (st == FR_OK)
-        fr_log(FR_LOG_WARN, "spfresh",
-                "index \"%s\": %" PRIu64 " vectors were entered by their rows, %" PRIu64
-                " had none and were removed",
-                index->name, m.entered, m.removed);
-    deinit_mender(&m);
     return st;
 }
 
@@ -724,18 +529,21 @@ static fr_status mend_if_damaged(struct fr_spfresh *index)
     fr_mutex_lock(&l->mu);
     bool damaged = l->is_damaged;
     fr_mutex_unlock(&l->mu);
-    return damaged ? mend(index) : FR_OK;
+    return damaged ? fr_spfresh_mend(index) : FR_OK;
 }
 
 /* After it was mended. */
 static fr_status write_anew(struct fr_spfresh *index)
 {
+    fr_status st = FR_OK;
+
     if (index->read_only) return FR_OK;
-    if (must_stop(index)) return stopped();
+    FR_TRY(fr_spfresh_check_stop(index));
     fr_mutex_lock(&index->mu);
     index->derived = FR_DERIVED_GIVEN;
-    fr_status st = fr_spfresh_write_if_space(index, fr_spfresh_tree(index));
+    st = fr_spfresh_write_if_space(index, fr_spfresh_tree(index));
     fr_mutex_unlock(&index->mu);
+out:
     return st;
 }
 

@@ -166,6 +166,17 @@ void fr_spfresh_loading_start(struct fr_spfresh *index, bool by_thread);
 void fr_spfresh_loading_stop(struct fr_spfresh *index);
 void fr_spfresh_loading_deinit(struct fr_spfresh *index);
 
+/* Of loading: whether there is a posting of that number, and FR_ERR_CANCELLED when it is to stop.
+ */
+bool fr_spfresh_is_posting(const struct fr_spfresh *index, uint32_t number);
+FR_NODISCARD fr_status fr_spfresh_check_stop(struct fr_spfresh *index);
+
+/*
+ * Make memory what the rows say, when all postings that can be read are loaded: see index_mend.c.
+ * What it has done stays, whether it comes to its end or not: it can be done again.
+ */
+FR_NODISCARD fr_status fr_spfresh_mend(struct fr_spfresh *index);
+
 /* Postings of vectors that are in memory, and that are not. */
 void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, uint64_t *ret_left);
 
