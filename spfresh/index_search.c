@@ -24,6 +24,7 @@ void fr_spfresh_free_work(struct fr_work *work)
     fr_probe_free(work->probe);
     fr_free(work->query);
     fr_free(work->found);
+    fr_free(work->pins.numbers);
     fr_free(work->wishes);
     fr_free(work->ranked);
     fr_free(work->row);
@@ -155,10 +156,13 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
 
     FR_TRY(search_tree_once(asking, work, k, answer));
     while (FR_UNLIKELY(probe->missing_count > 0)) {
-        FR_TRY(fr_spfresh_load_found(asking->index, probe->found, probe->missing_count));
+        FR_TRY(fr_spfresh_load_found(asking->index, probe->found, probe->missing_count,
+                &work->pins));
         FR_TRY(search_tree_once(asking, work, k, answer));
     }
 out:
+    if (FR_UNLIKELY(fr_spfresh_is_bounded(asking->index) || work->pins.count > 0))
+        fr_spfresh_search_over(asking->index, &work->pins);
     return st;
 }
 
@@ -231,6 +235,7 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
             .rebuilt = atomic_load_explicit(&index->rebuilt, memory_order_relaxed)};
     if (tree == NULL) return;
     fr_spfresh_loading_count(index, &ret_stats->loaded, &ret_stats->to_load);
+    fr_spfresh_tiers_count(index, ret_stats);
     fr_mutex_lock(&index->mu);
     ret_stats->count = index->map.count;
     ret_stats->bytes = fr_tree_bytes(tree) + fr_id_map_bytes(&index->map);
