@@ -194,12 +194,18 @@ void *fr_alloc(size_t size)
     return fr_alloc_aligned(size, HEADER_SIZE);
 }
 
+/* Pages of the system's are zeros, and cost nothing before they are looked at. */
+static bool is_new(size_t size)
+{
+    return allocator.allocate == default_allocate && is_large(HEADER_SIZE + size, HEADER_SIZE);
+}
+
 void *fr_alloc_zeroed(size_t count, size_t size)
 {
     if (size != 0 && count > SIZE_MAX / size) return NULL;
 
     void *memory = fr_alloc(count * size);
-    if (memory != NULL) memset(memory, 0, count * size);
+    if (memory != NULL && !is_new(count * size)) memset(memory, 0, count * size);
     return memory;
 }
 

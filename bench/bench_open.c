@@ -14,6 +14,8 @@
  *     --rounds N     openings after closing, and after kills (3)
  *     --no-rows      do not make it from the rows
  *     --budget N     MiB of the store's memory (256)
+ *     --within N     instead of all that: open it with so many MiB, and search by one thread with
+ * ever more postings, in rounds over all queries: recall, speed, waiting, what was read, memory
  */
 #include <fcntl.h>
 #include <math.h>
@@ -41,7 +43,7 @@ struct run {
     const char *base, *query, *dir;
     uint32_t count, query_count, last, rounds;
     bool no_rows;
-    uint64_t budget_mib;
+    uint64_t budget_mib, within_mib;
     struct set set, queries;
     uint32_t *nearest;
     struct fr_db *db;
@@ -277,6 +279,79 @@ static void forget_derived(struct run *run)
     must(fr_db_close(run->db));
 }
 
+/* ---- Within a budget ---- */
+
+static int compare_ns(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static uint64_t property(struct run *run, const char *name)
+{
+    uint64_t value;
+
+    must(fr_db_property_u64(run->db, name, &value));
+    return value;
+}
+
+/* One round over all queries. */
+static void serve_round(struct run *run, uint32_t postings, const char *label)
+{
+    struct fr_search_options how = {.size = sizeof(how), .postings = postings};
+    struct fr_index_stats before = {.size = sizeof(before)}, after = before;
+    uint64_t *ns = malloc(run->queries.count * sizeof(*ns)), most = 0;
+    size_t right = 0, count;
+
+    must(fr_index_stats_get(run->index, &before));
+    double thread_s = processor_seconds(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t start = measure_now_ns();
+    for (size_t q = 0; q < run->queries.count; q++) {
+        struct fr_hit hits[K];
+        uint64_t began = measure_now_ns();
+
+        must(fr_index_search(run->index, &how, run->queries.vectors + q * run->queries.dimension, K,
+                hits, &count));
+        ns[q] = measure_now_ns() - began;
+        for (size_t i = 0; i < count * K; i++)
+            right += hits[i / K].id == run->nearest[q * K + i % K];
+        uint64_t bytes = property(run, "memory.total");
+        if (bytes > most) most = bytes;
+    }
+    double all_s = measure_seconds_since(start);
+    thread_s = processor_seconds(CLOCK_THREAD_CPUTIME_ID) - thread_s;
+    must(fr_index_stats_get(run->index, &after));
+    qsort(ns, run->queries.count, sizeof(*ns), compare_ns);
+    size_t n = run->queries.count;
+    printf("%4u postings, %s: recall %.4f, %.0f queries/s (%.0f by processor time), p50 %.2f ms, "
+           "p99 %.2f ms, p99.9 %.2f ms; %.1f postings loaded a query; %.1f MiB in memory, %.1f of "
+           "them for the index, %.1f at the most\n",
+            postings, label, (double)right / (double)(n * K), (double)n / all_s,
+            (double)n / thread_s, (double)ns[n / 2] / 1e6, (double)ns[n * 99 / 100] / 1e6,
+            (double)ns[n * 999 / 1000] / 1e6, (double)(after.loads - before.loads) / (double)n,
+            (double)property(run, "memory.total") / 1048576,
+            (double)property(run, "memory.indexes") / 1048576, (double)most / 1048576);
+    free(ns);
+}
+
+static void serve(struct run *run)
+{
+    uint64_t raw = (uint64_t)run->set.count * run->set.dimension * sizeof(float);
+
+    run->budget_mib = run->within_mib;
+    open_store(run);
+    open_index(run);
+    printf("%u vectors, %.1f MiB of floats; a budget of %llu MiB\n", run->set.count,
+            (double)raw / 1048576, (unsigned long long)run->within_mib);
+    for (uint32_t postings = 32; postings <= 256; postings *= 2) {
+        serve_round(run, postings, "first ");
+        for (uint32_t i = 0; i < run->rounds; i++)
+            serve_round(run, postings, "again");
+    }
+    close_index(run);
+}
+
 static const char *value_of(int argc, char **argv, int *at)
 {
     if (*at + 1 >= argc) die("an option without its value");
@@ -304,6 +379,8 @@ static void read_arguments(int argc, char **argv, struct run *run)
             run->rounds = number_of(argc, argv, &i);
         else if (strcmp(argv[i], "--budget") == 0)
             run->budget_mib = number_of(argc, argv, &i);
+        else if (strcmp(argv[i], "--within") == 0)
+            run->within_mib = number_of(argc, argv, &i);
         else if (strcmp(argv[i], "--no-rows") == 0)
             run->no_rows = true;
         else if (count < 3)
@@ -311,7 +388,7 @@ static void read_arguments(int argc, char **argv, struct run *run)
     }
     if (count < 3)
         die("bench_open BASE.u8bin QUERY.u8bin DIR [--count N] [--queries N] [--last N] "
-            "[--rounds N] [--no-rows] [--budget MIB]");
+            "[--rounds N] [--no-rows] [--budget MIB] [--within MIB]");
 }
 
 static void time_all(struct run *run)
@@ -343,8 +420,11 @@ int main(int argc, char **argv)
     read_set(run.query, run.query_count, false, &run.queries);
     if (!run.no_rows) find_all_nearest(&run);
     fill(&run);
-    if (!run.no_rows) search_all(&run);
+    if (!run.no_rows && run.within_mib == 0) search_all(&run);
     close_index(&run);
-    time_all(&run);
+    if (run.within_mib > 0)
+        serve(&run);
+    else
+        time_all(&run);
     return 0;
 }

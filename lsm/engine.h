@@ -244,6 +244,10 @@ enum fr_memory_part {
 /* What is charged to that part; see fr_account_work_for. */
 fr_charge fr_engine_charge(const struct fr_engine *engine, enum fr_memory_part part);
 
+/* Bytes that all indexes may have now; SIZE_MAX: nobody counts. And what they have. Any thread. */
+size_t fr_engine_indexes_most(const struct fr_engine *engine);
+size_t fr_engine_indexes_bytes(const struct fr_engine *engine);
+
 struct fr_level_stats {
     uint64_t tables;
     uint64_t bytes;

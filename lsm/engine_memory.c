@@ -53,6 +53,18 @@ fr_charge fr_engine_charge(const struct fr_engine *engine, enum fr_memory_part p
     return fr_account_part(engine->account, part);
 }
 
+size_t fr_engine_indexes_most(const struct fr_engine *engine)
+{
+    size_t budget = atomic_load_explicit(&engine->memory_budget, memory_order_relaxed);
+
+    return budget == 0 || engine->account == 0 ? SIZE_MAX : fr_cache_guests_most(budget);
+}
+
+size_t fr_engine_indexes_bytes(const struct fr_engine *engine)
+{
+    return fr_account_bytes(engine->account, FR_MEMORY_INDEXES);
+}
+
 fr_charge fr_engine_work_for(const struct fr_engine *engine, enum fr_memory_part part)
 {
     return fr_account_work_for(fr_engine_charge(engine, part));

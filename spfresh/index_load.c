@@ -13,6 +13,8 @@
  *                      |             ^
  *                      +--> LOST ----+        damaged; mended from the rows
  *
+ * In an index that has too little memory for all of them they also leave again (index_tiers.c).
+ *
  * Everything is read in one view, that of opening. Whoever needs the map of ids (upserts, deletes,
  * maintenance, verification) waits until all is loaded, so until then nothing changes but by
  * loading. Where the thread has failed, whoever waits does its work.
@@ -34,13 +36,6 @@
 /* Fewer postings are walked over by one thread. */
 #define POSTINGS_MANY 256
 
-enum state {
-    WAITING,
-    CLAIMED,
-    LOADED,
-    LOST,
-};
-
 /* ---- One posting ---- */
 
 /* The memory of whoever loads. */
@@ -55,13 +50,16 @@ struct loader {
 
     /* Of a walk. */
     uint32_t from, to;
+    bool until_full, is_full; /* it ends where memory does; it has */
     struct fr_thread thread;
     struct fr_error failure;
 };
 
 static fr_status init_loader(struct loader *l, struct fr_spfresh *index)
 {
-    *l = (struct loader){.index = index, .to = index->loading.slot_count};
+    *l = (struct loader){.index = index,
+            .to = index->loading.slot_count,
+            .until_full = fr_spfresh_is_bounded(index)};
     l->scratch = fr_alloc_aligned(2 * index->space.dims * sizeof(float), 64);
     return l->scratch != NULL ? FR_OK : FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
 }
@@ -230,8 +228,8 @@ static void note_damage(struct fr_spfresh *index)
 static bool claim(struct fr_loading *l, uint32_t number)
 {
     fr_mutex_lock(&l->mu);
-    bool mine = l->states[number] == WAITING;
-    if (mine) l->states[number] = CLAIMED;
+    bool mine = !l->is_switching && l->states[number] == FR_POSTING_WAITING;
+    if (mine) l->states[number] = FR_POSTING_CLAIMED;
     fr_mutex_unlock(&l->mu);
     return mine;
 }
@@ -240,18 +238,24 @@ static bool claim(struct fr_loading *l, uint32_t number)
 static fr_status settle(struct fr_spfresh *index, uint32_t number, fr_status st)
 {
     struct fr_loading *l = &index->loading;
-    enum state state = st == FR_OK ? LOADED : fr_spfresh_is_damage(st) ? LOST : WAITING;
+    enum fr_posting_state state = st == FR_OK                ? FR_POSTING_LOADED
+                                  : fr_spfresh_is_damage(st) ? FR_POSTING_LOST
+                                                             : FR_POSTING_WAITING;
 
     fr_mutex_lock(&l->mu);
-    FR_ASSERT(l->states[number] == CLAIMED);
+    FR_ASSERT(l->states[number] == FR_POSTING_CLAIMED);
     l->states[number] = (uint8_t)state;
-    bool first = state == LOST && !l->is_damaged;
-    l->is_damaged |= state == LOST; /* at once: when none is claimed any more, all is known */
-    if (state == LOADED) l->left--;
+    bool first = state == FR_POSTING_LOST && !l->is_damaged;
+    /* At once: when none is claimed any more, all is known. */
+    l->is_damaged |= state == FR_POSTING_LOST;
+    if (state == FR_POSTING_LOADED) {
+        l->left--;
+        l->loads++;
+    }
     fr_cond_broadcast(&l->changed);
     fr_mutex_unlock(&l->mu);
     if (first) tell_damage(index);
-    return state == LOST ? FR_OK : st;
+    return state == FR_POSTING_LOST ? FR_OK : st;
 }
 
 bool fr_spfresh_is_posting(const struct fr_spfresh *index, uint32_t number)
@@ -293,6 +297,21 @@ out:
     return st;
 }
 
+/* Memory of a posting that is stored as so many bytes, about. */
+static size_t bytes_in_memory(size_t stored)
+{
+    return stored + stored / 4 + 1024;
+}
+
+/* Of an index that has too little memory for all: or somebody wants all of it. */
+static bool is_full(const struct loader *l, size_t stored)
+{
+    return l->until_full &&
+           (!fr_spfresh_has_room(l->index, bytes_in_memory(stored)) ||
+                   atomic_load_explicit(&l->index->loading.all_wanted, memory_order_relaxed));
+}
+
+/* FR_END: it was not loaded, and nothing is any more. */
 static fr_status load_entry(struct loader *l, const struct fr_index_key *kind,
         const struct fr_iter *it)
 {
@@ -303,6 +322,7 @@ static fr_status load_entry(struct loader *l, const struct fr_index_key *kind,
     FR_TRY(fr_key_read_number(kind, it->entry.key, &number));
     if (!fr_spfresh_is_posting(l->index, number))
         return FR_FAIL(FR_ERR_CORRUPT, "posting %" PRIu32 " has no centroid", number);
+    if (is_full(l, it->entry.value.size)) return FR_END;
     FR_TRY(load_empty(l, l->from, number));
     l->from = number + 1;
     if (!claim(&l->index->loading, number)) return FR_OK;
@@ -330,9 +350,11 @@ static fr_status walk(struct loader *l, bool to_end)
     fr_status st;
 
     FR_TRY(fr_engine_scan(index->engine, &options, &it));
-    while ((st = fr_iter_next(it)) == FR_OK)
+    while (!l->is_full && (st = fr_iter_next(it)) == FR_OK) {
         FR_TRY(load_entry(l, &kind, it));
-    if (st == FR_END) st = load_empty(l, l->from, l->to);
+        l->is_full = st == FR_END;
+    }
+    if (st == FR_END) st = l->is_full ? FR_OK : load_empty(l, l->from, l->to);
 out:
     fr_iter_close(it);
     if (!fr_spfresh_is_damage(st)) return st;
@@ -396,17 +418,21 @@ static fr_status load_claimed(struct loader *l, const uint32_t *numbers, size_t 
     struct fr_index_key keys[FR_ENGINE_MULTI_MAX];
     fr_slice slices[FR_ENGINE_MULTI_MAX] = {{0}};
     fr_status statuses[FR_ENGINE_MULTI_MAX] = {0}, first = FR_OK;
+    struct fr_view *view = index->loading.view, *now = NULL;
+    fr_seq at = index->loading.at;
 
+    if (view == NULL) view = now = fr_engine_view_take(index->engine, &at);
     for (size_t i = 0; i < count; i++) {
         keys[i] = fr_key_posting(&index->prefix, index->generation, numbers[i]);
         slices[i] = fr_index_key_slice(&keys[i]);
     }
-    fr_status all = fr_engine_multi_get(index->engine, index->loading.view, index->loading.at,
-            &(uint64_t){0}, count, slices, values, statuses);
+    fr_status all = fr_engine_multi_get(index->engine, view, at, &(uint64_t){0}, count, slices,
+            values, statuses);
     for (size_t i = 0; i < count; i++) {
         fr_status st = all < 0 ? all : statuses[i];
 
         if (st == FR_OK) {
+            fr_spfresh_make_room(index, bytes_in_memory(values[i].bytes.size));
             st = load_value(l, numbers[i], values[i].bytes);
             fr_engine_value_release(&values[i]);
         } else if (st == FR_NOT_FOUND) {
@@ -415,6 +441,7 @@ static fr_status load_claimed(struct loader *l, const uint32_t *numbers, size_t 
         st = settle(index, numbers[i], st);
         if (st < 0) first = st;
     }
+    if (now != NULL) fr_engine_view_release(index->engine, now);
     return first;
 }
 
@@ -438,7 +465,8 @@ out:
 static bool is_unsettled(struct fr_loading *l, uint32_t number)
 {
     fr_mutex_lock(&l->mu);
-    bool unsettled = l->states[number] == WAITING || l->states[number] == CLAIMED;
+    bool unsettled =
+            l->states[number] == FR_POSTING_WAITING || l->states[number] == FR_POSTING_CLAIMED;
     fr_mutex_unlock(&l->mu);
     return unsettled;
 }
@@ -447,9 +475,9 @@ static bool is_unsettled(struct fr_loading *l, uint32_t number)
 static bool waits_again(struct fr_loading *l, uint32_t number)
 {
     fr_mutex_lock(&l->mu);
-    while (l->states[number] == CLAIMED)
+    while (l->states[number] == FR_POSTING_CLAIMED)
         fr_cond_wait(&l->changed, &l->mu);
-    bool waits = l->states[number] == WAITING;
+    bool waits = l->states[number] == FR_POSTING_WAITING;
     fr_mutex_unlock(&l->mu);
     return waits;
 }
@@ -502,7 +530,7 @@ static void complete(struct fr_spfresh *index)
 
     fr_tree_set_partial(fr_spfresh_tree(index), false);
     fr_mutex_lock(&l->mu);
-    memset(l->states, LOADED, l->slot_count);
+    memset(l->states, FR_POSTING_LOADED, l->slot_count);
     l->left = 0;
     l->is_complete = true;
     fr_cond_broadcast(&l->changed);
@@ -564,6 +592,7 @@ static fr_status load_all(struct fr_spfresh *index)
     fr_status st = FR_OK;
 
     if (!l->is_complete) {
+        FR_TRY(fr_spfresh_unbound(index));
         FR_TRY(load_readable(index));
         FR_TRY(mend_if_damaged(index));
         complete(index);
@@ -591,10 +620,25 @@ static void end_turn(struct fr_spfresh *index, fr_status st)
     fr_mutex_unlock(&l->mu);
 }
 
+/* Damage is mended at once, for which all is loaded. */
+static fr_status load_until_full(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+    fr_status st;
+
+    FR_TRY(walk_all(index));
+    fr_mutex_lock(&l->mu);
+    bool damaged = l->is_damaged;
+    fr_mutex_unlock(&l->mu);
+    if (damaged) st = load_all(index);
+out:
+    return st;
+}
+
 static void loader_main(void *arg)
 {
     struct fr_spfresh *index = arg;
-    fr_status st = load_all(index);
+    fr_status st = fr_spfresh_is_bounded(index) ? load_until_full(index) : load_all(index);
 
     if (st < 0 && st != FR_ERR_CANCELLED)
         fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": loading: %s", index->name, fr_last_error());
@@ -620,6 +664,7 @@ fr_status fr_spfresh_wait_loaded(struct fr_spfresh *index)
     fr_status st;
 
     if (FR_LIKELY(!fr_spfresh_is_loading(index))) return FR_OK;
+    atomic_store_explicit(&index->loading.all_wanted, true, memory_order_relaxed);
     fr_mutex_lock(&index->loading.mu);
     st = take_turn_locked(index);
     fr_mutex_unlock(&index->loading.mu);
@@ -637,15 +682,16 @@ static fr_status wait_for(struct fr_spfresh *index, uint32_t number)
     struct fr_loading *l = &index->loading;
 
     fr_mutex_lock(&l->mu);
-    while (l->states[number] == CLAIMED || (l->states[number] == LOST && l->has_worker))
+    while (l->is_switching || l->states[number] == FR_POSTING_CLAIMED ||
+            (l->states[number] == FR_POSTING_LOST && l->has_worker))
         fr_cond_wait(&l->changed, &l->mu);
-    bool lost = l->states[number] == LOST;
+    bool lost = l->states[number] == FR_POSTING_LOST;
     fr_mutex_unlock(&l->mu);
     return lost ? fr_spfresh_wait_loaded(index) : FR_OK;
 }
 
 fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
-        size_t count)
+        size_t count, struct fr_pins *pins)
 {
     uint32_t *numbers = fr_alloc(count * sizeof(*numbers));
     struct loader l = {0};
@@ -655,6 +701,7 @@ fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found 
     for (size_t i = 0; i < count; i++)
         numbers[i] = found[i].slot;
     FR_TRY(init_loader(&l, index));
+    FR_TRY(fr_spfresh_pin_found(index, found, count, pins));
     FR_TRY(load_some(&l, numbers, count));
     for (size_t i = 0; i < count; i++)
         FR_TRY(wait_for(index, numbers[i]));
@@ -684,6 +731,8 @@ fr_status fr_spfresh_loading_begin(struct fr_spfresh *index, struct fr_tree *tre
     if (l->states == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
     l->total = l->left = tree->tiers[1].live_count;
     l->vectors_hint = vectors_hint;
+    fr_status st = fr_spfresh_bound(index, tree, vectors_hint);
+    if (st < 0) return st;
     fr_tree_set_partial(tree, true);
     atomic_store_explicit(&l->on, true, memory_order_release);
     return FR_OK;
@@ -693,7 +742,10 @@ void fr_spfresh_loading_start(struct fr_spfresh *index, bool by_thread)
 {
     struct fr_loading *l = &index->loading;
 
-    if (!fr_spfresh_is_loading(index)) drop_view(index);
+    /* What is not written is now as it was then, and a view that is kept keeps files. But whoever
+     * follows a writer may be told more than that, and keeps his. */
+    if (!fr_spfresh_is_loading(index) || (fr_spfresh_is_bounded(index) && !index->read_only))
+        drop_view(index);
     if (!fr_spfresh_is_loading(index) || !by_thread) return;
     l->has_worker = true;
     if (fr_thread_start(&l->thread, "fr-load", loader_main, index) == FR_OK) return;
@@ -716,6 +768,7 @@ void fr_spfresh_loading_deinit(struct fr_spfresh *index)
 
     drop_view(index);
     fr_free(l->states);
+    fr_free(l->pins);
     fr_cond_deinit(&l->changed);
     fr_mutex_deinit(&l->mu);
 }

@@ -460,6 +460,7 @@ static void linger_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
 /* What is damaged for good stays unmaintained; all else is tried again. */
 static bool wait_loaded(struct fr_spfresh *index)
 {
+    fr_spfresh_wait_unbounded(index); /* maintenance alone is no reason to need more memory */
     fr_status st = fr_spfresh_wait_loaded(index);
 
     while (st < 0 && st != FR_ERR_CANCELLED && !fr_spfresh_is_damage(st)) {

@@ -28,6 +28,12 @@ struct fr_generation {
     struct fr_id_map map; /* guarded by mu: once it is not the index's own any more */
 };
 
+/* Postings that are to stay until a search has ended. */
+struct fr_pins {
+    uint32_t *numbers;
+    size_t count, capacity;
+};
+
 /* The memory of one call, kept for the next one. */
 struct fr_work {
     struct fr_work *next;
@@ -36,6 +42,7 @@ struct fr_work {
     float *query;
     struct fr_found *found;
     size_t found_capacity;
+    struct fr_pins pins;
 
     /* Of searches that read rows. */
     struct fr_row_wish *wishes;
@@ -75,10 +82,22 @@ enum fr_derived {
     FR_DERIVED_GIVEN, /* given up: to be written anew */
 };
 
-/* Postings that are not in memory yet: see index_load.c. */
+enum fr_posting_state {
+    FR_POSTING_WAITING,
+    FR_POSTING_CLAIMED,
+    FR_POSTING_LOADED,
+    FR_POSTING_LOST,
+};
+
+/* Postings that are not in memory yet, or not any more: see index_load.c and index_tiers.c. */
 struct fr_loading {
     /* Release when all is loaded, acquire by whoever needs that. */
     _Atomic(bool) on;
+
+    /* Release when rows are laid out anew, acquire by whoever loads: postings come and go. */
+    _Atomic(bool) is_bounded;
+
+    _Atomic(bool) all_wanted; /* relaxed: somebody waits for all postings */
 
     _Atomic(bool) stop; /* relaxed: the index is being closed */
 
@@ -91,8 +110,13 @@ struct fr_loading {
     struct fr_mutex mu; /* rank FR_RANK_LEAF */
 
     /* Guarded by mu. */
-    uint8_t *states;         /* by slot */
-    size_t left;             /* postings that are not loaded */
+    uint8_t *states;      /* by slot */
+    uint32_t *pins;       /* by slot: searches that need it; NULL if it never was bounded */
+    uint32_t hand;        /* the slot that the clock comes by next */
+    size_t leaving_bytes; /* of postings that are about to be freed */
+    bool is_switching;    /* rows are being laid out anew: nothing is claimed */
+    size_t left;          /* postings that are not loaded */
+    uint64_t loads, evictions;
     bool is_damaged;         /* what is stored, somewhere */
     bool has_worker;         /* somebody loads all */
     struct fr_error failure; /* status not 0: damage that cannot be mended */
@@ -204,6 +228,12 @@ static inline bool fr_spfresh_is_loading(const struct fr_spfresh *index)
     return atomic_load_explicit(&index->loading.on, memory_order_acquire);
 }
 
+/* Whether postings come and go: see index_tiers.c. */
+static inline bool fr_spfresh_is_bounded(const struct fr_spfresh *index)
+{
+    return atomic_load_explicit(&index->loading.is_bounded, memory_order_acquire);
+}
+
 /*
  * The life of loading. begin: the tree has its centroids, and the view is the one that they were
  * read in; start: the index is as good as open, a thread loads if there is something to load and
@@ -231,11 +261,40 @@ FR_NODISCARD fr_status fr_spfresh_mend(struct fr_spfresh *index);
 void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, uint64_t *ret_left);
 
 /*
- * Have postings that a search has found in memory when this returns. The caller is not in the
- * tree's epoch. FR_ERR_TOO_NEW: one is damaged, and a row is of a later version.
+ * Have postings that a search has found in memory when this returns, and pinned if they might leave
+ * again. The caller is not in the tree's epoch. FR_ERR_TOO_NEW: one is damaged,
+ * and a row is of a later version.
  */
 FR_NODISCARD fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
-        size_t count);
+        size_t count, struct fr_pins *pins);
+
+/* --- Less memory than postings take: index_tiers.c --- */
+
+/* At loading_begin: bound the index if it would not have the memory. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_spfresh_bound(struct fr_spfresh *index, struct fr_tree *tree,
+        size_t vectors);
+
+/* It is to have everything in memory, from now on. The caller has the turn to load. FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_spfresh_unbound(struct fr_spfresh *index);
+
+/* Return when somebody else has called that, or nothing is to be loaded any more. */
+void fr_spfresh_wait_unbounded(struct fr_spfresh *index);
+
+/* Of searches: pin postings; and what is pinned may leave again, for the search has ended. */
+FR_NODISCARD fr_status fr_spfresh_pin_found(struct fr_spfresh *index, const struct fr_found *found,
+        size_t count, struct fr_pins *pins);
+void fr_spfresh_search_over(struct fr_spfresh *index, struct fr_pins *pins);
+
+/* Let postings leave until so many more bytes are within the budget, as far as they may. The caller
+ * holds no lock, and is not in the tree's epoch. */
+void fr_spfresh_make_room(struct fr_spfresh *index, size_t coming);
+
+/* Whether so many more bytes are within the budget. */
+bool fr_spfresh_has_room(const struct fr_spfresh *index, size_t bytes);
+
+/* What has come and left. */
+void fr_spfresh_tiers_count(struct fr_spfresh *index, struct fr_index_stats *ret_stats);
 
 /*
  * Memory for one call; give it back. There is a tree. Its generation stays until then, and is the

@@ -24,6 +24,7 @@ void fr_spfresh_free_work(struct fr_work *work)
     fr_probe_free(work->probe);
     fr_free(work->query);
     fr_free(work->found);
+    fr_free(work->pins.numbers);
     fr_free(work->wishes);
     fr_free(work->ranked);
     fr_free(work->row);
@@ -236,10 +237,13 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
 
     FR_TRY(search_tree_once(asking, work, k, answer));
     while (FR_UNLIKELY(probe->missing_count > 0)) {
-        FR_TRY(fr_spfresh_load_found(asking->index, probe->found, probe->missing_count));
+        FR_TRY(fr_spfresh_load_found(asking->index, probe->found, probe->missing_count,
+                &work->pins));
         FR_TRY(search_tree_once(asking, work, k, answer));
     }
 out:
+    if (FR_UNLIKELY(fr_spfresh_is_bounded(asking->index) || work->pins.count > 0))
+        fr_spfresh_search_over(asking->index, &work->pins);
     return st;
 }
 
@@ -313,6 +317,7 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
     fr_lost_count(index, ret_stats);
     if (fr_spfresh_tree(index) == NULL) return;
     fr_spfresh_loading_count(index, &ret_stats->loaded, &ret_stats->to_load);
+    fr_spfresh_tiers_count(index, ret_stats);
     fr_mutex_lock(&index->mu);
     struct fr_tree *tree = fr_spfresh_tree(index); /* it stays while nobody else can have this */
     ret_stats->count = index->map.count;

@@ -35,6 +35,9 @@ struct fr_node {
     /* Release after an entry is complete; acquire before any is looked at. */
     _Atomic(uint32_t) count;
 
+    /* Relaxed: a hint. Set by searches of a tree that is not all in memory. */
+    _Atomic(bool) was_wanted;
+
     /* The writers'. */
     uint32_t live;           /* entries that are their rows' own */
     uint32_t split_after;    /* it could not be split with so many: not again before it has more */

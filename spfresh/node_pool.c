@@ -36,8 +36,15 @@ void fr_node_pool_deinit(struct fr_node_pool *pool)
     fr_mutex_deinit(&pool->mu);
 }
 
-static size_t rounded(size_t size)
+/* Whether memory of that size is the allocator's. */
+static bool is_single(const struct fr_node_pool *pool, size_t size)
 {
+    return pool->is_loose || size > FR_NODE_POOL_MOST;
+}
+
+static size_t rounded(const struct fr_node_pool *pool, size_t size)
+{
+    if (pool->is_loose) return size;
     return (size + FR_NODE_POOL_STEP - 1) / FR_NODE_POOL_STEP * FR_NODE_POOL_STEP;
 }
 
@@ -81,12 +88,12 @@ static void *take_locked(struct fr_node_pool *pool, size_t size) FR_REQUIRES(poo
 void *fr_node_pool_take(struct fr_node_pool *pool, size_t size)
 {
     fr_charge before = fr_account_work_for(pool->charge);
-    void *memory;
+    void *memory = NULL;
 
-    size = rounded(size);
-    if (size > FR_NODE_POOL_MOST) memory = fr_alloc_aligned(size, 64);
+    size = rounded(pool, size);
+    if (is_single(pool, size)) memory = fr_alloc_aligned(size, 64);
     fr_mutex_lock(&pool->mu);
-    if (size <= FR_NODE_POOL_MOST) memory = take_locked(pool, size);
+    if (!is_single(pool, size)) memory = take_locked(pool, size);
     if (memory != NULL) pool->used += size;
     fr_mutex_unlock(&pool->mu);
     (void)fr_account_work_for(before);
@@ -98,15 +105,15 @@ void fr_node_pool_give(struct fr_node_pool *pool, void *memory, size_t size)
     struct fr_node_pool_hole *hole = memory;
 
     if (memory == NULL) return;
-    size = rounded(size);
+    size = rounded(pool, size);
     fr_mutex_lock(&pool->mu);
     pool->used -= size;
-    if (size <= FR_NODE_POOL_MOST) {
+    if (!is_single(pool, size)) {
         hole->next = pool->holes[size / FR_NODE_POOL_STEP];
         pool->holes[size / FR_NODE_POOL_STEP] = hole;
     }
     fr_mutex_unlock(&pool->mu);
-    if (size > FR_NODE_POOL_MOST) fr_free(memory);
+    if (is_single(pool, size)) fr_free(memory);
 }
 
 size_t fr_node_pool_bytes(struct fr_node_pool *pool)

@@ -5,13 +5,15 @@
  * has. In pages of 4 KiB nearly every one costs a translation that is not at hand, so postings are
  * cut from large pieces, which lie in huge pages once there are many. What is freed is used for the
  * next posting of the same size, in steps of a quarter of a kilobyte; postings grow and shrink all
- * the time, and come in few sizes. Very large ones are the allocator's.
+ * the time, and come in few sizes. Very large ones are the allocator's, and so are all of a loose
+ * pool: what is freed of one does not stay with it.
  *
  * Any thread.
  */
 #ifndef FR_SPFRESH_NODE_POOL_H
 #define FR_SPFRESH_NODE_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +35,7 @@ struct fr_node_pool_hole;
 
 struct fr_node_pool {
     fr_charge charge;
+    bool is_loose;      /* set before it is used, if at all */
     struct fr_mutex mu; /* rank FR_RANK_LEAF */
 
     /* Guarded by mu. */

@@ -553,7 +553,6 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
     fr_status st = FR_OK;
 
     probe->wanted_count = probe->chosen_count = probe->pool_count = probe->near_count = 0;
-    find_nodes(probe, 1);
     for (size_t i = 0; i < probe->found_count; i++) {
         fetch_nodes(probe, i);
         scan.offset = probe->found[i].distance;
@@ -572,7 +571,19 @@ out:
     return st;
 }
 
-/* Of a tree that was not all in memory: what was found but is not, to the front. */
+/* So that it stays, if others do not. */
+static void note_wanted(const struct fr_node *node)
+{
+    struct fr_node *noted = fr_unconst(node);
+
+    if (!atomic_load_explicit(&noted->was_wanted, memory_order_relaxed))
+        atomic_store_explicit(&noted->was_wanted, true, memory_order_relaxed);
+}
+
+/*
+ * Of a tree that was not all in memory: what was found but is not, to the front. Nodes that are
+ * there are there until the search has ended, even if they leave meanwhile.
+ */
 static void find_missing(struct fr_probe *probe)
 {
     size_t missing = 0;
@@ -580,9 +591,12 @@ static void find_missing(struct fr_probe *probe)
     probe->missing_count = 0;
     if (FR_LIKELY(!probe->is_partial)) return;
     for (size_t i = 0; i < probe->found_count; i++) {
-        const struct fr_node *node = fr_tree_node(probe->tree, 1, probe->found[i].slot);
+        const struct fr_node *node = probe->nodes[i];
 
-        if (node == NULL || node->is_partial) probe->found[missing++] = probe->found[i];
+        if (node == NULL || node->is_partial)
+            probe->found[missing++] = probe->found[i];
+        else
+            note_wanted(node);
     }
     probe->missing_count = missing;
 }
@@ -617,6 +631,7 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     *ret_count = 0;
     if (probe->trace != NULL) fr_probe_trace_begin(probe);
     FR_TRY(fr_probe_descend(probe, 1, effort->postings, effort->width));
+    find_nodes(probe, 1);
     find_missing(probe);
     if (FR_UNLIKELY(probe->missing_count > 0)) return FR_OK;
     FR_TRY(scan_postings(probe, effort, k));

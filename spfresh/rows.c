@@ -10,22 +10,41 @@
 #define CHUNK_BITS_MAX 15
 #define HUGE_PAGE      ((size_t)2 << 20)
 
+/* Centroids are few: in huge pages most of them would be empty. */
+#define CENTROID_CHUNK_BYTES ((size_t)256 << 10)
+
+static unsigned bits_of_chunks(size_t dims, bool are_centroids)
+{
+    size_t most = are_centroids ? CENTROID_CHUNK_BYTES : CHUNK_BYTES;
+    unsigned bits = CHUNK_BITS_MIN;
+
+    while (bits < CHUNK_BITS_MAX && dims << (bits + 1) <= most)
+        bits++;
+    return bits;
+}
+
 fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids, fr_charge charge)
 {
     *rows = (struct fr_rows){.dims = dims,
             .charge = charge,
             .are_centroids = are_centroids,
-            .chunk_bits = CHUNK_BITS_MIN};
-    while (rows->chunk_bits < CHUNK_BITS_MAX && dims << (rows->chunk_bits + 1) <= CHUNK_BYTES)
-        rows->chunk_bits++;
+            .chunk_bits = bits_of_chunks(dims, are_centroids),
+            .chunk_max = FR_ROW_CHUNKS_MAX};
     rows->chunks = fr_alloc_zeroed(FR_ROW_CHUNKS_MAX, sizeof(rows->chunks[0]));
     if (rows->chunks == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the rows of an index");
     return FR_OK;
 }
 
-static void free_chunk(struct fr_row_chunk *chunk)
+/* What is taken to find a boundary is never touched, and so nobody's memory. */
+static size_t untouched(const struct fr_rows *rows)
+{
+    return rows->are_centroids ? 0 : HUGE_PAGE;
+}
+
+static void free_chunk(const struct fr_rows *rows, struct fr_row_chunk *chunk)
 {
     if (chunk == NULL) return;
+    if (chunk->memory != NULL) fr_account_add(rows->charge, untouched(rows));
     fr_free(chunk->memory);
     fr_free(chunk->nodes);
     fr_free(chunk);
@@ -33,8 +52,8 @@ static void free_chunk(struct fr_row_chunk *chunk)
 
 void fr_rows_deinit(struct fr_rows *rows)
 {
-    for (size_t i = 0; rows->chunks != NULL && i < FR_ROW_CHUNKS_MAX; i++)
-        free_chunk(atomic_load_explicit(&rows->chunks[i], memory_order_relaxed));
+    for (size_t i = 0; rows->chunks != NULL && i < rows->chunk_max; i++)
+        free_chunk(rows, atomic_load_explicit(&rows->chunks[i], memory_order_relaxed));
     fr_free(rows->chunks);
     fr_free(rows->free_slots);
     *rows = (struct fr_rows){0};
@@ -44,21 +63,23 @@ void fr_rows_deinit(struct fr_rows *rows)
  * One piece of memory for all parts but the nodes: what a search reads of a row lies in huge pages
  * then, from the first byte to the last but few. Even to fetch ahead waits for a translation.
  */
-static bool take_parts(struct fr_row_chunk *chunk, size_t count, size_t dims)
+static bool take_parts(const struct fr_rows *rows, struct fr_row_chunk *chunk, size_t count)
 {
-    size_t high = count * dims, low = count * fr_row_low_size(dims);
-    size_t rows = count * sizeof(struct fr_row);
+    size_t high = count * rows->dims, low = count * fr_row_low_size(rows->dims);
+    size_t bytes = high + low + count * sizeof(struct fr_row);
+    size_t boundary = rows->are_centroids ? 64 : HUGE_PAGE;
 
-    chunk->memory = fr_alloc(high + low + rows + HUGE_PAGE);
+    chunk->memory = fr_alloc(bytes + boundary);
     if (chunk->memory == NULL) return false;
+    fr_account_take(rows->charge, untouched(rows));
     uintptr_t start = (uintptr_t)chunk->memory;
     uint8_t *parts =
-            (uint8_t *)chunk->memory + ((start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE - start);
-    fr_alloc_prefer_huge(parts, high + low + rows);
+            (uint8_t *)chunk->memory + ((start + boundary - 1) / boundary * boundary - start);
+    if (boundary == HUGE_PAGE) fr_alloc_prefer_huge(parts, bytes);
     chunk->high = (int8_t *)parts;
     chunk->low = parts + high;
     chunk->rows = (struct fr_row *)(void *)(parts + high + low);
-    memset((void *)chunk->rows, 0, rows);
+    memset((void *)chunk->rows, 0, count * sizeof(struct fr_row));
     return true;
 }
 
@@ -67,13 +88,13 @@ static struct fr_row_chunk *new_chunk(const struct fr_rows *rows, size_t count)
     fr_charge before = fr_account_work_for(rows->charge);
     struct fr_row_chunk *chunk = FR_NEW(struct fr_row_chunk);
 
-    bool good = chunk != NULL && take_parts(chunk, count, rows->dims);
+    bool good = chunk != NULL && take_parts(rows, chunk, count);
     if (good && rows->are_centroids) {
         chunk->nodes = fr_alloc_zeroed(count, sizeof(chunk->nodes[0]));
         good = chunk->nodes != NULL;
     }
     if (!good) {
-        free_chunk(chunk);
+        free_chunk(rows, chunk);
         chunk = NULL;
     }
     (void)fr_account_work_for(before);
@@ -84,9 +105,9 @@ static fr_status add_chunk(struct fr_rows *rows, size_t index)
 {
     size_t count = (size_t)1 << rows->chunk_bits;
 
-    if (index >= FR_ROW_CHUNKS_MAX)
+    if (index >= rows->chunk_max)
         return FR_FAIL(FR_ERR_FULL, "an index has no room for more than %zu vectors",
-                count * FR_ROW_CHUNKS_MAX);
+                count * rows->chunk_max);
     struct fr_row_chunk *chunk = new_chunk(rows, count);
     if (chunk == NULL)
         return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu more rows of an index", count);
@@ -104,7 +125,8 @@ static fr_status reserve_free(struct fr_rows *rows)
 {
     size_t capacity = rows->free_capacity == 0 ? 1024 : 2 * rows->free_capacity;
 
-    if (rows->free_capacity > used_slots(rows)) return FR_OK;
+    size_t most = rows->in_pieces ? used_slots(rows) >> rows->chunk_bits : used_slots(rows);
+    if (rows->free_capacity > most) return FR_OK;
     fr_slot *grown = fr_realloc(rows->free_slots, capacity * sizeof(*grown));
     if (grown == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the free slots of an index");
     rows->free_slots = grown;
@@ -187,8 +209,114 @@ void fr_rows_give(struct fr_rows *rows, fr_slot slot)
     rows->free_slots[rows->free_count++] = slot;
 }
 
+/* ---- Pieces ---- */
+
+fr_status fr_rows_begin(struct fr_rows *rows, size_t piece_count)
+{
+    size_t chunk_max = FR_MAX(piece_count, (size_t)FR_ROW_CHUNKS_MAX);
+    _Atomic(struct fr_row_chunk *) *chunks = fr_alloc_zeroed(chunk_max, sizeof(chunks[0]));
+
+    FR_ASSERT(rows->live_count == 0);
+    FR_ASSERT(!rows->are_centroids);
+    if (chunks == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the rows of an index");
+    for (size_t i = 0; i < rows->chunk_max; i++)
+        free_chunk(rows, atomic_load_explicit(&rows->chunks[i], memory_order_relaxed));
+    fr_free(rows->chunks);
+    fr_free(FR_TAKE(rows->free_slots));
+    rows->free_count = rows->free_capacity = rows->piece_bytes = 0;
+    rows->chunks = chunks;
+    rows->chunk_max = chunk_max;
+    rows->in_pieces = piece_count > 0;
+    rows->chunk_bits = rows->in_pieces ? FR_ROW_PIECE_BITS : bits_of_chunks(rows->dims, false);
+    atomic_store_explicit(&rows->slot_count, 0, memory_order_relaxed);
+    return FR_OK;
+}
+
+/* Its rows are in use. */
+static struct fr_row_chunk *new_piece(const struct fr_rows *rows, size_t count)
+{
+    size_t high = count * rows->dims, low = count * fr_row_low_size(rows->dims);
+    size_t head = (sizeof(struct fr_row_chunk) + 63) / 64 * 64;
+    size_t bytes = head + high + low + count * sizeof(struct fr_row);
+    fr_charge before = fr_account_work_for(rows->charge);
+    struct fr_row_chunk *piece = fr_alloc_aligned(bytes, 64);
+    (void)fr_account_work_for(before);
+
+    if (piece == NULL) return NULL;
+    *piece = (struct fr_row_chunk){.high = (int8_t *)piece + head,
+            .low = (uint8_t *)piece + head + high,
+            .rows = (struct fr_row *)(void *)((uint8_t *)piece + head + high + low),
+            .count = count,
+            .bytes = bytes};
+    memset((void *)piece->rows, 0, count * sizeof(struct fr_row));
+    for (size_t i = 0; i < count; i++) {
+        piece->rows[i].node = FR_SLOT_NONE;
+        atomic_init(&piece->rows[i].stamp, FR_ROW_UNBORN);
+        atomic_init(&piece->rows[i].version, 1);
+    }
+    return piece;
+}
+
+/* What is free, or a new one. */
+static fr_status take_first_slot(struct fr_rows *rows, fr_slot *ret_first)
+{
+    fr_slot first = used_slots(rows);
+    fr_status st = FR_OK;
+
+    if (rows->free_count > 0) {
+        *ret_first = rows->free_slots[--rows->free_count];
+        return FR_OK;
+    }
+    if (first >> rows->chunk_bits >= rows->chunk_max)
+        return FR_FAIL(FR_ERR_FULL, "an index has no room for more than %zu pieces of rows",
+                rows->chunk_max);
+    FR_TRY(reserve_free(rows));
+    atomic_store_explicit(&rows->slot_count, first + (fr_slot)FR_ROW_PIECE_MAX,
+            memory_order_release);
+    *ret_first = first;
+out:
+    return st;
+}
+
+fr_status fr_rows_take_piece(struct fr_rows *rows, size_t count, fr_slot *ret_first)
+{
+    struct fr_row_chunk *piece = new_piece(rows, count);
+    fr_slot first = FR_SLOT_NONE;
+    fr_status st;
+
+    FR_ASSERT(rows->in_pieces);
+    FR_ASSERT(count <= FR_ROW_PIECE_MAX);
+    if (piece == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu rows of an index", count);
+    FR_TRY(take_first_slot(rows, &first));
+    rows->live_count += count;
+    rows->piece_bytes += piece->bytes;
+    atomic_store_explicit(&rows->chunks[first >> rows->chunk_bits], FR_TAKE(piece),
+            memory_order_release);
+    *ret_first = first;
+out:
+    free_chunk(rows, piece);
+    return st;
+}
+
+void fr_rows_give_piece(struct fr_rows *rows, fr_slot first)
+{
+    struct fr_row_chunk *piece = fr_rows_chunk(rows, first);
+
+    FR_ASSERT(rows->in_pieces && fr_rows_offset(rows, first) == 0);
+    FR_ASSERT(rows->live_count >= piece->count);
+    FR_ASSERT(rows->free_count < rows->free_capacity);
+    rows->live_count -= piece->count;
+    rows->piece_bytes -= piece->bytes;
+    atomic_store_explicit(&rows->chunks[first >> rows->chunk_bits], NULL, memory_order_relaxed);
+    rows->free_slots[rows->free_count++] = first;
+    free_chunk(rows, piece);
+}
+
 size_t fr_rows_bytes(const struct fr_rows *rows)
 {
+    if (rows->in_pieces)
+        return rows->piece_bytes + rows->chunk_max * sizeof(rows->chunks[0]) +
+               rows->free_capacity * sizeof(fr_slot);
     size_t count = (size_t)1 << rows->chunk_bits;
     size_t chunk_count = (used_slots(rows) + count - 1) >> rows->chunk_bits;
     size_t row_bytes = rows->dims + fr_row_low_size(rows->dims) + sizeof(struct fr_row);

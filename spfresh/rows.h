@@ -16,6 +16,10 @@
  * the version, looked at afterwards, says so, and what was read is thrown away. For that a writer
  * raises it before the first byte, with a fence between, and a search has its fence between the
  * last byte and the version.
+ *
+ * Instead of that the rows of a store that come and go by whole postings (spfresh/index_tiers.c)
+ * lie in pieces: chunks as large as what they were taken for, each of which is freed as one when
+ * nobody can be looking at it any more. Such a store does not hold what is not in use.
  */
 #ifndef FR_SPFRESH_ROWS_H
 #define FR_SPFRESH_ROWS_H
@@ -73,20 +77,27 @@ static inline bool fr_row_lived(uint64_t stamp, uint64_t clock)
 struct fr_node;
 
 struct fr_row_chunk {
-    void *memory; /* of the three that follow */
+    void *memory; /* of the three that follow; NULL: it lies in front of them */
     int8_t *high;
     uint8_t *low;
     struct fr_row *rows;
     _Atomic(struct fr_node *) *nodes; /* of centroids: their postings. Release and acquire. */
+    size_t count, bytes;              /* of a piece: its rows, and its memory */
 };
 
 #define FR_ROW_CHUNKS_MAX 65536
+
+/* The most rows of a piece: few postings have more. */
+#define FR_ROW_PIECE_BITS 8
+#define FR_ROW_PIECE_MAX  ((size_t)1 << FR_ROW_PIECE_BITS)
 
 struct fr_rows {
     size_t dims;
     fr_charge charge; /* whose memory it is (base/account.h) */
     bool are_centroids;
-    unsigned chunk_bits; /* a chunk has two to that many rows */
+    unsigned chunk_bits; /* a chunk has two to that many rows, or a piece up to so many */
+    bool in_pieces;
+    size_t chunk_max; /* so many chunks there can be */
 
     /* Release when a chunk is added, acquire when one is looked at. */
     _Atomic(struct fr_row_chunk *) *chunks;
@@ -95,9 +106,10 @@ struct fr_rows {
     _Atomic(fr_slot) slot_count;
 
     /* The writers'. */
-    fr_slot *free_slots;
+    fr_slot *free_slots; /* the first ones of pieces that are gone, if there are pieces */
     size_t free_count, free_capacity;
     size_t live_count;
+    size_t piece_bytes;
 };
 
 /* FR_ERR_NOMEM. */
@@ -116,6 +128,21 @@ FR_NODISCARD fr_status fr_rows_take_at(struct fr_rows *rows, fr_slot slot);
 
 /* Give the slot of a dead row back: nobody looks at it any more. */
 void fr_rows_give(struct fr_rows *rows, fr_slot slot);
+
+/*
+ * Begin anew, in pieces of which there will be so many, or, with 0, in chunks. No row is in use,
+ * and nobody has a slot. FR_ERR_NOMEM: it is as it was.
+ */
+FR_NODISCARD fr_status fr_rows_begin(struct fr_rows *rows, size_t piece_count);
+
+/*
+ * So many slots in a row for new vectors, FR_ROW_PIECE_MAX at the most: a piece. FR_ERR_NOMEM,
+ * FR_ERR_FULL.
+ */
+FR_NODISCARD fr_status fr_rows_take_piece(struct fr_rows *rows, size_t count, fr_slot *ret_first);
+
+/* Free it. Nobody looks at its rows any more. */
+void fr_rows_give_piece(struct fr_rows *rows, fr_slot first);
 
 /* Memory in use. */
 size_t fr_rows_bytes(const struct fr_rows *rows);

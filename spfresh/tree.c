@@ -71,6 +71,8 @@ fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options
     fr_epoch_init(&tree->epoch);
     fr_mutex_init(&tree->mu, FR_RANK_SPFRESH_TREE);
     fr_node_pool_init(&tree->pool, tree->options.charge);
+    fr_node_pool_init(&tree->pieces, tree->options.charge);
+    tree->pieces.is_loose = true;
     FR_TRY(fr_probe_new(tree, &tree->probe));
     FR_TRY(fr_reshape_new(space, &tree->reshape));
     tree->vector = fr_alloc(space->dims * sizeof(float));
@@ -117,6 +119,7 @@ void fr_tree_free(struct fr_tree *tree)
     fr_free(tree->corpses);
     fr_free(tree->changes.items);
     fr_node_pool_deinit(&tree->pool);
+    fr_node_pool_deinit(&tree->pieces);
     fr_mutex_deinit(&tree->mu);
     fr_free(tree);
 }
@@ -695,7 +698,7 @@ size_t fr_tree_bytes(struct fr_tree *tree)
     size_t bytes;
 
     fr_mutex_lock(&tree->mu);
-    bytes = sizeof(*tree) + fr_node_pool_bytes(&tree->pool);
+    bytes = sizeof(*tree) + fr_node_pool_bytes(&tree->pool) + fr_node_pool_bytes(&tree->pieces);
     for (uint32_t tier = 0; tier < tree->tier_count; tier++)
         bytes += fr_rows_bytes(&tree->tiers[tier]);
     fr_mutex_unlock(&tree->mu);

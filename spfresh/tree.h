@@ -102,7 +102,8 @@ struct fr_tree {
     const struct fr_space *space;
     struct fr_tree_options options;
 
-    struct fr_node_pool pool; /* any thread's */
+    struct fr_node_pool pool;   /* any thread's */
+    struct fr_node_pool pieces; /* of postings of vectors that come and go; loose */
 
     _Atomic(uint32_t) tier_count; /* release when a tier is complete, acquire by searches */
     _Atomic(uint64_t) clock;      /* steps: release when a step is complete, acquire by searches */
@@ -204,6 +205,23 @@ FR_NODISCARD fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number,
 void fr_tree_load_show(struct fr_tree *tree, struct fr_node *node);
 void fr_tree_load_undo(struct fr_tree *tree, struct fr_node *node, const struct fr_entrant *from,
         size_t count);
+
+/*
+ * Postings that leave again, if rows are in pieces. All of it may be done beside searches, by one
+ * at a time for each posting:
+ *
+ *     fr_tree_evict_hide    no search that begins from now on sees it
+ *     fr_tree_evict_free    when all that had begun have ended: it and its rows are gone
+ *
+ * fr_tree_begin_rows: rows are in pieces from now on, or not any more. No posting is there.
+ * FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_tree_begin_rows(struct fr_tree *tree, bool in_pieces);
+struct fr_node *fr_tree_evict_hide(struct fr_tree *tree, uint32_t number);
+void fr_tree_evict_free(struct fr_tree *tree, struct fr_node *node);
+
+/* Memory of a posting of so many rows, about. */
+size_t fr_tree_posting_bytes(const struct fr_tree *tree, size_t count);
 
 /*
  * Whether there are postings that no search may scan: none there yet, or one that may lack some of

@@ -5,9 +5,9 @@
  *     tiers above  fr_tree_restore_end (tree.c): from here on it can be searched
  *     postings     fr_tree_load_rows, fr_tree_load_show: in any order, by several threads
  *
- * A centroid without a node is a posting that is not loaded, and no search passes it over
- * (spfresh/probe.h). Slots are taken under the tree's lock, and filled without it: nobody knows
- * them before the node can be seen.
+ * A centroid without a node is a posting that is not loaded, or not any more, and no search passes
+ * it over (spfresh/probe.h). Slots are taken under the tree's lock, and filled without it: nobody
+ * knows them before the node can be seen.
  */
 #include <string.h>
 
@@ -36,25 +36,53 @@ out:
     return st;
 }
 
-static void give_slots(struct fr_tree *tree, const struct fr_entrant *from, size_t count)
+/* Slots that are taken and given back at once. */
+static size_t some_of(const struct fr_rows *rows, size_t count)
 {
-    fr_mutex_lock(&tree->mu);
+    return rows->in_pieces ? FR_MIN(count, FR_ROW_PIECE_MAX) : 1;
+}
+
+static void give_slots_locked(struct fr_tree *tree, const struct fr_entrant *from, size_t count)
+        FR_REQUIRES(tree->mu)
+{
+    struct fr_rows *rows = &tree->tiers[0];
+
+    for (size_t i = 0; i < count; i += some_of(rows, count - i))
+        if (rows->in_pieces)
+            fr_rows_give_piece(rows, from[i].slot);
+        else
+            fr_rows_give(rows, from[i].slot);
+}
+
+static fr_status take_some(struct fr_rows *rows, struct fr_entrant *from, size_t count)
+{
+    fr_slot first = FR_SLOT_NONE;
+    fr_status st;
+
+    if (!rows->in_pieces) return fr_rows_take(rows, &from->slot);
+    FR_TRY(fr_rows_take_piece(rows, count, &first));
     for (size_t i = 0; i < count; i++)
-        fr_rows_give(&tree->tiers[0], from[i].slot);
-    fr_mutex_unlock(&tree->mu);
+        from[i].slot = first + (fr_slot)i;
+out:
+    return st;
 }
 
 /* All or none. */
 static fr_status take_slots(struct fr_tree *tree, struct fr_entrant *from, size_t count)
 {
+    struct fr_rows *rows = &tree->tiers[0];
     fr_status st = FR_OK;
     size_t taken = 0;
 
     fr_mutex_lock(&tree->mu);
-    for (; taken < count && st == FR_OK; taken++)
-        st = fr_rows_take(&tree->tiers[0], &from[taken].slot);
+    while (taken < count && st == FR_OK) {
+        size_t some = some_of(rows, count - taken);
+
+        st = take_some(rows, from + taken, some);
+        if (st == FR_OK) taken += some;
+    }
+    if (st < 0) give_slots_locked(tree, from, taken);
     fr_mutex_unlock(&tree->mu);
-    if (st < 0) give_slots(tree, from, taken - 1);
     return st;
 }
 
@@ -78,7 +106,8 @@ fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_ent
     struct fr_node *node = NULL;
     fr_status st;
 
-    FR_TRY(fr_node_new(&tree->pool, rows->dims, number, FR_MAX(count, (size_t)1), &node));
+    FR_TRY(fr_node_new(rows->in_pieces ? &tree->pieces : &tree->pool, rows->dims, number,
+            FR_MAX(count, (size_t)1), &node));
     FR_TRY(take_slots(tree, from, count));
     fr_rows_decode(&tree->tiers[1], number, centroid);
     for (size_t i = 0; i < count; i++) {
@@ -110,8 +139,51 @@ void fr_tree_load_show(struct fr_tree *tree, struct fr_node *node)
 void fr_tree_load_undo(struct fr_tree *tree, struct fr_node *node, const struct fr_entrant *from,
         size_t count)
 {
-    give_slots(tree, from, count);
+    fr_mutex_lock(&tree->mu);
+    give_slots_locked(tree, from, count);
+    fr_mutex_unlock(&tree->mu);
     fr_node_free(node);
+}
+
+/* ---- Postings that leave again ---- */
+
+/* Most postings have one piece; a few more, and some are loaded before others have left. */
+fr_status fr_tree_begin_rows(struct fr_tree *tree, bool in_pieces)
+{
+    fr_mutex_lock(&tree->mu);
+    size_t postings = tree->tiers[1].live_count;
+    fr_status st = fr_rows_begin(&tree->tiers[0], in_pieces ? 4 * postings + 1024 : 0);
+    fr_mutex_unlock(&tree->mu);
+    return st;
+}
+
+struct fr_node *fr_tree_evict_hide(struct fr_tree *tree, uint32_t number)
+{
+    /* Sequentially consistent, as all that epochs are about. */
+    struct fr_node *node = atomic_exchange(fr_rows_node(&tree->tiers[1], number), NULL);
+
+    FR_ASSERT(node != NULL);
+    return node;
+}
+
+void fr_tree_evict_free(struct fr_tree *tree, struct fr_node *node)
+{
+    uint32_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
+
+    fr_mutex_lock(&tree->mu);
+    for (uint32_t i = 0; i < count; i += (uint32_t)FR_ROW_PIECE_MAX)
+        fr_rows_give_piece(&tree->tiers[0], node->entries[i].slot);
+    fr_mutex_unlock(&tree->mu);
+    fr_node_free(node);
+}
+
+size_t fr_tree_posting_bytes(const struct fr_tree *tree, size_t count)
+{
+    size_t dims = tree->space->dims, blocks = (count + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS;
+    size_t row = dims + fr_row_low_size(dims) + sizeof(struct fr_row);
+
+    return sizeof(struct fr_node) + sizeof(struct fr_row_chunk) + 4 * (size_t)64 + count * row +
+           blocks * (fr_block_size(dims) + FR_BLOCK_VECTORS * sizeof(struct fr_node_entry));
 }
 
 /* What has grown too large since it was last looked at. */

@@ -18,7 +18,11 @@
  *
  * What finds the vectors is in memory, about two fifths of a vector of floats and ninety bytes
  * each. It is a part of the store's memory_budget, of which the block cache has what is left; the
- * store always has a quarter of the budget for itself.
+ * store always has a quarter of the budget for itself. An index that is opened and does not fit
+ * into what is left of the budget is searched within it: what searches need is read from the store,
+ * and what they have not needed for the longest time leaves for it. But what is written to must be
+ * in memory, so the first call that writes to such an index, maintains it, verifies it, asks what
+ * became of an id, or waits for all of it, loads all, whatever the budget is.
  *
  * Any number of threads may call anything but close. What was upserted is found by every search
  * that begins after the call has returned, what was deleted by none.
@@ -363,8 +367,10 @@ struct fr_index_stats {
     uint64_t scanned, measured; /* vectors that searches have scanned, and measured */
     uint64_t rebuilt; /* why the index, or parts of it, were made from rows since it was opened: 0
                          they were not, 1 nothing else was there, 2 it was damaged */
-    uint64_t loaded, to_load; /* postings of those that were stored which opening has read into
-                                 memory so far, and which it has yet to read */
+    uint64_t loaded, to_load;  /* postings of those that were stored which opening has read into
+                                  memory so far, and which it has yet to read */
+    uint64_t loads, evictions; /* postings read into memory since opening, and given up again for
+                                  the budget: see above */
 
     /* Of rows that opening came upon and could not read, for their bytes are damaged: how many are
        known by their ids; how many ranges of ids there are, in each of which more may be missing;
