@@ -161,6 +161,13 @@ out:
     return st;
 }
 
+fr_status fr_spfresh_add_no_loss(struct fr_spfresh *index, struct fr_batch *batch)
+{
+    struct fr_index_key key = fr_key_lost(&index->prefix);
+
+    return fr_batch_add_delete(batch, fr_index_key_slice(&key));
+}
+
 fr_status fr_spfresh_add_clearing(struct fr_spfresh *index, uint32_t generation,
         struct fr_batch *batch)
 {
@@ -218,10 +225,8 @@ fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tre
     struct fr_buf value = FR_BUF_EMPTY;
     fr_status st;
 
-    struct fr_index_key lost = fr_key_lost(&index->prefix);
-
     FR_TRY(fr_spfresh_give_up(index, &batch));
-    FR_TRY(fr_batch_add_delete(&batch, fr_index_key_slice(&lost)));
+    FR_TRY(fr_spfresh_add_no_loss(index, &batch));
     FR_TRY(fr_spfresh_write_postings(index, index->generation, tree, NULL, &batch, &value));
     FR_TRY(add_lost(index, &batch));
     FR_TRY(fr_spfresh_add_space(index, index->generation, tree->space, &batch, &value));

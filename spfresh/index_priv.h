@@ -375,6 +375,9 @@ FR_NODISCARD fr_status fr_spfresh_add_posting(struct fr_spfresh *index, uint32_t
 FR_NODISCARD fr_status fr_spfresh_add_clearing(struct fr_spfresh *index, uint32_t generation,
         struct fr_batch *batch);
 
+/* The same: no row is missing in what is derived. */
+FR_NODISCARD fr_status fr_spfresh_add_no_loss(struct fr_spfresh *index, struct fr_batch *batch);
+
 /* The same: what maintenance has changed in the tree, which forgets it then. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_spfresh_add_changes(struct fr_spfresh *index, uint32_t generation,
         struct fr_tree *tree, struct fr_batch *batch);

@@ -18,6 +18,8 @@
  * begins with a moment at which no write is in flight, and that moment's rows are those that the
  * tree is filled with.
  *
+ * A row that cannot be read ends it: what the old tree still has of that row would be gone.
+ *
  * The new tree is nobody else's until the swap, so nothing here takes a lock for its sake.
  */
 #include <inttypes.h>
@@ -424,6 +426,7 @@ static fr_status make_current(struct rebuild *r)
     FR_TRY(check_refused(r));
     /* museum 43: a rebuild that loses what was written meanwhile */
     if (!FR_MUSEUM(43)) FR_TRY(catch_up(r));
+    FR_TRY(fr_spfresh_add_no_loss(r->index, &r->batch)); /* or it would not have come so far */
     FR_TRY(add_space(r));
     st = fr_spfresh_write_batch(r->index, &r->batch);
 out:

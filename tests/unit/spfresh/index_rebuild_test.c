@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/cover.h"
 #include "base/rng.h"
 #include "base/thread.h"
 #include "io/sim.h"
@@ -313,10 +314,36 @@ static void let_others_write(void)
         (void)sched_yield();
 }
 
+/* ---- Calls that are under way at the swap ---- */
+
+/* The next allocation of this thread waits until the index has been rebuilt. */
+static _Thread_local bool is_to_wait;
+static struct fr_thread rebuilder;
+
+static void rebuild_beside(void *arg)
+{
+    (void)arg;
+    FR_ASSERT(fr_spfresh_rebuild(t.index, 1) == FR_OK);
+}
+
+/* It does not end before the call that waits here has ended: that is in the old tree. */
+static void wait_for_swap(void)
+{
+    if (!is_to_wait) return;
+    is_to_wait = false;
+    uint32_t before = stats_now().generation;
+    FR_ASSERT(fr_thread_start(&rebuilder, "rebuild", rebuild_beside, NULL) == FR_OK);
+    while (stats_now().generation == before)
+        (void)sched_yield();
+}
+
+/* ---- Stopped in an allocation ---- */
+
 static void *allocate(void *ctx, size_t size, size_t alignment)
 {
     (void)ctx;
     let_others_write();
+    wait_for_swap();
     return aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));
 }
 
@@ -327,6 +354,9 @@ static void release(void *ctx, void *memory, size_t size, size_t alignment)
     (void)alignment;
     free(memory);
 }
+
+static const struct fr_allocator stopping = {
+        .size = sizeof(stopping), .allocate = allocate, .release = release};
 
 static void rebuild_in_company(size_t batch_size)
 {
@@ -343,8 +373,6 @@ static void rebuild_in_company(size_t batch_size)
 /* So few that they are for the swap; so many that rounds come before. */
 Test(index_rebuild, has_what_was_written_while_it_was_built)
 {
-    static const struct fr_allocator stopping = {
-            .size = sizeof(stopping), .allocate = allocate, .release = release};
     static const size_t sizes[] = {2, 10, 60, 8};
 
     must(fr_set_allocator(&stopping));
@@ -358,6 +386,50 @@ Test(index_rebuild, has_what_was_written_while_it_was_built)
     reopen();
     cr_assert_eq(t.index->rebuilt, 0);
     check_all();
+    close_bed();
+}
+
+static void search_and_ask(uint64_t id)
+{
+    struct fr_search_why why = {.size = sizeof(why), .id = id};
+    struct fr_search_record record = {.why = &why};
+    struct fr_search_options how = {.ret_records = &record};
+    struct fr_hit hits[10];
+    size_t count;
+
+    must(fr_spfresh_search(t.index, &how, t.vectors[id], 10, hits, &count));
+    cr_assert_eq(why.verdict == FR_WHY_MISSING, !t.there[id]);
+    if (t.there[id]) cr_assert_eq(hits[0].id, id);
+}
+
+static void call_across_swap(int which)
+{
+    is_to_wait = true;
+    if (which == 0) put_some(0, IDS, 40);
+    if (which == 1) delete_some(0, IDS, 40);
+    if (which == 2) check_found(false);
+    if (which == 3) check_found(true);
+    if (which >= 4) search_and_ask((uint64_t)which);
+    cr_assert_not(is_to_wait);
+    fr_thread_join(&rebuilder);
+}
+
+/* They have taken hold of the old tree, and that is all they have done. */
+Test(index_rebuild, calls_that_began_before_the_swap_end_well)
+{
+    must(fr_set_allocator(&stopping));
+    open_bed(0);
+    fill_bed(30);
+    for (int which = 0; which < 8; which++) {
+        reopen(); /* no memory of calls is left, so that they need some */
+        must(fr_spfresh_wait_loaded(t.index));
+        call_across_swap(which);
+        check_all();
+        check_only_generation((uint32_t)which + 2);
+    }
+#ifndef NDEBUG
+    cr_assert_gt(fr_cover_count("index: a write is located again in a tree that was rebuilt"), 0);
+#endif
     close_bed();
 }
 
@@ -557,6 +629,9 @@ Test(index_rebuild, ends_when_it_cannot_remember)
     fr_spfresh_remember_locked(t.index, 2, ids);
     fr_alloc_fail_at(0, false);
     cr_assert_eq(rebuild.refused, FR_ERR_NOMEM);
+#ifndef NDEBUG
+    cr_assert_gt(fr_cover_count("index: a rebuild cannot remember what has changed"), 0);
+#endif
     fr_spfresh_remember_locked(t.index, 2, ids);
     cr_assert_eq(rebuild.changed.count, 0);
     t.index->rebuild = NULL;
@@ -663,6 +738,9 @@ Test(index_rebuild, what_another_generation_has_left_behind_is_removed_at_openin
     cr_assert_eq(t.index->rebuilt, 0);
     check_only_generation(2);
     check_all();
+#ifndef NDEBUG
+    cr_assert_gt(fr_cover_count("index: another generation is left over"), 0);
+#endif
     close_bed();
 }
 
