@@ -167,8 +167,7 @@ static bool is_alive(const struct fr_probe *probe, const struct fr_row *row, uin
     uint64_t stamp = atomic_load_explicit(&row->stamp, memory_order_acquire);
 
     if (atomic_load_explicit(&row->version, memory_order_acquire) != version) return false;
-    if ((stamp & FR_ROW_DEAD) != 0) return (stamp & ~FR_ROW_DEAD) > probe->clock;
-    return stamp <= probe->clock;
+    return fr_row_lived(stamp, probe->clock);
 }
 
 /* Into the second cache: fewer lines can be on their way to the first one at once. */

@@ -42,8 +42,33 @@ struct fr_row {
 
 #define FR_ROW_DEAD ((uint64_t)1 << 63)
 
+/*
+ * The stamp of a dead row says for how many steps it was alive, too, at the most so many: who began
+ * to search before it was born sees neither its birth nor its death.
+ */
+#define FR_ROW_STEP_BITS 46
+#define FR_ROW_AGE_MAX   ((UINT64_C(1) << (63 - FR_ROW_STEP_BITS)) - 1)
+
 /* The stamp of a row that is listed, and alive to writers, but not born yet. */
 #define FR_ROW_UNBORN ((uint64_t)1 << 62)
+
+/* Of a row with that stamp, as it dies in a step. One that was not born was alive for none. */
+static inline uint64_t fr_row_die(uint64_t stamp, uint64_t step)
+{
+    uint64_t age = (stamp & FR_ROW_UNBORN) != 0 ? 0 : step - stamp;
+
+    return FR_ROW_DEAD | (age < FR_ROW_AGE_MAX ? age : FR_ROW_AGE_MAX) << FR_ROW_STEP_BITS | step;
+}
+
+/* Whether the row was alive at that time. */
+static inline bool fr_row_lived(uint64_t stamp, uint64_t clock)
+{
+    uint64_t died = stamp & ((UINT64_C(1) << FR_ROW_STEP_BITS) - 1);
+    uint64_t age = (stamp & ~FR_ROW_DEAD) >> FR_ROW_STEP_BITS;
+
+    if ((stamp & FR_ROW_DEAD) == 0) return stamp <= clock;
+    return died > clock && (age == FR_ROW_AGE_MAX || died - age <= clock);
+}
 
 struct fr_node;
 

@@ -352,7 +352,9 @@ void fr_tree_kill_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot)
     row->node = FR_SLOT_NONE;
     fr_tree_note_posting_locked(tree, FR_CHANGE_GONE, tier, slot);
     /* Acquire in is_alive. */
-    atomic_store_explicit(&row->stamp, FR_ROW_DEAD | step, memory_order_release);
+    atomic_store_explicit(&row->stamp,
+            fr_row_die(atomic_load_explicit(&row->stamp, memory_order_relaxed), step),
+            memory_order_release);
 }
 
 void fr_tree_step_locked(struct fr_tree *tree)

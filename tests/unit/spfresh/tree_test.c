@@ -168,6 +168,40 @@ static double recall(struct garden *garden)
     return (double)hits / (double)(queries * K);
 }
 
+/* Neither the one that it was replaced by, nor the one that this was replaced by. */
+Test(tree, a_search_finds_each_id_as_it_was_when_it_began_and_once)
+{
+    struct garden garden;
+    struct fr_probe *probe;
+    struct fr_found found[4];
+    float query[64];
+    fr_slot first;
+    size_t count;
+
+    garden_init(&garden, 2, NULL);
+    draw_vector(&garden, garden.vectors);
+    garden_put(&garden, 0);
+    first = garden.slots[0];
+    must(fr_probe_new(garden.tree, &probe));
+    fr_space_map_query(&garden.space, garden.vectors, query);
+    unsigned reader = fr_epoch_enter(&garden.tree->epoch);
+    fr_probe_aim(probe, query);
+    garden_put(&garden, 0);
+    garden_put(&garden, 0);
+    garden_put(&garden, 1);
+    garden_remove(&garden, 1);
+    must(fr_probe_search(probe, &all, 4, found, &count));
+    cr_assert_eq(count, 1);
+    cr_assert_eq(found[0].slot, first);
+    fr_probe_aim(probe, query);
+    must(fr_probe_search(probe, &all, 4, found, &count));
+    cr_assert_eq(count, 1);
+    cr_assert_eq(found[0].slot, garden.slots[0]);
+    fr_epoch_leave(&garden.tree->epoch, reader);
+    fr_probe_free(probe);
+    garden_deinit(&garden);
+}
+
 Test(tree, an_empty_one_finds_nothing)
 {
     struct garden garden;
