@@ -10,7 +10,8 @@
  * shows is asked of fr_spfresh_check(), and of how the index was opened: a crash alone never costs
  * what is derived. Some configurations give that up every now and then, to have it written anew;
  * others damage it before they open it, so that there are crashes while it is made from the rows.
- * There, opening by the rows is right.
+ * There, opening by the rows is right. Some build the whole index anew beside what is in use, and
+ * put that in its place.
  */
 #include "crash/index_subject.h"
 
@@ -39,7 +40,7 @@ struct store {
     struct fr_engine *engine;
     struct fr_spfresh *index;
     unsigned config;
-    unsigned flushes;
+    unsigned flushes, compactions;
 };
 
 /* ---- what a slot is made of */
@@ -102,6 +103,11 @@ static bool spoils(unsigned config)
     return config % 4 == 1;
 }
 
+static bool renews(unsigned config)
+{
+    return config % 3 != 1;
+}
+
 static struct fr_spfresh_setup setup_of(unsigned config, enum fr_crash_mode mode)
 {
     return (struct fr_spfresh_setup){.read_only = mode == FR_CRASH_READ_ONLY,
@@ -123,16 +129,34 @@ static void free_store(struct store *store)
     if (why.status < 0) (void)fr_error_restore(&why);
 }
 
+/* The first, where none counts. */
+static fr_status find_generation(struct fr_engine *engine, const struct fr_index_key *prefix,
+        uint32_t *ret_generation)
+{
+    struct fr_index_key key = fr_key_space(prefix);
+    struct fr_engine_value value;
+
+    *ret_generation = FR_GENERATION_FIRST;
+    fr_status st = fr_engine_get(engine, fr_index_key_slice(&key), FR_SEQ_MAX, &value);
+    if (st != FR_OK) return st < 0 ? st : FR_OK;
+    st = fr_stored_read_generation(value.bytes, ret_generation);
+    fr_engine_value_release(&value);
+    return st;
+}
+
 /* A centroid that cannot be, found at opening; or such a posting, which loading finds. */
 static fr_status spoil(struct fr_engine *engine, bool centroid)
 {
     struct fr_index_key prefix, key;
     struct fr_batch batch = FR_BATCH_EMPTY;
+    uint32_t generation;
     fr_slice bytes;
     fr_status st;
 
     fr_key_prefix("", &prefix);
-    key = centroid ? fr_key_centroid(&prefix, 1, 5000000) : fr_key_posting(&prefix, 1);
+    FR_TRY(find_generation(engine, &prefix, &generation));
+    key = centroid ? fr_key_centroid(&prefix, generation, 1, 5000000)
+                   : fr_key_posting(&prefix, generation, 1);
     FR_TRY(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of("?", 1)));
     FR_TRY(fr_batch_finish(&batch, &bytes));
     st = fr_engine_write(engine, bytes, batch.count, FR_DURABLE_NONE);
@@ -186,6 +210,7 @@ static void count_work(struct fr_spfresh *index)
     atomic_fetch_add_explicit(&work->merges, stats.merges, memory_order_relaxed);
     atomic_fetch_add_explicit(&work->moved, stats.moved, memory_order_relaxed);
     atomic_fetch_add_explicit(&work->rebuilt, stats.rebuilt != 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&work->renewed, stats.rebuilds, memory_order_relaxed);
 }
 
 static fr_status index_close(void *to_close)
@@ -288,10 +313,21 @@ out:
     return st;
 }
 
+static fr_status compact(struct store *store)
+{
+    fr_slice none = {0};
+    fr_status st = FR_OK;
+
+    if (renews(store->config) && store->compactions++ % 2 == 0)
+        FR_TRY(fr_spfresh_rebuild(store->index, 1));
+    st = fr_engine_compact_range(store->engine, none, none);
+out:
+    return st;
+}
+
 static fr_status index_act(void *to_act, enum fr_crash_act act, size_t slot, size_t end)
 {
     struct store *store = to_act;
-    fr_slice none = {0};
     fr_status st = FR_OK;
 
     (void)slot;
@@ -302,7 +338,7 @@ static fr_status index_act(void *to_act, enum fr_crash_act act, size_t slot, siz
     case FR_CRASH_SYNC:
         return fr_engine_sync(store->engine);
     case FR_CRASH_COMPACT:
-        return fr_engine_compact_range(store->engine, none, none);
+        return compact(store);
     case FR_CRASH_IDLE:
         FR_TRY(tend_for(store, 0));
         st = fr_engine_wait_idle(store->engine);

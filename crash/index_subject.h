@@ -8,7 +8,7 @@
 
 /* What the indexes of all stores have done until they were closed. Relaxed: figures only. */
 struct fr_crash_index_work {
-    _Atomic(uint64_t) splits, merges, moved, rebuilt;
+    _Atomic(uint64_t) splits, merges, moved, rebuilt, renewed;
 };
 
 extern struct fr_crash_index_work fr_crash_index_work;

@@ -5,6 +5,7 @@
 #include "freshet/index.h"
 
 #include "base/alloc.h"
+#include "base/thread.h"
 #include "db/db_priv.h"
 #include "spfresh/index.h"
 #include "spfresh/stored.h"
@@ -349,6 +350,21 @@ fr_status fr_index_search(struct fr_index *index, const struct fr_search_options
 }
 
 /* ---- Maintenance ---- */
+
+fr_status fr_index_rebuild(struct fr_index *index, const struct fr_rebuild_options *how)
+{
+    uint32_t threads = how == NULL ? 0 : how->threads;
+    fr_status st;
+
+    FR_TRY(check_index(index));
+    if (how != NULL && how->size != sizeof(*how))
+        return FR_FAIL(FR_ERR_MISUSE, "fr_rebuild_options: size %zu, not %zu", how->size,
+                sizeof(*how));
+    if (threads == 0) threads = FR_MAX(fr_thread_cpu_count() / 2, 1U);
+    st = fr_spfresh_rebuild(index->core, threads);
+out:
+    return st;
+}
 
 fr_status fr_index_maintain(struct fr_index *index, uint64_t limit_us, uint64_t *ret_left)
 {

@@ -11,6 +11,16 @@
 
 #define DIMS 64
 
+/* The four bytes before the last ones. */
+static uint32_t number_before(fr_slice bytes, size_t last)
+{
+    uint32_t number = 0;
+
+    for (size_t i = 0; bytes.size >= last + 4 && i < 4; i++)
+        number = number << 8 | bytes.data[bytes.size - last - 4 + i];
+    return number;
+}
+
 static void fuzz_key(fr_slice bytes)
 {
     char name[FR_INDEX_NAME_MAX + 1];
@@ -21,7 +31,7 @@ static void fuzz_key(fr_slice bytes)
     if (fr_key_read_name(bytes, name) < 0) return;
     fr_key_prefix(name, &prefix);
     FUZZ_CHECK(bytes.size >= prefix.size && memcmp(bytes.data, prefix.bytes, prefix.size) == 0);
-    struct fr_index_key v = fr_key_kind(&prefix, 'v'), p = fr_key_kind(&prefix, 'p');
+    struct fr_index_key v = fr_key_kind(&prefix, 'v');
     struct fr_index_key t = fr_key_kind(&prefix, 't');
     fr_slice text;
     if (fr_key_read_vector(&v, bytes, &id) == FR_OK) {
@@ -33,10 +43,18 @@ static void fuzz_key(fr_slice bytes)
         FUZZ_CHECK(text.size >= 1 && text.size <= FR_TEXT_ID_MAX);
         FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) == 0);
     }
+    /* The generation stands before the number, and before a centroid's tier. */
+    uint32_t generation = number_before(bytes, 4);
+    struct fr_index_key p = fr_key_generation(&prefix, 'p', generation);
+    struct fr_index_key c = fr_key_generation(&prefix, 'c', number_before(bytes, 5));
     if (fr_key_read_number(&p, bytes, &number) == FR_OK) {
-        struct fr_index_key again = fr_key_posting(&prefix, number);
+        struct fr_index_key again = fr_key_posting(&prefix, generation, number);
         FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) == 0);
+        again = fr_key_behind(&p);
+        FUZZ_CHECK(fr_slice_compare(fr_index_key_slice(&again), bytes) > 0);
     }
+    if (fr_key_read_number(&c, bytes, &number) == FR_OK)
+        FUZZ_CHECK(fr_slice_starts_with(bytes, fr_index_key_slice(&c)));
 }
 
 static void fuzz_options(fr_slice bytes)

@@ -6,6 +6,7 @@
  *     search    walk down, scan, measure                                        index_search.c
  *     open      centroids as stored; or all from rows, if these are not good    index_open.c
  *     load      postings as stored, in the background or when they are searched index_load.c
+ *     rebuild   all from rows, beside what is in use, in place of it at the end index_rebuild.c
  *
  * Rows of vectors are the truth and all else is derived from them (spfresh/stored.h). What is
  * derived changes in the same batch as the row, or, when it is put in shape, in batches of its own.
@@ -43,7 +44,7 @@ struct fr_spfresh_setup {
     fr_spfresh_pin *pin;               /* for searches that are asked for payloads */
 };
 
-/* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. */
+/* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. Closing ends a rebuild. */
 FR_NODISCARD fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
         const struct fr_spfresh_setup *setup, struct fr_spfresh **ret_index);
 void fr_spfresh_close(struct fr_spfresh *index);
@@ -95,6 +96,9 @@ FR_NODISCARD fr_status fr_spfresh_search_batch(struct fr_spfresh *index,
 
 FR_NODISCARD fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us,
         uint64_t *ret_left);
+
+/* As fr_index_rebuild(); threads is not 0. */
+FR_NODISCARD fr_status fr_spfresh_rebuild(struct fr_spfresh *index, uint32_t threads);
 
 /*
  * Give up what is derived, as if it could not have been written: the next maintenance writes it

@@ -99,9 +99,10 @@ struct batch {
     struct fr_error failure; /* the first */
 };
 
-static void aim_answer(const struct batch *b, size_t at, struct fr_answer *ret_answer)
+static void aim_answer(const struct batch *b, const struct fr_work *work, size_t at,
+        struct fr_answer *ret_answer)
 {
-    const struct fr_space *space = &b->asking.index->space;
+    const struct fr_space *space = work->generation->tree->space;
     const struct fr_search_options *how = b->asking.how;
     size_t query = b->places == NULL ? at : b->places[at].query;
     size_t first = query * b->asking.k;
@@ -110,6 +111,7 @@ static void aim_answer(const struct batch *b, size_t at, struct fr_answer *ret_a
     *ret_answer = (struct fr_answer){.query = vector,
             .number = query,
             .length = sqrtf(space->kernels->dot(vector, vector, space->dimension)),
+            .space = space,
             .hits = b->hits + first,
             .payloads = how->ret_payloads == NULL ? NULL : how->ret_payloads + first,
             .texts = how->ret_texts == NULL ? NULL : how->ret_texts + first,
@@ -149,12 +151,12 @@ static int compare_places(const void *a, const void *b)
 static fr_status place_query(struct batch *b, struct fr_work *work, size_t query)
 {
     struct fr_spfresh *index = b->asking.index;
-    struct fr_tree *tree = fr_spfresh_tree(index);
+    struct fr_tree *tree = work->generation->tree;
     struct place *place = &b->places[query];
     fr_status st;
 
     *place = (struct place){.query = (uint32_t)query};
-    fr_space_map_query(&index->space, b->queries + query * index->options.dimension, work->query);
+    fr_space_map_query(tree->space, b->queries + query * index->options.dimension, work->query);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     st = fr_probe_locate(work->probe, work->query, place->region);
     fr_epoch_leave(&tree->epoch, reader);
@@ -215,7 +217,7 @@ static fr_status answer_runs(struct batch *b, struct fr_work *work, struct fr_an
         if (first >= b->count) break;
         size_t count = FR_MIN(b->run, b->count - first);
         for (size_t i = 0; i < count; i++)
-            aim_answer(b, first + i, &answers[i]);
+            aim_answer(b, work, first + i, &answers[i]);
         FR_TRY(answer_run(b, work, answers, count));
     }
 out:

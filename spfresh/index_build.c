@@ -1,5 +1,6 @@
 /*
- * index_build.c - an index from its rows, when there is nothing else that could be trusted.
+ * index_build.c - an index from its rows, when there is nothing else that could be trusted, or when
+ * one is to be built anew (index_rebuild.c).
  *
  * Several threads share one walk over the rows: each takes some, finds where they belong without a
  * lock, enters them, and now and then splits a posting. A few rows are added by the caller alone,
@@ -9,14 +10,24 @@
 #include "base/cover.h"
 #include "spfresh/index_priv.h"
 
-/* Vectors by which a space is calibrated, if there are as many. */
-#define SAMPLE_MAX 16384
-
 /* Rows that a thread takes at once, and postings that it looks at after that. */
 #define ROWS_AT_ONCE 32
 #define TASKS_AFTER  4
 
 #define THREADS_MAX 16
+
+fr_status fr_spfresh_read_row(const struct fr_spfresh *index, const struct fr_iter *it,
+        uint64_t *ret_id, float *ret_vector)
+{
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    fr_slice payload;
+    fr_status st;
+
+    FR_TRY(fr_key_read_vector(&kind, it->entry.key, ret_id));
+    st = fr_stored_read_vector(it->entry.value, index->options.dimension, ret_vector, &payload);
+out:
+    return st;
+}
 
 /* The first rows, as far as there are any. */
 static fr_status read_sample(struct fr_spfresh *index, float *sample, size_t *ret_count)
@@ -27,7 +38,7 @@ static fr_status read_sample(struct fr_spfresh *index, float *sample, size_t *re
     fr_status st;
 
     FR_TRY(fr_row_walk_open(&rows, index));
-    for (; count < SAMPLE_MAX; count++) {
+    for (; count < FR_SPFRESH_SAMPLE; count++) {
         FR_TRY(fr_row_walk_next(&rows, &id, sample + count * index->options.dimension));
         if (st == FR_END) break;
     }
@@ -40,10 +51,10 @@ out:
 /* What all threads of a build share. */
 struct build {
     struct fr_spfresh *index;
-    struct fr_tree *tree;
-    struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX: the index has no writers yet */
+    const struct fr_filling *how;
+    struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX: nobody holds that one beside it */
 
-    /* Guarded by mu. */
+    /* Guarded by mu, and the map. */
     struct fr_row_walk rows;
     struct fr_error failure; /* the first; status 0: none */
     bool over;
@@ -63,11 +74,11 @@ struct builder {
 
 static fr_status init_builder(struct builder *b, struct build *build)
 {
-    size_t dimension = build->index->options.dimension, dims = build->index->space.dims;
+    size_t dimension = build->index->options.dimension, dims = build->how->tree->space->dims;
     fr_status st;
 
     *b = (struct builder){.build = build};
-    FR_TRY(fr_probe_new(build->tree, &b->probe));
+    FR_TRY(fr_probe_new(build->how->tree, &b->probe));
     b->vectors = fr_alloc(ROWS_AT_ONCE * dimension * sizeof(float));
     b->mapped = fr_alloc_aligned(dims * sizeof(float), 64);
     b->high = fr_alloc(dims);
@@ -87,18 +98,51 @@ static void deinit_builder(struct builder *b)
     fr_free(b->low);
 }
 
+/* ---- Rows ---- */
+
+/* At opening what is damaged is passed over, and noted. Else it is a failure. */
+static fr_status open_rows(struct build *build)
+{
+    const struct fr_filling *how = build->how;
+    struct fr_index_key kind = fr_key_kind(&build->index->prefix, 'v');
+    struct fr_engine_scan_options options = {.at = how->at,
+            .view = how->view,
+            .prefix = fr_index_key_slice(&kind),
+            .readahead_max = FR_SPFRESH_READAHEAD,
+            .no_cache = true};
+
+    if (how->view == NULL) return fr_row_walk_open(&build->rows, build->index);
+    return fr_engine_scan(build->index->engine, &options, &build->rows.it);
+}
+
+static fr_status next_row(struct build *build, uint64_t *ret_id, float *ret_vector)
+{
+    fr_status st;
+
+    if (build->how->view == NULL) return fr_row_walk_next(&build->rows, ret_id, ret_vector);
+    FR_TRY(fr_iter_next(build->rows.it));
+    if (st == FR_OK) st = fr_spfresh_read_row(build->index, build->rows.it, ret_id, ret_vector);
+out:
+    return st;
+}
+
 /* Some of the rows that are left; none: it is over. */
 static fr_status take_rows_locked(struct builder *b) FR_REQUIRES(b->build->mu)
 {
     struct build *build = b->build;
+    const struct fr_filling *how = build->how;
     fr_status st = FR_OK;
 
+    /* Relaxed: it only has to be seen soon. */
+    if (how->stop != NULL && atomic_load_explicit(how->stop, memory_order_relaxed))
+        return FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
     for (b->count = 0; !build->over && b->count < ROWS_AT_ONCE; b->count++) {
-        FR_TRY(fr_row_walk_next(&build->rows, &b->ids[b->count],
+        FR_TRY(next_row(build, &b->ids[b->count],
                 b->vectors + b->count * build->index->options.dimension));
         build->over = st == FR_END;
         if (build->over) break;
     }
+    if (how->done != NULL) atomic_fetch_add_explicit(how->done, b->count, memory_order_relaxed);
 out:
     return st < 0 ? st : FR_OK;
 }
@@ -114,12 +158,13 @@ static fr_status take_rows(struct builder *b)
 static fr_status add_row(struct builder *b, size_t n)
 {
     const struct fr_spfresh *index = b->build->index;
-    struct fr_tree *tree = b->build->tree;
+    struct fr_tree *tree = b->build->how->tree;
+    struct fr_id_map *map = b->build->how->map;
     struct fr_entrant entrant = {
             .id = b->ids[n], .x = b->mapped, .high = b->high, .low = b->low, .slot = FR_SLOT_NONE};
     fr_status st;
 
-    fr_space_map_row(&index->space, b->vectors + n * index->options.dimension, b->mapped);
+    fr_space_map_row(tree->space, b->vectors + n * index->options.dimension, b->mapped);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     st = fr_tree_locate(b->probe, &entrant);
     fr_epoch_leave(&tree->epoch, reader);
@@ -127,8 +172,8 @@ static fr_status add_row(struct builder *b, size_t n)
     FR_TRY(fr_tree_enter(tree, &entrant));
     fr_tree_publish(tree, &entrant, 1, NULL, 0, 0);
     fr_mutex_lock(&b->build->mu);
-    st = fr_id_map_reserve(&b->build->index->map, 1);
-    if (st == FR_OK) fr_id_map_set(&b->build->index->map, entrant.slot);
+    st = fr_id_map_reserve(map, 1);
+    if (st == FR_OK) fr_id_map_set(map, entrant.slot);
     fr_mutex_unlock(&b->build->mu);
 out:
     return st;
@@ -143,7 +188,7 @@ static fr_status build_on(struct builder *b)
         FR_TRY(take_rows(b));
         for (size_t n = 0; n < b->count; n++)
             FR_TRY(add_row(b, n));
-        FR_TRY(fr_tree_maintain(b->build->tree, TASKS_AFTER, &left));
+        FR_TRY(fr_tree_maintain(b->build->how->tree, TASKS_AFTER, &left));
     } while (b->count > 0);
 out:
     return st;
@@ -186,23 +231,30 @@ static fr_status run_builders(struct build *build, struct builder *builders, siz
     return st;
 }
 
-static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, size_t threads)
+fr_status fr_spfresh_fill(struct fr_spfresh *index, const struct fr_filling *how)
 {
+    size_t left, threads = FR_MIN(how->threads, (size_t)THREADS_MAX);
     struct builder *builders = fr_alloc_zeroed(threads, sizeof(*builders));
-    struct build build = {.index = index, .tree = tree};
-    size_t left;
+    struct build build = {.index = index, .how = how};
     fr_status st;
 
     if (builders == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
     fr_mutex_init(&build.mu, FR_RANK_SPFRESH_INDEX);
-    FR_TRY(fr_row_walk_open(&build.rows, index));
+    FR_TRY(open_rows(&build));
     FR_TRY(run_builders(&build, builders, threads));
-    st = fr_tree_maintain(tree, SIZE_MAX, &left);
+    st = fr_tree_maintain(how->tree, SIZE_MAX, &left);
 out:
     fr_row_walk_close(&build.rows);
     fr_mutex_deinit(&build.mu);
     fr_free(builders);
     return st;
+}
+
+static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, size_t threads)
+{
+    struct fr_filling how = {.tree = tree, .map = &index->map, .threads = threads};
+
+    return fr_spfresh_fill(index, &how);
 }
 
 /*
@@ -227,7 +279,7 @@ out:
 
 fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree)
 {
-    float *sample = fr_alloc((size_t)SAMPLE_MAX * index->options.dimension * sizeof(float));
+    float *sample = fr_alloc(FR_SPFRESH_SAMPLE * index->options.dimension * sizeof(float));
     struct fr_tree *tree = NULL;
     size_t count = 0;
     fr_status st;
@@ -238,7 +290,7 @@ fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree)
     if (count == 0 && !fr_lost_any(index)) goto out;
     if (count > 0) FR_TRY(fr_spfresh_make_tree(index, sample, count, false, &tree));
     fr_free(FR_TAKE(sample));
-    size_t threads = count < SAMPLE_MAX ? 1 : FR_MIN(fr_thread_cpu_count(), (unsigned)THREADS_MAX);
+    size_t threads = count < FR_SPFRESH_SAMPLE ? 1 : fr_thread_cpu_count();
     if (tree != NULL) tree->changes.on = false; /* all of it will be written */
     if (tree != NULL) FR_TRY(add_all_rows(index, tree, threads));
     if (fr_lost_any(index)) FR_TRY(build_with_codes(index, threads, &tree));

@@ -129,7 +129,7 @@ static fr_status pass_over(void *ctx, fr_slice low, fr_slice high)
 
 static fr_status carry_all(struct carrier *c)
 {
-    struct fr_index_key kind = fr_key_kind(&c->index->prefix, 'p');
+    struct fr_index_key kind = fr_key_generation(&c->index->prefix, 'p', c->index->generation);
     struct fr_engine_scan_options options = {.at = c->index->loading.at,
             .view = c->index->loading.view,
             .prefix = fr_index_key_slice(&kind),

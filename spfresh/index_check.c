@@ -26,9 +26,8 @@ struct check {
 typedef fr_status visit_fn(struct check *check, const struct fr_index_key *kind, fr_slice key,
         fr_slice value);
 
-static fr_status for_each(struct check *check, char letter, visit_fn *visit)
+static fr_status for_each(struct check *check, struct fr_index_key kind, visit_fn *visit)
 {
-    struct fr_index_key kind = fr_key_kind(&check->index->prefix, letter);
     struct fr_engine_scan_options options = {
             .at = FR_SEQ_MAX, .prefix = fr_index_key_slice(&kind), .no_cache = true};
     struct fr_iter *it = NULL;
@@ -93,7 +92,7 @@ static fr_status check_row(struct check *check, const struct fr_index_key *kind,
     fr_slot slot = fr_id_map_find(&check->index->map, id);
     if (slot == FR_SLOT_NONE || !fr_row_is_live(fr_rows_row(rows, slot)))
         return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is a row and not in the index", id);
-    fr_space_map_row(&check->index->space, check->vector, check->x);
+    fr_space_map_row(check->tree->space, check->vector, check->x);
     float scale = fr_row_encode(check->x, dims, check->high, check->low);
     if (scale != fr_rows_row(rows, slot)->scale ||
             memcmp(check->high, fr_rows_high(rows, slot), dims) != 0 ||
@@ -173,19 +172,21 @@ static fr_status check_all(struct check *check)
     fr_status st;
 
     FR_TRY(fr_tree_check(check->tree));
-    FR_TRY(for_each(check, 'v', check_row));
+    FR_TRY(for_each(check, fr_key_kind(&index->prefix, 'v'), check_row));
     if (check->rows != index->map.count || check->rows != check->tree->tiers[0].live_count)
         return FR_FAIL(FR_ERR_CORRUPT, "%zu rows, %zu ids, %zu vectors in the tree", check->rows,
                 index->map.count, check->tree->tiers[0].live_count);
     if (index->options.id_kind == FR_ID_TEXT) {
-        FR_TRY(for_each(check, 't', check_text));
+        FR_TRY(for_each(check, fr_key_kind(&index->prefix, 't'), check_text));
         if (check->texts != check->rows)
             return FR_FAIL(FR_ERR_CORRUPT, "%zu ids of text for %zu rows", check->texts,
                     check->rows);
     }
     if (index->derived != FR_DERIVED_GOOD || index->failure.status < 0) return FR_OK;
-    FR_TRY(for_each(check, 'c', check_centroid));
-    FR_TRY(for_each(check, 'p', check_posting));
+    FR_TRY(for_each(check, fr_key_generation(&index->prefix, 'c', index->generation),
+            check_centroid));
+    FR_TRY(for_each(check, fr_key_generation(&index->prefix, 'p', index->generation),
+            check_posting));
     if (check->centroids != check->tree->tiers[1].live_count || check->postings != check->rows)
         return FR_FAIL(FR_ERR_CORRUPT,
                 "%zu centroids are stored of %zu, their postings have %zu vectors of %zu",
@@ -196,11 +197,11 @@ out:
 
 fr_status fr_spfresh_check(struct fr_spfresh *index)
 {
-    struct check check = {.index = index, .tree = fr_spfresh_tree(index)};
+    struct check check = {.index = index};
     size_t dims = index->space.dims;
     fr_status st;
 
-    if (check.tree == NULL) return FR_OK;
+    if (fr_spfresh_tree(index) == NULL) return FR_OK;
     FR_TRY(fr_spfresh_wait_loaded(index));
     check.vector = fr_alloc(index->options.dimension * sizeof(float));
     check.x = fr_alloc_aligned(dims * sizeof(float), 64);
@@ -211,6 +212,7 @@ fr_status fr_spfresh_check(struct fr_spfresh *index)
     } else {
         fr_mutex_lock(&index->mu);
         fr_spfresh_quiesce_locked(index);
+        check.tree = fr_spfresh_tree(index);
         fr_tree_bury(check.tree); /* the dead are not counted */
         st = check_all(&check);
         fr_spfresh_resume_locked(index);

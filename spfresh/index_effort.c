@@ -113,13 +113,14 @@ static bool is_due(struct fr_spfresh *index, uint64_t *ret_due)
 
 fr_status fr_spfresh_measure_efforts(struct fr_spfresh *index)
 {
-    struct measuring m = {.index = index, .tree = fr_spfresh_tree(index)};
+    struct measuring m = {.index = index};
     double recalls[FR_EFFORT_STEPS] = {0};
     uint64_t due;
     fr_status st;
 
-    if (m.tree == NULL || !is_due(index, &due)) return FR_OK;
+    if (fr_spfresh_tree(index) == NULL || !is_due(index, &due)) return FR_OK;
     FR_TRY(fr_spfresh_take_work(index, &m.work));
+    m.tree = m.work->generation->tree;
     FR_TRY(run_queries(&m));
     atomic_store_explicit(&index->efforts_due, due, memory_order_relaxed);
     if (m.of == 0) goto out;

@@ -306,10 +306,10 @@ out:
 static fr_status walk(struct loader *l, bool to_end)
 {
     struct fr_spfresh *index = l->index;
-    struct fr_index_key kind = fr_key_kind(&index->prefix, 'p');
-    struct fr_index_key lower = fr_key_posting(&index->prefix, l->from);
-    struct fr_index_key upper =
-            to_end ? fr_key_behind(&kind) : fr_key_posting(&index->prefix, l->to);
+    struct fr_index_key kind = fr_key_generation(&index->prefix, 'p', index->generation);
+    struct fr_index_key lower = fr_key_posting(&index->prefix, index->generation, l->from);
+    struct fr_index_key upper = to_end ? fr_key_behind(&kind)
+                                       : fr_key_posting(&index->prefix, index->generation, l->to);
     struct fr_engine_scan_options options = {.at = index->loading.at,
             .view = index->loading.view,
             .lower = fr_index_key_slice(&lower),
@@ -388,7 +388,7 @@ static fr_status load_claimed(struct loader *l, const uint32_t *numbers, size_t 
     fr_status statuses[FR_ENGINE_MULTI_MAX] = {0}, first = FR_OK;
 
     for (size_t i = 0; i < count; i++) {
-        keys[i] = fr_key_posting(&index->prefix, numbers[i]);
+        keys[i] = fr_key_posting(&index->prefix, index->generation, numbers[i]);
         slices[i] = fr_index_key_slice(&keys[i]);
     }
     fr_status all = fr_engine_multi_get(index->engine, index->loading.view, index->loading.at,

@@ -56,14 +56,14 @@ fr_status fr_spfresh_give_up(struct fr_spfresh *index, struct fr_batch *batch)
     return fr_batch_add_delete(batch, fr_index_key_slice(&key));
 }
 
-fr_status fr_spfresh_add_space(struct fr_spfresh *index, struct fr_batch *batch,
-        struct fr_buf *value)
+fr_status fr_spfresh_add_space(struct fr_spfresh *index, uint32_t generation,
+        const struct fr_space *space, struct fr_batch *batch, struct fr_buf *value)
 {
     struct fr_index_key key = fr_key_space(&index->prefix);
     fr_status st;
 
     fr_buf_clear(value);
-    fr_stored_put_space(value, &index->space, 1);
+    fr_stored_put_space(value, space, generation);
     FR_TRY(fr_buf_status(value));
     st = fr_batch_add_put(batch, fr_index_key_slice(&key), fr_buf_slice(value));
 out:
@@ -78,10 +78,11 @@ static void put_came(const struct fr_rows *rows, fr_slot slot, struct fr_buf *va
             fr_rows_low(rows, slot));
 }
 
-static fr_status add_centroid(struct fr_spfresh *index, const struct fr_tree *tree,
-        const struct fr_node *node, struct fr_batch *batch, struct fr_buf *value)
+static fr_status add_centroid(struct fr_spfresh *index, uint32_t generation,
+        const struct fr_tree *tree, const struct fr_node *node, struct fr_batch *batch,
+        struct fr_buf *value)
 {
-    struct fr_index_key key = fr_key_centroid(&index->prefix, 1, node->number);
+    struct fr_index_key key = fr_key_centroid(&index->prefix, generation, 1, node->number);
     const struct fr_rows *rows = &tree->tiers[1];
     struct fr_stored_centroid centroid = {.scale = fr_rows_row(rows, node->number)->scale,
             .radius = node->radius,
@@ -98,10 +99,11 @@ out:
     return st;
 }
 
-static fr_status delete_posting(struct fr_spfresh *index, fr_slot number, struct fr_batch *batch)
+static fr_status delete_posting(struct fr_spfresh *index, uint32_t generation, fr_slot number,
+        struct fr_batch *batch)
 {
-    struct fr_index_key centroid = fr_key_centroid(&index->prefix, 1, number);
-    struct fr_index_key posting = fr_key_posting(&index->prefix, number);
+    struct fr_index_key centroid = fr_key_centroid(&index->prefix, generation, 1, number);
+    struct fr_index_key posting = fr_key_posting(&index->prefix, generation, number);
     fr_status st;
 
     FR_TRY(fr_batch_add_delete(batch, fr_index_key_slice(&centroid)));
@@ -110,17 +112,17 @@ out:
     return st;
 }
 
-fr_status fr_spfresh_add_posting(struct fr_spfresh *index, const struct fr_tree *tree,
-        fr_slot number, struct fr_batch *batch, struct fr_buf *value)
+fr_status fr_spfresh_add_posting(struct fr_spfresh *index, uint32_t generation,
+        const struct fr_tree *tree, fr_slot number, struct fr_batch *batch, struct fr_buf *value)
 {
-    struct fr_index_key key = fr_key_posting(&index->prefix, number);
+    struct fr_index_key key = fr_key_posting(&index->prefix, generation, number);
     const struct fr_rows *rows = &tree->tiers[0];
     const struct fr_node *node = fr_tree_node(tree, 1, number);
     fr_status st;
 
     if (node == NULL || !fr_row_is_live(fr_rows_row(&tree->tiers[1], number)))
-        return delete_posting(index, number, batch);
-    FR_TRY(add_centroid(index, tree, node, batch, value));
+        return delete_posting(index, generation, number, batch);
+    FR_TRY(add_centroid(index, generation, tree, node, batch, value));
     fr_buf_clear(value);
     for (uint32_t place = 0; place < node->count; place++)
         if (fr_entry_is_own(rows, node, place)) put_came(rows, node->entries[place].slot, value);
@@ -132,7 +134,7 @@ out:
 
 /* ---- Everything ---- */
 
-static fr_status write_batch(struct fr_spfresh *index, struct fr_batch *batch)
+fr_status fr_spfresh_write_batch(struct fr_spfresh *index, struct fr_batch *batch)
 {
     fr_slice bytes;
     fr_status st;
@@ -145,22 +147,51 @@ out:
     return st;
 }
 
-static fr_status clear_derived(struct fr_spfresh *index, struct fr_batch *batch)
+fr_status fr_spfresh_add_no_loss(struct fr_spfresh *index, struct fr_batch *batch)
 {
-    struct fr_index_key kinds[2] = {
-            fr_key_kind(&index->prefix, 'c'), fr_key_kind(&index->prefix, 'p')};
-    struct fr_index_key lost = fr_key_lost(&index->prefix);
-    fr_status st;
+    struct fr_index_key key = fr_key_lost(&index->prefix);
 
-    FR_TRY(fr_spfresh_give_up(index, batch));
-    FR_TRY(fr_batch_add_delete(batch, fr_index_key_slice(&lost)));
+    return fr_batch_add_delete(batch, fr_index_key_slice(&key));
+}
+
+fr_status fr_spfresh_add_clearing(struct fr_spfresh *index, uint32_t generation,
+        struct fr_batch *batch)
+{
+    static const char kinds[2] = {'c', 'p'};
+    fr_status st = FR_OK;
+
     for (int i = 0; i < 2; i++) {
-        struct fr_index_key behind = fr_key_behind(&kinds[i]);
+        struct fr_index_key kind = fr_key_generation(&index->prefix, kinds[i], generation);
+        struct fr_index_key behind = fr_key_behind(&kind);
 
-        FR_TRY(fr_batch_add_delete_range(batch, fr_index_key_slice(&kinds[i]),
+        FR_TRY(fr_batch_add_delete_range(batch, fr_index_key_slice(&kind),
                 fr_index_key_slice(&behind)));
     }
-    st = write_batch(index, batch);
+out:
+    return st;
+}
+
+fr_status fr_spfresh_write_postings(struct fr_spfresh *index, uint32_t generation,
+        struct fr_tree *tree, const _Atomic(bool) *stop, struct fr_batch *batch,
+        struct fr_buf *value)
+{
+    const struct fr_rows *rows = &tree->tiers[1];
+    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
+    fr_status st;
+
+    FR_TRY(fr_spfresh_add_clearing(index, generation, batch));
+    FR_TRY(fr_spfresh_write_batch(index, batch));
+    for (fr_slot number = 0; number < count; number++) {
+        if (!fr_row_is_live(fr_rows_row(rows, number))) continue;
+        FR_TRY(fr_spfresh_add_posting(index, generation, tree, number, batch, value));
+        if (batch->bytes.size < BATCH_BYTES) continue;
+        /* Relaxed: it only has to be seen soon. */
+        if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed))
+            return FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
+        FR_TRY(fr_spfresh_write_batch(index, batch));
+    }
+    tree->changes.count = 0;
+    tree->changes.lost = false;
 out:
     return st;
 }
@@ -176,23 +207,16 @@ static fr_status add_lost(struct fr_spfresh *index, struct fr_batch *batch)
 
 fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tree)
 {
-    const struct fr_rows *rows = &tree->tiers[1];
-    fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_relaxed);
     struct fr_batch batch = FR_BATCH_EMPTY;
     struct fr_buf value = FR_BUF_EMPTY;
     fr_status st;
 
-    FR_TRY(clear_derived(index, &batch));
-    for (fr_slot number = 0; number < count; number++) {
-        if (!fr_row_is_live(fr_rows_row(rows, number))) continue;
-        FR_TRY(fr_spfresh_add_posting(index, tree, number, &batch, &value));
-        if (batch.bytes.size >= BATCH_BYTES) FR_TRY(write_batch(index, &batch));
-    }
+    FR_TRY(fr_spfresh_give_up(index, &batch));
+    FR_TRY(fr_spfresh_add_no_loss(index, &batch));
+    FR_TRY(fr_spfresh_write_postings(index, index->generation, tree, NULL, &batch, &value));
     FR_TRY(add_lost(index, &batch));
-    FR_TRY(fr_spfresh_add_space(index, &batch, &value));
-    FR_TRY(write_batch(index, &batch));
-    tree->changes.count = 0;
-    tree->changes.lost = false;
+    FR_TRY(fr_spfresh_add_space(index, index->generation, tree->space, &batch, &value));
+    FR_TRY(fr_spfresh_write_batch(index, &batch));
     index->derived = FR_DERIVED_GOOD;
 out:
     fr_batch_deinit(&batch);
@@ -212,15 +236,17 @@ static int compare_changes(const void *a, const void *b)
 }
 
 /* All changes of one posting, in their order. */
-static fr_status add_changes(struct fr_spfresh *index, const struct fr_tree *tree,
-        struct fr_change **changes, size_t count, struct fr_batch *batch, struct fr_buf *value)
+static fr_status add_changes(struct fr_spfresh *index, uint32_t generation,
+        const struct fr_tree *tree, struct fr_change **changes, size_t count,
+        struct fr_batch *batch, struct fr_buf *value)
 {
-    struct fr_index_key key = fr_key_posting(&index->prefix, changes[0]->number);
+    struct fr_index_key key = fr_key_posting(&index->prefix, generation, changes[0]->number);
     fr_status st;
 
     for (size_t i = 0; i < count; i++)
         if (changes[i]->kind == FR_CHANGE_WRITTEN || changes[i]->kind == FR_CHANGE_GONE)
-            return fr_spfresh_add_posting(index, tree, changes[0]->number, batch, value);
+            return fr_spfresh_add_posting(index, generation, tree, changes[0]->number, batch,
+                    value);
     fr_buf_clear(value);
     for (size_t i = 0; i < count; i++) {
         if (changes[i]->kind == FR_CHANGE_LEFT)
@@ -234,7 +260,8 @@ out:
     return st;
 }
 
-static fr_status collect(struct fr_spfresh *index, struct fr_tree *tree, struct fr_batch *batch)
+fr_status fr_spfresh_add_changes(struct fr_spfresh *index, uint32_t generation,
+        struct fr_tree *tree, struct fr_batch *batch)
 {
     struct fr_changes *changes = &tree->changes;
     struct fr_change **sorted = fr_alloc((changes->count + 1) * sizeof(struct fr_change *));
@@ -251,8 +278,9 @@ static fr_status collect(struct fr_spfresh *index, struct fr_tree *tree, struct 
     for (size_t from = 0, to; from < changes->count && st == FR_OK; from = to) {
         for (to = from + 1; to < changes->count && sorted[to]->number == sorted[from]->number; to++)
             continue;
-        st = add_changes(index, tree, sorted + from, to - from, batch, &value);
+        st = add_changes(index, generation, tree, sorted + from, to - from, batch, &value);
     }
+    changes->count = 0;
     fr_free(sorted);
     fr_buf_deinit(&value);
     return st;
@@ -267,7 +295,7 @@ static void give_up_locked(struct fr_spfresh *index, struct fr_batch *batch) FR_
     fr_error_save(&why);
     fr_batch_reset(batch);
     fr_status st = fr_spfresh_give_up(index, batch);
-    if (st == FR_OK) st = write_batch(index, batch);
+    if (st == FR_OK) st = fr_spfresh_write_batch(index, batch);
     if (st < 0)
         fr_spfresh_fail_locked(index);
     else
@@ -286,8 +314,8 @@ fr_status fr_spfresh_store_changes_locked(struct fr_spfresh *index)
         tree->changes.count = 0;
         return FR_OK;
     }
-    st = collect(index, tree, &batch);
-    if (st == FR_OK) st = write_batch(index, &batch);
+    st = fr_spfresh_add_changes(index, index->generation, tree, &batch);
+    if (st == FR_OK) st = fr_spfresh_write_batch(index, &batch);
     tree->changes.count = 0;
     if (st < 0) give_up_locked(index, &batch);
     fr_batch_deinit(&batch);
@@ -317,12 +345,12 @@ static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, uin
 
 static fr_status round_locked(struct fr_spfresh *index, uint64_t *ret_left) FR_REQUIRES(index->mu)
 {
-    struct fr_tree *tree = fr_spfresh_tree(index);
     fr_status st = FR_OK, stored;
 
     *ret_left = 0;
-    if (tree == NULL) return FR_OK;
+    if (fr_spfresh_tree(index) == NULL) return FR_OK;
     fr_spfresh_quiesce_locked(index);
+    struct fr_tree *tree = fr_spfresh_tree(index); /* it may have been another one before */
     if (index->failure.status < 0)
         st = fr_error_restore(&index->failure);
     else if (index->derived == FR_DERIVED_GIVEN)

@@ -38,19 +38,29 @@ fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr_index_key *k
 
 /* ---- The space and the tree ---- */
 
-fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample, size_t count,
-        bool restored, struct fr_tree **ret_tree)
+fr_status fr_spfresh_new_tree(struct fr_spfresh *index, const struct fr_space *space, bool restored,
+        struct fr_tree **ret_tree)
 {
     struct fr_tree_options options = {.split_limit = index->split_limit,
             .merge_limit = index->merge_limit,
             .charge = fr_engine_charge(index->engine, FR_MEMORY_INDEXES),
             .restored = restored};
+    fr_status st;
+
+    FR_TRY(fr_tree_new(space, &options, ret_tree));
+    (*ret_tree)->changes.on = true;
+out:
+    return st;
+}
+
+fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample, size_t count,
+        bool restored, struct fr_tree **ret_tree)
+{
     struct fr_tree *tree;
     fr_status st = FR_OK;
 
     if (count > 0) FR_TRY(fr_space_calibrate(&index->space, sample, count));
-    FR_TRY(fr_tree_new(&index->space, &options, &tree));
-    tree->changes.on = true;
+    FR_TRY(fr_spfresh_new_tree(index, &index->space, restored, &tree));
     fr_id_map_deinit(&index->map);
     fr_id_map_init(&index->map, &tree->tiers[0]);
     *ret_tree = tree;
@@ -68,7 +78,7 @@ struct restoring {
 
 static fr_status restore_centroid(struct restoring *r, fr_slice key, fr_slice value)
 {
-    struct fr_index_key kind = fr_key_kind(&r->index->prefix, 'c');
+    struct fr_index_key kind = fr_key_generation(&r->index->prefix, 'c', r->index->generation);
     struct fr_stored_centroid centroid;
     uint32_t number, limit;
     fr_status st;
@@ -87,7 +97,7 @@ out:
 
 static fr_status restore_all(struct restoring *r)
 {
-    struct fr_index_key centroids = fr_key_kind(&r->index->prefix, 'c');
+    struct fr_index_key centroids = fr_key_generation(&r->index->prefix, 'c', r->index->generation);
     struct fr_iter *it = NULL;
     fr_status st;
 
@@ -201,14 +211,74 @@ static fr_status find_lost(struct fr_spfresh *index)
 static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tree)
 {
     struct fr_engine_value value;
-    uint32_t generation;
     fr_status st = get(index, fr_key_space(&index->prefix), &value);
 
     if (st != FR_OK) return st;
-    st = fr_stored_read_space(value.bytes, &index->space, &generation);
+    st = fr_stored_read_space(value.bytes, &index->space, &index->generation);
     fr_engine_value_release(&value);
     if (st == FR_OK) st = find_lost(index);
     return st < 0 ? st : restore(index, ret_tree);
+}
+
+static fr_status has_any(struct fr_spfresh *index, fr_slice from, fr_slice to, bool *ret_any)
+{
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX, .lower = from, .upper = to};
+    struct fr_iter *it = NULL;
+    fr_status st;
+
+    FR_TRY(fr_engine_scan(index->engine, &options, &it));
+    FR_TRY(fr_iter_next(it));
+    *ret_any = st == FR_OK;
+    st = FR_OK;
+out:
+    fr_iter_close(it);
+    return st;
+}
+
+/* Into the batch, if there is anything. */
+static fr_status add_removal(struct fr_spfresh *index, const struct fr_index_key *from,
+        const struct fr_index_key *to, struct fr_batch *batch)
+{
+    fr_slice start = fr_index_key_slice(from), end = fr_index_key_slice(to);
+    bool any = false;
+    fr_status st = FR_OK;
+
+    if (fr_slice_compare(start, end) >= 0) return FR_OK;
+    FR_TRY(has_any(index, start, end, &any));
+    if (any) st = fr_batch_add_delete_range(batch, start, end);
+out:
+    return st;
+}
+
+static fr_status remove_other_generations(struct fr_spfresh *index, struct fr_batch *batch)
+{
+    static const char kinds[2] = {'c', 'p'};
+    fr_status st = FR_OK;
+
+    for (int i = 0; i < 2; i++) {
+        struct fr_index_key all = fr_key_kind(&index->prefix, kinds[i]), end = fr_key_behind(&all);
+        struct fr_index_key own = fr_key_generation(&index->prefix, kinds[i], index->generation);
+        struct fr_index_key behind = fr_key_behind(&own);
+
+        FR_TRY(add_removal(index, &all, &own, batch));
+        FR_TRY(add_removal(index, &behind, &end, batch));
+    }
+    if (batch->count == 0) return FR_OK;
+    FR_COVER("index: another generation is left over");
+    st = fr_spfresh_write_batch(index, batch);
+out:
+    return st;
+}
+
+/* What a rebuild has left behind whose end it was not to see. It costs nothing but space. */
+static void sweep_generations(struct fr_spfresh *index)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+
+    if (remove_other_generations(index, &batch) < 0)
+        fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": rows of another generation stay: %s",
+                index->name, fr_last_error());
+    fr_batch_deinit(&batch);
 }
 
 /* On a full disk an index opens all the same: what is deleted in it makes room. */
@@ -243,8 +313,7 @@ static fr_status open_tree(struct fr_spfresh *index)
     if (!index->read_only) FR_TRY(fr_spfresh_write_if_space(index, tree));
 out:
     if (st < 0) fr_tree_free(FR_TAKE(tree));
-    /* Acquire in fr_spfresh_tree. */
-    atomic_store_explicit(&index->tree, tree, memory_order_release);
+    if (tree != NULL) fr_spfresh_show_first(index, tree);
     return st;
 }
 
@@ -254,6 +323,7 @@ static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
 
     if (index == NULL) return NULL;
     index->engine = engine;
+    index->generation = FR_GENERATION_FIRST;
     fr_key_prefix(name, &index->prefix);
     memcpy(index->name, name, strlen(name) + 1);
     fr_spfresh_loading_init(index);
@@ -261,6 +331,7 @@ static struct fr_spfresh *new_index(struct fr_engine *engine, const char *name)
     fr_mutex_init(&index->works_mu, FR_RANK_LEAF);
     fr_cond_init(&index->turn);
     fr_cond_init(&index->work);
+    fr_cond_init(&index->abandoned);
     fr_efforts_init(&index->efforts);
     fr_lost_init(&index->lost);
     return index;
@@ -284,6 +355,7 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
             index->options.seed));
     if (index->options.id_kind == FR_ID_TEXT) FR_TRY(fr_spfresh_find_next_number(index));
     FR_TRY(open_tree(index));
+    if (!index->read_only) sweep_generations(index);
     fr_spfresh_loading_start(index, !setup->unhurried);
     if (!setup->manual && !setup->read_only) {
         FR_TRY(fr_thread_start(&index->thread, "fr-rebuilder", fr_spfresh_thread_main, index));
@@ -303,8 +375,14 @@ void fr_spfresh_close(struct fr_spfresh *index)
     fr_mutex_lock(&index->mu);
     index->closing = true;
     fr_cond_broadcast(&index->work);
+    if (index->rebuild != NULL)
+        atomic_store_explicit(&index->rebuild->stop, true, memory_order_relaxed);
     fr_mutex_unlock(&index->mu);
     fr_spfresh_loading_stop(index);
+    fr_mutex_lock(&index->mu);
+    while (index->rebuild != NULL)
+        fr_cond_wait(&index->turn, &index->mu);
+    fr_mutex_unlock(&index->mu);
     if (index->has_thread) fr_thread_join(&index->thread);
     for (struct fr_work *work = index->works; work != NULL; work = next) {
         next = work->next;
@@ -315,10 +393,11 @@ void fr_spfresh_close(struct fr_spfresh *index)
     fr_id_map_deinit(&index->map);
     fr_id_set_deinit(&index->in_flight);
     fr_id_set_deinit(&index->texts);
-    fr_tree_free(atomic_load(&index->tree));
+    fr_spfresh_free_generation(index, index->current);
     fr_space_deinit(&index->space);
     fr_cond_deinit(&index->turn);
     fr_cond_deinit(&index->work);
+    fr_cond_deinit(&index->abandoned);
     fr_mutex_deinit(&index->mu);
     fr_mutex_deinit(&index->works_mu);
     fr_free(index);

@@ -14,9 +14,24 @@
 #include "spfresh/probe.h"
 #include "spfresh/stored.h"
 
+/*
+ * A tree, and what goes with it. A rebuild puts another one in its place; calls that have begun go
+ * on in theirs, which is freed when the last of them has ended.
+ */
+struct fr_generation {
+    /* Constant. */
+    struct fr_tree *tree;
+    struct fr_space space; /* the tree's, unless that is the index's first: zeroed then */
+
+    size_t works; /* guarded by works_mu: of calls that are under way */
+
+    struct fr_id_map map; /* guarded by mu: once it is not the index's own any more */
+};
+
 /* The memory of one call, kept for the next one. */
 struct fr_work {
     struct fr_work *next;
+    struct fr_generation *generation; /* whose tree the probe is for; held while the call lasts */
     struct fr_probe *probe;
     float *query;
     struct fr_found *found;
@@ -89,6 +104,18 @@ struct fr_loading {
     struct fr_thread thread;
 };
 
+/* A rebuild that is under way: see index_rebuild.c. */
+struct fr_rebuild {
+    /* Guarded by mu. */
+    bool remembers;           /* ids that change are remembered */
+    struct fr_id_set changed; /* since they were last caught up with */
+    fr_status refused; /* FR_ERR_NOMEM: one could not be remembered; FR_ERR_NOSPACE: it gives way */
+    uint64_t of;       /* rows that there were when it began */
+
+    _Atomic(bool) stop;     /* relaxed: the index is being closed */
+    _Atomic(uint64_t) done; /* relaxed: rows that are in the new tree */
+};
+
 /* What is read ahead where all of a kind is read. */
 #define FR_SPFRESH_READAHEAD ((size_t)2 << 20)
 
@@ -104,9 +131,16 @@ struct fr_spfresh {
 
     _Atomic(uint64_t) rebuilt; /* relaxed: as in fr_index_stats */
 
-    /* Release when the first vectors have come, acquire by whoever asks whether there are any. */
+    /*
+     * The current generation's. Release when the first vectors have come, acquire by whoever asks
+     * whether there are any. It is freed after a rebuild: who uses it holds that off by a work, or
+     * by a write in flight, or is the one to hold off writes.
+     */
     _Atomic(struct fr_tree *) tree;
-    struct fr_space space; /* constant once there is a tree */
+
+    /* Of the first tree, and constant once there is one; a later one has a space of its own, with
+     * the same dimensions. */
+    struct fr_space space;
 
     struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX */
 
@@ -121,17 +155,28 @@ struct fr_spfresh {
     bool closing;
     bool lingers; /* the thread does, for more to maintain */
     enum fr_derived derived;
-    struct fr_error failure; /* status not 0: nothing is written any more */
-    uint64_t refresh_owed;   /* vectors that came since a posting was last refreshed */
-    struct fr_cond turn;     /* something of the above has changed */
-    struct fr_cond work;     /* for the thread: there is something to maintain */
+    uint32_t generation;        /* that is stored; it changes while no write is in flight */
+    struct fr_rebuild *rebuild; /* NULL: none is under way */
+    struct fr_error failure;    /* status not 0: nothing is written any more */
+    uint64_t refresh_owed;      /* vectors that came since a posting was last refreshed */
+    struct fr_cond turn;        /* something of the above has changed */
+    struct fr_cond work;        /* for the thread: there is something to maintain */
 
     struct fr_mutex works_mu; /* rank FR_RANK_LEAF */
-    struct fr_work *works;    /* guarded by works_mu */
+
+    /* Guarded by works_mu. */
+    struct fr_generation *current; /* NULL: no vector has come yet */
+    struct fr_work *works;         /* that nobody uses, of the current generation */
+    struct fr_cond abandoned;      /* one that is not current has no work left */
+    struct fr_generation first;    /* of opening, or of the first vectors */
 
     _Atomic(uint64_t) pending;     /* relaxed: postings that wait */
     _Atomic(uint64_t) next_number; /* relaxed: of a text that has none yet */
     _Atomic(uint64_t) upserts, deletes, searches, scanned, measured; /* relaxed: for people */
+    _Atomic(uint64_t) rebuilds; /* relaxed: of those that were asked for, and have succeeded */
+
+    /* Relaxed: ids that a rebuild has to catch up with, once it does. */
+    _Atomic(uint64_t) behind;
 
     struct fr_efforts efforts;
     _Atomic(uint64_t) efforts_due; /* relaxed: measured again after so many upserts and deletes */
@@ -143,7 +188,7 @@ struct fr_spfresh {
     bool has_thread;
 };
 
-/* NULL: no vector has come yet. */
+/* NULL: no vector has come yet. See there for how long it lives. */
 static inline struct fr_tree *fr_spfresh_tree(const struct fr_spfresh *index)
 {
     return atomic_load_explicit(&index->tree, memory_order_acquire);
@@ -192,14 +237,41 @@ void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, ui
 FR_NODISCARD fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
         size_t count);
 
-/* Memory for one call; give it back. There is a tree. FR_ERR_NOMEM. */
+/*
+ * Memory for one call; give it back. There is a tree. Its generation stays until then, and is the
+ * current one if no write has been let in since a rebuild. FR_ERR_NOMEM.
+ */
 FR_NODISCARD fr_status fr_spfresh_take_work(struct fr_spfresh *index, struct fr_work **ret_work);
 void fr_spfresh_give_work(struct fr_spfresh *index, struct fr_work *work);
 void fr_spfresh_free_work(struct fr_work *work);
 
+/* The tree of opening, or of the first vectors. */
+void fr_spfresh_show_first(struct fr_spfresh *index, struct fr_tree *tree);
+
+/*
+ * Calls that begin from now on are of this generation, whose map is the index's own from now on.
+ * The answer is the one before, with its map; wait, then free it. No write is in flight.
+ */
+struct fr_generation *fr_spfresh_show_locked(struct fr_spfresh *index,
+        struct fr_generation *generation) FR_REQUIRES(index->mu);
+void fr_spfresh_wait_abandoned(struct fr_spfresh *index, struct fr_generation *generation);
+void fr_spfresh_free_generation(struct fr_spfresh *index, struct fr_generation *generation);
+
+/* Whether a generation that is held is still the current one; it is as long as the lock is held, or
+ * a write is in flight. */
+static inline bool fr_spfresh_is_current_locked(const struct fr_spfresh *index,
+        const struct fr_generation *generation) FR_REQUIRES(index->mu)
+{
+    return generation->tree == fr_spfresh_tree(index);
+}
+
 /* The first vectors: what they are calibrated by. Nothing is stored. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample,
         size_t count, bool restored, struct fr_tree **ret_tree);
+
+/* A tree as the index has them, in a space that is calibrated. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_spfresh_new_tree(struct fr_spfresh *index, const struct fr_space *space,
+        bool restored, struct fr_tree **ret_tree);
 
 /* Walk over all keys that begin so. */
 FR_NODISCARD fr_status fr_spfresh_scan(struct fr_spfresh *index, const struct fr_index_key *kind,
@@ -216,11 +288,50 @@ FR_NODISCARD fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree
 FR_NODISCARD fr_status fr_spfresh_read_space(struct fr_spfresh *index);
 FR_NODISCARD fr_status fr_spfresh_carry_codes(struct fr_spfresh *index, struct fr_tree *tree);
 
-/* Into a batch: the space, and a posting as it is in memory, or its end. */
-FR_NODISCARD fr_status fr_spfresh_add_space(struct fr_spfresh *index, struct fr_batch *batch,
+/* Rows, as they are at a moment, into a tree that nobody else has yet. */
+struct fr_filling {
+    struct fr_tree *tree;
+    struct fr_id_map *map; /* nobody else's, either */
+    struct fr_view *view;  /* and at: the moment, as of fr_engine_scan(); NULL: of opening */
+    fr_seq at;
+    size_t threads;            /* the caller's own among them */
+    const _Atomic(bool) *stop; /* or NULL; FR_ERR_CANCELLED */
+    _Atomic(uint64_t) *done;   /* rows so far; or NULL */
+};
+FR_NODISCARD fr_status fr_spfresh_fill(struct fr_spfresh *index, const struct fr_filling *how);
+
+/* Vectors by which a space is calibrated, if there are as many. */
+#define FR_SPFRESH_SAMPLE ((size_t)16384)
+
+/* A row of v/ that an iterator stands at. */
+FR_NODISCARD fr_status fr_spfresh_read_row(const struct fr_spfresh *index, const struct fr_iter *it,
+        uint64_t *ret_id, float *ret_vector);
+
+/* Into a batch: the space; a posting as it is in memory, or its end; the end of a generation. */
+FR_NODISCARD fr_status fr_spfresh_add_space(struct fr_spfresh *index, uint32_t generation,
+        const struct fr_space *space, struct fr_batch *batch, struct fr_buf *value);
+FR_NODISCARD fr_status fr_spfresh_add_posting(struct fr_spfresh *index, uint32_t generation,
+        const struct fr_tree *tree, fr_slot number, struct fr_batch *batch, struct fr_buf *value);
+FR_NODISCARD fr_status fr_spfresh_add_clearing(struct fr_spfresh *index, uint32_t generation,
+        struct fr_batch *batch);
+
+/* The same: no row is missing in what is derived. */
+FR_NODISCARD fr_status fr_spfresh_add_no_loss(struct fr_spfresh *index, struct fr_batch *batch);
+
+/* The same: what maintenance has changed in the tree, which forgets it then. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_spfresh_add_changes(struct fr_spfresh *index, uint32_t generation,
+        struct fr_tree *tree, struct fr_batch *batch);
+
+/* Write it, if there is anything in it, and empty it. */
+FR_NODISCARD fr_status fr_spfresh_write_batch(struct fr_spfresh *index, struct fr_batch *batch);
+
+/*
+ * Write all postings of a tree, which nobody changes meanwhile, as the whole of a generation; the
+ * last ones are left in the batch. stop may be NULL: FR_ERR_CANCELLED.
+ */
+FR_NODISCARD fr_status fr_spfresh_write_postings(struct fr_spfresh *index, uint32_t generation,
+        struct fr_tree *tree, const _Atomic(bool) *stop, struct fr_batch *batch,
         struct fr_buf *value);
-FR_NODISCARD fr_status fr_spfresh_add_posting(struct fr_spfresh *index, const struct fr_tree *tree,
-        fr_slot number, struct fr_batch *batch, struct fr_buf *value);
 
 /* Write all that is derived, m/space last. On FR_OK it is good. Nobody writes meanwhile. */
 FR_NODISCARD fr_status fr_spfresh_write_derived(struct fr_spfresh *index, struct fr_tree *tree);
@@ -262,6 +373,10 @@ void fr_spfresh_fail_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu);
  * The caller holds no lock. FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_spfresh_measure_efforts(struct fr_spfresh *index);
+
+/* These ids have changed, or perhaps have: for a rebuild that is under way. */
+void fr_spfresh_remember_locked(struct fr_spfresh *index, size_t count, const uint64_t *ids)
+        FR_REQUIRES(index->mu);
 
 void fr_spfresh_thread_main(void *arg);
 

@@ -55,13 +55,16 @@ void fr_search_record_clear(struct fr_search_record *record)
  * Where the id is. Its posting is the writers' to know; no search may wait for a writer, so this
  * comes before one begins.
  */
-static void locate(struct fr_spfresh *index, uint64_t id, struct fr_probe_quest *ret_quest)
+static void locate(struct fr_spfresh *index, const struct fr_work *work, uint64_t id,
+        struct fr_probe_quest *ret_quest)
 {
-    struct fr_tree *tree = fr_spfresh_tree(index);
+    struct fr_generation *generation = work->generation;
+    struct fr_tree *tree = generation->tree;
 
     *ret_quest = (struct fr_probe_quest){.slot = FR_SLOT_NONE, .node = FR_SLOT_NONE};
     fr_mutex_lock(&index->mu);
-    fr_slot slot = fr_id_map_find(&index->map, id);
+    bool is_current = fr_spfresh_is_current_locked(index, generation);
+    fr_slot slot = fr_id_map_find(is_current ? &index->map : &generation->map, id);
     if (slot != FR_SLOT_NONE) {
         const struct fr_row *row = fr_rows_row(&tree->tiers[0], slot);
         fr_mutex_lock(&tree->mu);
@@ -97,8 +100,7 @@ static uint64_t rank_posting(const struct fr_work *work, float distance)
     return rank;
 }
 
-static void describe_posting(const struct fr_asking *asking, const struct fr_work *work,
-        const struct fr_answer *answer)
+static void describe_posting(const struct fr_work *work, const struct fr_answer *answer)
 {
     const struct fr_probe_quest *quest = &work->trace.quest;
     const struct fr_rows *rows = &work->probe->tree->tiers[1];
@@ -108,13 +110,12 @@ static void describe_posting(const struct fr_asking *asking, const struct fr_wor
     if (quest->node == FR_SLOT_NONE || !is_in_use(fr_rows_row(rows, quest->node))) return;
     float distance = distance_to(work, rows, quest->node);
     why->posting = quest->node;
-    why->posting_distance = fr_search_tell(asking, answer, distance);
+    why->posting_distance = fr_search_tell(answer, distance);
     why->posting_rank = rank_posting(work, distance);
 }
 
 /* The caller is in the epoch, and the query is mapped. */
-static void describe(const struct fr_asking *asking, struct fr_work *work,
-        const struct fr_answer *answer)
+static void describe(struct fr_work *work, const struct fr_answer *answer)
 {
     struct fr_probe_quest *quest = &work->trace.quest;
     const struct fr_rows *rows = &work->probe->tree->tiers[0];
@@ -126,15 +127,15 @@ static void describe(const struct fr_asking *asking, struct fr_work *work,
         quest->slot = FR_SLOT_NONE; /* deleted, or put anew, since it was located */
         return;
     }
-    why->distance = fr_search_tell(asking, answer,
-            work->probe->tree->space->kernels->l2_row12(work->query,
-                    fr_rows_high(rows, quest->slot), fr_rows_low(rows, quest->slot), row->scale,
-                    rows->dims));
-    describe_posting(asking, work, answer);
+    why->distance =
+            fr_search_tell(answer, work->probe->tree->space->kernels->l2_row12(work->query,
+                                           fr_rows_high(rows, quest->slot),
+                                           fr_rows_low(rows, quest->slot), row->scale, rows->dims));
+    describe_posting(work, answer);
     why->probed = quest->reached != FR_QUEST_UNSEEN;
     if (!why->probed) return;
-    why->estimate = fr_search_tell(asking, answer, quest->estimate);
-    why->limit = fr_search_tell(asking, answer, quest->limit);
+    why->estimate = fr_search_tell(answer, quest->estimate);
+    why->limit = fr_search_tell(answer, quest->limit);
 }
 
 static bool is_hit(const struct fr_answer *answer, uint64_t id)
@@ -172,7 +173,7 @@ void fr_search_record_begin(const struct fr_asking *asking, struct fr_work *work
     record->effort_width = asking->effort.width;
     record->effort_slack = (double)asking->effort.slack;
     work->trace = (struct fr_probe_trace){.engine = engine, .quest.slot = FR_SLOT_NONE};
-    if (record->why != NULL) locate(asking->index, record->why->id, &work->trace.quest);
+    if (record->why != NULL) locate(asking->index, work, record->why->id, &work->trace.quest);
     work->trace.now_ns = work->start_ns = fr_engine_now_ns(engine);
     work->probe->trace = &work->trace;
 }
@@ -183,8 +184,7 @@ void fr_search_record_round_begin(struct fr_work *work)
     work->trace.quest.reached = FR_QUEST_UNSEEN;
 }
 
-static void list_postings(const struct fr_asking *asking, const struct fr_work *work,
-        const struct fr_answer *answer)
+static void list_postings(const struct fr_work *work, const struct fr_answer *answer)
 {
     const struct fr_probe *probe = work->probe;
     struct fr_search_record *record = answer->record;
@@ -193,21 +193,20 @@ static void list_postings(const struct fr_asking *asking, const struct fr_work *
     for (size_t i = 0; i < probe->found_count && i < record->postings_room; i++) {
         const struct fr_node *node = probe->nodes[i];
         record->postings[i] = (struct fr_search_posting){.number = probe->found[i].slot,
-                .distance = fr_search_tell(asking, answer, probe->found[i].distance),
+                .distance = fr_search_tell(answer, probe->found[i].distance),
                 .count = node == NULL ? 0
                                       : atomic_load_explicit(&node->count, memory_order_relaxed)};
     }
 }
 
-void fr_search_record_round_end(const struct fr_asking *asking, struct fr_work *work,
-        const struct fr_answer *answer)
+void fr_search_record_round_end(struct fr_work *work, const struct fr_answer *answer)
 {
     struct fr_search_record *record = answer->record;
 
     record->rounds++;
     record->tiers = atomic_load_explicit(&work->probe->tree->tier_count, memory_order_acquire) - 1;
-    list_postings(asking, work, answer);
-    describe(asking, work, answer);
+    list_postings(work, answer);
+    describe(work, answer);
 }
 
 void fr_search_record_end(const struct fr_asking *asking, struct fr_work *work,
@@ -251,14 +250,14 @@ void fr_search_record_all(const struct fr_asking *asking, struct fr_work *work,
         const struct fr_answer *answer)
 {
     struct fr_search_record *record = answer->record;
-    struct fr_tree *tree = fr_spfresh_tree(asking->index);
+    struct fr_tree *tree = work->generation->tree;
 
     if (record->why == NULL) return;
     work->trace = (struct fr_probe_trace){.quest.slot = FR_SLOT_NONE};
-    locate(asking->index, record->why->id, &work->trace.quest);
-    fr_space_map_query(&asking->index->space, answer->query, work->query);
+    locate(asking->index, work, record->why->id, &work->trace.quest);
+    fr_space_map_query(tree->space, answer->query, work->query);
     unsigned reader = fr_epoch_enter(&tree->epoch);
-    describe(asking, work, answer);
+    describe(work, answer);
     fr_epoch_leave(&tree->epoch, reader);
     record->why->verdict = judge(asking, &work->trace.quest, answer);
 }

@@ -38,14 +38,15 @@ void fr_spfresh_free_work(struct fr_work *work)
     fr_free(work);
 }
 
-static fr_status new_work(struct fr_spfresh *index, struct fr_work **ret_work)
+static fr_status new_work(struct fr_generation *generation, struct fr_work **ret_work)
 {
     struct fr_work *work = FR_NEW(struct fr_work);
     fr_status st = FR_OK;
 
     if (work == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a call of an index");
-    FR_TRY(fr_probe_new(fr_spfresh_tree(index), &work->probe));
-    work->query = fr_alloc_aligned(index->space.dims * sizeof(float), 64);
+    work->generation = generation;
+    FR_TRY(fr_probe_new(generation->tree, &work->probe));
+    work->query = fr_alloc_aligned(generation->tree->space->dims * sizeof(float), 64);
     if (work->query == NULL) {
         st = FR_FAIL(FR_ERR_NOMEM, "no memory for a call of an index");
         goto out;
@@ -56,23 +57,103 @@ out:
     return st;
 }
 
+/* One call less. Answers whether its memory, which may be NULL, has been kept for another one. */
+static bool let_go(struct fr_spfresh *index, struct fr_generation *generation, struct fr_work *work)
+{
+    fr_mutex_lock(&index->works_mu);
+    bool is_current = generation == index->current;
+    if (--generation->works == 0 && !is_current) fr_cond_broadcast(&index->abandoned);
+    if (is_current && work != NULL) {
+        work->next = index->works;
+        index->works = work;
+    }
+    fr_mutex_unlock(&index->works_mu);
+    return is_current;
+}
+
 fr_status fr_spfresh_take_work(struct fr_spfresh *index, struct fr_work **ret_work)
 {
     fr_mutex_lock(&index->works_mu);
+    struct fr_generation *generation = index->current;
     struct fr_work *work = index->works;
     if (work != NULL) index->works = work->next;
+    generation->works++;
     fr_mutex_unlock(&index->works_mu);
     *ret_work = work;
-    return work != NULL ? FR_OK : new_work(index, ret_work);
+    if (work != NULL) return FR_OK;
+    fr_status st = new_work(generation, ret_work);
+    if (st < 0) (void)let_go(index, generation, NULL);
+    return st;
 }
 
 void fr_spfresh_give_work(struct fr_spfresh *index, struct fr_work *work)
 {
     if (work == NULL) return;
+    /* Its generation may be gone from here on; nothing of that is looked at any more. */
+    if (!let_go(index, work->generation, work)) fr_spfresh_free_work(work);
+}
+
+/* ---- Generations ---- */
+
+static struct fr_generation *show(struct fr_spfresh *index, struct fr_generation *generation,
+        struct fr_work **ret_works)
+{
     fr_mutex_lock(&index->works_mu);
-    work->next = index->works;
-    index->works = work;
+    struct fr_generation *before = index->current;
+    *ret_works = index->works;
+    index->works = NULL;
+    index->current = generation;
     fr_mutex_unlock(&index->works_mu);
+    /* Acquire in fr_spfresh_tree. */
+    atomic_store_explicit(&index->tree, generation->tree, memory_order_release);
+    return before;
+}
+
+static void free_works(struct fr_work *works)
+{
+    for (struct fr_work *work = works, *next; work != NULL; work = next) {
+        next = work->next;
+        fr_spfresh_free_work(work);
+    }
+}
+
+void fr_spfresh_show_first(struct fr_spfresh *index, struct fr_tree *tree)
+{
+    struct fr_work *none;
+
+    index->first.tree = tree;
+    (void)show(index, &index->first, &none);
+}
+
+struct fr_generation *fr_spfresh_show_locked(struct fr_spfresh *index,
+        struct fr_generation *generation)
+{
+    struct fr_work *works;
+    struct fr_id_map map = index->map;
+
+    index->map = generation->map;
+    generation->map = (struct fr_id_map){0};
+    struct fr_generation *before = show(index, generation, &works);
+    before->map = map;
+    free_works(works);
+    return before;
+}
+
+void fr_spfresh_wait_abandoned(struct fr_spfresh *index, struct fr_generation *generation)
+{
+    fr_mutex_lock(&index->works_mu);
+    while (generation->works > 0)
+        fr_cond_wait(&index->abandoned, &index->works_mu);
+    fr_mutex_unlock(&index->works_mu);
+}
+
+void fr_spfresh_free_generation(struct fr_spfresh *index, struct fr_generation *generation)
+{
+    if (generation == NULL) return;
+    fr_id_map_deinit(&generation->map);
+    fr_tree_free(FR_TAKE(generation->tree));
+    fr_space_deinit(&generation->space);
+    if (generation != &index->first) fr_free(generation);
 }
 
 static fr_status reserve_found(struct fr_work *work, size_t count)
@@ -87,9 +168,9 @@ static fr_status reserve_found(struct fr_work *work, size_t count)
 
 /* ---- Distances ---- */
 
-float fr_search_tell(const struct fr_asking *asking, const struct fr_answer *answer, float mapped)
+float fr_search_tell(const struct fr_answer *answer, float mapped)
 {
-    const struct fr_space *space = &asking->index->space;
+    const struct fr_space *space = answer->space;
     float square = mapped / (space->scale * space->scale);
 
     switch (space->metric) {
@@ -117,23 +198,23 @@ static fr_status search_tree_once(const struct fr_asking *asking, struct fr_work
         struct fr_answer *answer)
 {
     struct fr_spfresh *index = asking->index;
-    struct fr_tree *tree = fr_spfresh_tree(index);
+    struct fr_tree *tree = work->generation->tree;
     struct fr_probe_stats before = work->probe->stats;
     size_t count = 0;
     fr_status st;
 
     FR_TRY(reserve_found(work, k));
     if (answer->record != NULL) fr_search_record_round_begin(work);
-    fr_space_map_query(&index->space, answer->query, work->query);
+    fr_space_map_query(tree->space, answer->query, work->query);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     fr_probe_aim(work->probe, work->query);
     st = fr_probe_search(work->probe, &asking->effort, k, work->found, &count);
     for (size_t i = 0; st == FR_OK && i < count; i++)
         answer->hits[i] =
                 (struct fr_hit){.id = fr_rows_row(&tree->tiers[0], work->found[i].slot)->id,
-                        .distance = fr_search_tell(asking, answer, work->found[i].distance)};
+                        .distance = fr_search_tell(answer, work->found[i].distance)};
     bool is_over = work->probe->missing_count == 0;
-    if (is_over && answer->record != NULL) fr_search_record_round_end(asking, work, answer);
+    if (is_over && answer->record != NULL) fr_search_record_round_end(work, answer);
     fr_epoch_leave(&tree->epoch, reader);
     if (!is_over) return st;
     answer->count = count;
@@ -216,7 +297,6 @@ fr_status fr_spfresh_get(struct fr_spfresh *index, uint64_t id, float *ret_vecto
 
 void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats)
 {
-    struct fr_tree *tree = fr_spfresh_tree(index);
     size_t size = ret_stats->size;
 
     *ret_stats = (struct fr_index_stats){.size = size,
@@ -228,14 +308,21 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
             .searches = atomic_load_explicit(&index->searches, memory_order_relaxed),
             .scanned = atomic_load_explicit(&index->scanned, memory_order_relaxed),
             .measured = atomic_load_explicit(&index->measured, memory_order_relaxed),
-            .rebuilt = atomic_load_explicit(&index->rebuilt, memory_order_relaxed)};
+            .rebuilt = atomic_load_explicit(&index->rebuilt, memory_order_relaxed),
+            .rebuilds = atomic_load_explicit(&index->rebuilds, memory_order_relaxed)};
     fr_lost_count(index, ret_stats);
-    if (tree == NULL) return;
+    if (fr_spfresh_tree(index) == NULL) return;
     fr_spfresh_loading_count(index, &ret_stats->loaded, &ret_stats->to_load);
     fr_mutex_lock(&index->mu);
+    struct fr_tree *tree = fr_spfresh_tree(index); /* it stays while nobody else can have this */
     ret_stats->count = index->map.count;
     ret_stats->bytes = fr_tree_bytes(tree) + fr_id_map_bytes(&index->map);
     ret_stats->pending = fr_tree_pending(tree);
+    ret_stats->generation = index->generation;
+    if (index->rebuild != NULL) {
+        ret_stats->rebuild_of = index->rebuild->of;
+        ret_stats->rebuild_done = atomic_load_explicit(&index->rebuild->done, memory_order_relaxed);
+    }
     fr_tree_count(tree, ret_stats);
     fr_mutex_unlock(&index->mu);
 }

@@ -15,8 +15,9 @@ struct fr_asking {
 /* One query, and where its answer goes. */
 struct fr_answer {
     const float *query;
-    size_t number; /* of the query, in its batch */
-    float length;  /* of the query */
+    size_t number;                /* of the query, in its batch */
+    float length;                 /* of the query */
+    const struct fr_space *space; /* of the tree that is searched */
     struct fr_hit *hits;
     size_t count;
     struct fr_pinned *payloads;      /* or NULL */
@@ -25,7 +26,7 @@ struct fr_answer {
 };
 
 /* What the caller calls the distance, of a mapped one. */
-float fr_search_tell(const struct fr_asking *asking, const struct fr_answer *answer, float mapped);
+float fr_search_tell(const struct fr_answer *answer, float mapped);
 
 /* By the tree: hits, with exact distances if there is a limit to them, which is kept. */
 FR_NODISCARD fr_status fr_search_by_tree(const struct fr_asking *asking, struct fr_work *work,
@@ -53,8 +54,7 @@ void fr_search_record_clear(struct fr_search_record *record);
 void fr_search_record_begin(const struct fr_asking *asking, struct fr_work *work,
         const struct fr_answer *answer);
 void fr_search_record_round_begin(struct fr_work *work);
-void fr_search_record_round_end(const struct fr_asking *asking, struct fr_work *work,
-        const struct fr_answer *answer);
+void fr_search_record_round_end(struct fr_work *work, const struct fr_answer *answer);
 void fr_search_record_end(const struct fr_asking *asking, struct fr_work *work,
         const struct fr_answer *answer);
 

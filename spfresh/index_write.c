@@ -32,6 +32,9 @@
 #define PENDING_FREE 64
 #define SLOW_NS      400
 
+/* The same of ids that a rebuild has to catch up with. */
+#define BEHIND_FREE 1024
+
 #define SLOW_MAX_US 100000
 
 /* ---- Checking ---- */
@@ -187,14 +190,14 @@ static void fill_entrants(struct fr_spfresh *index, struct fr_work *work, size_t
 static fr_status locate(struct fr_spfresh *index, struct fr_work *work, size_t count,
         const float *vectors)
 {
-    struct fr_tree *tree = fr_spfresh_tree(index);
+    struct fr_tree *tree = work->generation->tree;
     fr_status st = FR_OK;
 
     for (size_t i = 0; i < count && st == FR_OK;) {
         unsigned reader = fr_epoch_enter(&tree->epoch);
 
         for (size_t n = 0; n < LOCATE_STEP && i < count && st == FR_OK; n++, i++) {
-            fr_space_map_row(&index->space, vectors + i * index->options.dimension,
+            fr_space_map_row(tree->space, vectors + i * index->options.dimension,
                     work->entrants[i].x);
             st = fr_tree_locate(work->probe, &work->entrants[i]);
         }
@@ -249,7 +252,7 @@ static void disclaim_locked(struct fr_spfresh *index, size_t count, const uint64
 
 static fr_status add_fragment(struct fr_spfresh *index, struct fr_work *work, fr_slot number)
 {
-    struct fr_index_key key = fr_key_posting(&index->prefix, number);
+    struct fr_index_key key = fr_key_posting(&index->prefix, index->generation, number);
     fr_status st;
 
     FR_TRY(fr_buf_status(&work->value));
@@ -386,7 +389,7 @@ static fr_status begin_tree_locked(struct fr_spfresh *index, size_t count, const
         fr_tree_free(tree);
         goto out;
     }
-    atomic_store_explicit(&index->tree, tree, memory_order_release);
+    fr_spfresh_show_first(index, tree);
 out:
     fr_spfresh_resume_locked(index);
     return st;
@@ -424,11 +427,13 @@ static void settle_locked(struct fr_spfresh *index, struct write *w, bool writte
         fr_tree_withdraw(tree, w->work->entrants, w->entered, w->reserved);
     }
     atomic_store_explicit(&index->pending, fr_tree_pending(tree), memory_order_relaxed);
+    /* Also where it has failed: what is read then is what there is. */
+    fr_spfresh_remember_locked(index, w->count, w->ids);
     disclaim_locked(index, w->count, w->ids);
     fr_spfresh_wake_locked(index);
 }
 
-/* Rows are in the batch, entrants are located. */
+/* Rows are in the batch, entrants are located. FR_END: in a tree that is not the current one. */
 static fr_status write_entrants(struct fr_spfresh *index, struct write *w)
 {
     bool lined_up = false;
@@ -440,7 +445,8 @@ static fr_status write_entrants(struct fr_spfresh *index, struct write *w)
         fr_mutex_unlock(&index->mu);
         return st;
     }
-    st = reserve_locked(index, w);
+    st = fr_spfresh_is_current_locked(index, w->work->generation) ? reserve_locked(index, w)
+                                                                  : FR_END;
     if (st == FR_OK) st = enter_all(index, w);
     if (st == FR_OK) st = line_up(index, w);
     lined_up = st == FR_OK;
@@ -454,14 +460,25 @@ static fr_status write_entrants(struct fr_spfresh *index, struct write *w)
     return st;
 }
 
-/* The farther maintenance lags, the longer a writer waits. */
-static void slow_down(struct fr_spfresh *index, size_t count)
+/* Postings that wait for maintenance, and ids that do for a rebuild, beyond what is usual. */
+static uint64_t lag_of(struct fr_spfresh *index)
 {
     uint64_t pending = atomic_load_explicit(&index->pending, memory_order_relaxed);
+    uint64_t behind = atomic_load_explicit(&index->behind, memory_order_relaxed);
 
-    if (pending <= PENDING_FREE || !index->has_thread) return;
+    if (!index->has_thread) pending = 0;
+    return (pending > PENDING_FREE ? pending - PENDING_FREE : 0) +
+           (behind > BEHIND_FREE ? behind - BEHIND_FREE : 0);
+}
+
+/* The farther these lag, the longer a writer waits. */
+static void slow_down(struct fr_spfresh *index, size_t count)
+{
+    uint64_t lag = lag_of(index);
+
+    if (lag == 0) return;
     FR_COVER("index: writers are slowed down");
-    uint64_t wait_us = (pending - PENDING_FREE) * count * SLOW_NS / 1000;
+    uint64_t wait_us = lag * count * SLOW_NS / 1000;
     fr_mutex_lock(&index->mu);
     if (!index->closing && wait_us > 0)
         (void)fr_cond_wait_for(&index->turn, &index->mu, FR_MIN(wait_us, (uint64_t)SLOW_MAX_US));
@@ -505,8 +522,12 @@ fr_status fr_spfresh_upsert_named(struct fr_spfresh *index, enum fr_durability d
     FR_TRY(fr_spfresh_wait_loaded(index));
     FR_TRY(ensure_tree(index, count, vectors));
     slow_down(index, count);
-    FR_TRY(fr_spfresh_take_work(index, &work));
-    FR_TRY(upsert(index, work, durability, count, ids, naming, vectors, payloads));
+    do {
+        fr_spfresh_give_work(index, FR_TAKE(work));
+        FR_TRY(fr_spfresh_take_work(index, &work));
+        FR_TRY(upsert(index, work, durability, count, ids, naming, vectors, payloads));
+        if (st == FR_END) FR_COVER("index: a write is located again in a tree that was rebuilt");
+    } while (st == FR_END);
     atomic_fetch_add_explicit(&index->upserts, count, memory_order_relaxed);
 out:
     fr_spfresh_give_work(index, work);
@@ -616,10 +637,14 @@ static void forget_dead(struct fr_spfresh *index, const struct write *w) FR_REQU
         fr_id_map_remove(&index->map, fr_rows_row(rows, w->work->dead[i])->id);
 }
 
-/* Others must not have lined up with what is derived meanwhile. */
+/*
+ * Others must not have lined up with what is derived meanwhile. Nor may a rebuild put another tree
+ * in its place, for the dead are known by their slots: it needs more space anyway, and gives way.
+ */
 static fr_status delete_on_full_disk(struct fr_spfresh *index, struct write *w)
         FR_REQUIRES(index->mu)
 {
+    if (index->rebuild != NULL) index->rebuild->refused = FR_ERR_NOSPACE;
     index->writes_in_flight--; /* it waits for all others */
     fr_spfresh_quiesce_locked(index);
     fr_status st = delete_derived_less(index, w);

@@ -94,18 +94,19 @@ struct fr_index_key fr_key_text(const struct fr_index_key *prefix, fr_slice text
     return key;
 }
 
-struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t number)
+struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t generation,
+        uint32_t number)
 {
-    struct fr_index_key key = with(prefix, "p/");
+    struct fr_index_key key = fr_key_generation(prefix, 'p', generation);
 
     add_number(&key, number, 4);
     return key;
 }
 
-struct fr_index_key fr_key_centroid(const struct fr_index_key *prefix, uint8_t tier,
-        uint32_t number)
+struct fr_index_key fr_key_centroid(const struct fr_index_key *prefix, uint32_t generation,
+        uint8_t tier, uint32_t number)
 {
-    struct fr_index_key key = with(prefix, "c/");
+    struct fr_index_key key = fr_key_generation(prefix, 'c', generation);
 
     add_number(&key, tier, 1);
     add_number(&key, number, 4);
@@ -119,11 +120,23 @@ struct fr_index_key fr_key_kind(const struct fr_index_key *prefix, char kind)
     return with(prefix, kind == 0 ? "" : text);
 }
 
+struct fr_index_key fr_key_generation(const struct fr_index_key *prefix, char kind,
+        uint32_t generation)
+{
+    struct fr_index_key key = fr_key_kind(prefix, kind);
+
+    add_number(&key, generation, 4);
+    return key;
+}
+
 struct fr_index_key fr_key_behind(const struct fr_index_key *kind)
 {
     struct fr_index_key key = *kind;
+    size_t at = key.size;
 
-    key.bytes[key.size - 1]++; /* a slash */
+    /* A slash at the latest takes one more. */
+    while (++key.bytes[--at] == 0)
+        continue;
     return key;
 }
 
@@ -172,7 +185,7 @@ fr_status fr_key_read_text(const struct fr_index_key *kind, fr_slice key, fr_sli
 
 fr_status fr_key_read_number(const struct fr_index_key *kind, fr_slice key, uint32_t *ret_number)
 {
-    size_t tier = kind->bytes[kind->size - 2] == 'c';
+    size_t tier = kind->bytes[kind->size - 6] == 'c';
     const uint8_t *rest = rest_of(kind, key, 4 + tier);
 
     if (rest == NULL) return refuse_key(key);
@@ -425,6 +438,20 @@ void fr_stored_put_space(struct fr_buf *to, const struct fr_space *space, uint32
         put_f32(to, space->center[i]);
 }
 
+fr_status fr_stored_read_generation(fr_slice value, uint32_t *ret_generation)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    unsigned version = fr_bytes_u8(&in), must = fr_bytes_u8(&in);
+    fr_status st;
+
+    (void)fr_bytes_u16(&in);
+    uint32_t generation = fr_bytes_u32(&in);
+    FR_TRY(check_head(&in, "the space of an index", version, must));
+    *ret_generation = generation;
+out:
+    return st;
+}
+
 fr_status fr_stored_read_space(fr_slice value, struct fr_space *space, uint32_t *ret_generation)
 {
     struct fr_bytes in = fr_bytes_of(value);
@@ -433,7 +460,7 @@ fr_status fr_stored_read_space(fr_slice value, struct fr_space *space, uint32_t 
     fr_status st;
 
     (void)fr_bytes_u16(&in);
-    *ret_generation = fr_bytes_u32(&in);
+    uint32_t generation = fr_bytes_u32(&in);
     FR_TRY(check_head(&in, "the space of an index", version, must));
     float scale = read_f32(&in), reach = read_f32(&in);
     finite = isfinite(scale) && scale > 0 && isfinite(reach) && reach > 0;
@@ -446,6 +473,7 @@ fr_status fr_stored_read_space(fr_slice value, struct fr_space *space, uint32_t 
                 value.size, (double)scale, (double)reach);
     space->scale = scale;
     space->reach = reach;
+    *ret_generation = generation;
 out:
     return st;
 }

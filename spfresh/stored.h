@@ -11,17 +11,19 @@
  *                             the text's size u8 and the text; the payload
  *     t/TEXT        truth     with ids of text, which id a text has: version u8,
  *                             must-understand u8, u16 0, id u64
- *     c/TIER NUMBER derived   a posting's centroid: version u8, must-understand u8, u16 0,
+ *     c/GENERATION TIER NUMBER
+ *                   derived   a posting's centroid: version u8, must-understand u8, u16 0,
  *                             scale f32, radius f32 (square), count u32, high bytes, low bytes
- *     p/NUMBER      derived   a posting: records, one after the other, as they came
+ *     p/GENERATION NUMBER
+ *                   derived   a posting: records, one after the other, as they came
  *     m/space       derived   version u8, must-understand u8, u16 0, generation u32,
  *                             scale f32, reach f32, the centre: f32 each
  *     m/lost        derived   nothing; stands while what is derived may lack rows that were damaged
  *                             when it was made
  *
  * ID is 1 u8 and the id, u64; with ids of text it is a number that the index gives, and never to
- * another text while either is there. A row and its text's entry come and go in one batch. TIER is
- * u8, NUMBER u32: the slot of the centroid. A record of a posting is one of
+ * another text while either is there. A row and its text's entry come and go in one batch.
+ * GENERATION is u32, TIER u8, NUMBER u32: the slot of the centroid. A record of a posting is one of
  *
  *     came          1 u8, id u64, scale f32, high bytes, low bytes (spfresh/code.h)
  *     left          2 u8, id u64
@@ -32,6 +34,12 @@
  * m/space stands only while all that is derived is complete: it is deleted before a rebuild from
  * rows writes its first posting, and put with the last. Everything else changes in one batch with
  * what it is derived from, so after a crash the two agree.
+ *
+ * Only rows of the generation that m/space names count. An index that is built anew while others
+ * use it (spfresh/index_rebuild.c) has the next generation written beside them, complete and as of
+ * the rows, before m/space names that one; until then writes change the old generation, from then
+ * on the new one, and the old one's rows are deleted after that. So a crash leaves one generation
+ * that counts and agrees with the rows, and perhaps some of another: opening removes these.
  */
 #ifndef FR_SPFRESH_STORED_H
 #define FR_SPFRESH_STORED_H
@@ -70,17 +78,22 @@ struct fr_index_key fr_key_space(const struct fr_index_key *prefix);
 struct fr_index_key fr_key_lost(const struct fr_index_key *prefix);
 struct fr_index_key fr_key_vector(const struct fr_index_key *prefix, uint64_t id);
 struct fr_index_key fr_key_text(const struct fr_index_key *prefix, fr_slice text);
-struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t number);
-struct fr_index_key fr_key_centroid(const struct fr_index_key *prefix, uint8_t tier,
+struct fr_index_key fr_key_posting(const struct fr_index_key *prefix, uint32_t generation,
         uint32_t number);
+struct fr_index_key fr_key_centroid(const struct fr_index_key *prefix, uint32_t generation,
+        uint8_t tier, uint32_t number);
 
 /* What all keys of one kind begin with: 'm', 'v', 't', 'c' or 'p'; or of the index: 0. */
 struct fr_index_key fr_key_kind(const struct fr_index_key *prefix, char kind);
 
+/* What all keys of one generation begin with: of 'c' or 'p'. */
+struct fr_index_key fr_key_generation(const struct fr_index_key *prefix, char kind,
+        uint32_t generation);
+
 /* The first key behind all that begin so. */
 struct fr_index_key fr_key_behind(const struct fr_index_key *kind);
 
-/* The last parts of keys that begin so. FR_ERR_CORRUPT. */
+/* The last parts of keys that begin so; a number's, with their generation. FR_ERR_CORRUPT. */
 FR_NODISCARD fr_status fr_key_read_vector(const struct fr_index_key *kind, fr_slice key,
         uint64_t *ret_id);
 FR_NODISCARD fr_status fr_key_read_text(const struct fr_index_key *kind, fr_slice key,
@@ -149,9 +162,15 @@ void fr_stored_put_left(struct fr_buf *to, uint64_t id);
 FR_NODISCARD fr_status fr_stored_read_record(struct fr_bytes *in, size_t dims,
         struct fr_stored_record *ret);
 
+/* The generation that an index begins with. */
+#define FR_GENERATION_FIRST 1
+
 /* Of a space: what calibration has found. center is where dims floats go. */
 void fr_stored_put_space(struct fr_buf *to, const struct fr_space *space, uint32_t generation);
 FR_NODISCARD fr_status fr_stored_read_space(fr_slice value, struct fr_space *space,
         uint32_t *ret_generation);
+
+/* No more than that of it. */
+FR_NODISCARD fr_status fr_stored_read_generation(fr_slice value, uint32_t *ret_generation);
 
 #endif

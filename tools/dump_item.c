@@ -14,6 +14,7 @@ struct item_dump {
     struct fr_dump *d;
     const struct fr_dump_item *item;
     uint64_t number;            /* of the row or the posting */
+    uint32_t generation;        /* of the posting: the one that counts, the first if none does */
     struct fr_db *db;           /* NULL: it cannot be opened */
     struct fr_index_key prefix; /* of an index */
     struct fr_index_key key;
@@ -113,7 +114,7 @@ static void tell_centroid(struct item_dump *t, fr_slice value)
 
 static fr_status dump_centroid(struct item_dump *t)
 {
-    struct fr_index_key key = fr_key_centroid(&t->prefix, 1, (uint32_t)t->number);
+    struct fr_index_key key = fr_key_centroid(&t->prefix, t->generation, 1, (uint32_t)t->number);
     struct fr_pinned value = {.data = NULL};
     fr_status st;
 
@@ -204,6 +205,37 @@ out:
     return st;
 }
 
+static fr_status find_generation(struct item_dump *t)
+{
+    struct fr_index_key key = fr_key_space(&t->prefix);
+    struct fr_pinned value = {.data = NULL};
+    fr_status st;
+
+    t->generation = FR_GENERATION_FIRST;
+    if (t->db == NULL) return FR_OK;
+    FR_TRY(fr_db_get(t->db, NULL, key.bytes, key.size, &value));
+    /* One that is damaged names none. */
+    if (st == FR_OK)
+        (void)!fr_stored_read_generation(fr_slice_of(value.data, value.size), &t->generation);
+    st = FR_OK;
+out:
+    fr_pinned_release(&value);
+    return st;
+}
+
+static fr_status make_posting_key(struct item_dump *t)
+{
+    fr_status st;
+
+    if (t->item->number > UINT32_MAX)
+        return FR_FAIL(FR_ERR_MISUSE, "a posting's number is below 2^32");
+    FR_TRY(find_generation(t));
+    t->key = fr_key_posting(&t->prefix, t->generation, (uint32_t)t->item->number);
+    t->key_bytes = fr_index_key_slice(&t->key);
+out:
+    return st;
+}
+
 static fr_status make_key(struct item_dump *t)
 {
     const struct fr_dump_item *item = t->item;
@@ -214,11 +246,7 @@ static fr_status make_key(struct item_dump *t)
     if (item->kind == FR_DUMP_KEY) return FR_OK;
     FR_TRY(fr_index_name_check(item->index));
     fr_key_prefix(item->index, &t->prefix);
-    if (item->kind == FR_DUMP_ROW) return make_row_key(t);
-    if (item->number > UINT32_MAX)
-        return FR_FAIL(FR_ERR_MISUSE, "a posting's number is below 2^32");
-    t->key = fr_key_posting(&t->prefix, (uint32_t)item->number);
-    t->key_bytes = fr_index_key_slice(&t->key);
+    st = item->kind == FR_DUMP_ROW ? make_row_key(t) : make_posting_key(t);
 out:
     return st;
 }

@@ -24,13 +24,14 @@ struct top {
     struct fr_dir *dir;
     const struct fr_super *super;
     const struct fr_manifest_state *manifest;
-    struct kind settings, postings, centroids;
-    fr_seq dropped;        /* the index was dropped there: older entries say nothing */
-    struct fr_buf slots;   /* struct fr_top_posting, by number */
-    struct fr_buf options; /* the value, once it is found */
-    size_t dims;           /* of centroids; 0: not known yet */
-    struct fr_buf log;     /* batches that are in no table, one behind the other */
-    struct fr_buf batches; /* struct batch: these */
+    struct kind settings, space, postings, centroids;
+    fr_seq dropped;            /* the index was dropped there: older entries say nothing */
+    struct fr_buf slots;       /* struct fr_top_posting, by number */
+    struct fr_buf options;     /* the value, once it is found */
+    struct fr_buf calibration; /* and that of the space, which says which generation counts */
+    size_t dims;               /* of centroids; 0: not known yet */
+    struct fr_buf log;         /* batches that are in no table, one behind the other */
+    struct fr_buf batches;     /* struct batch: these */
 };
 
 /* A batch of the log. */
@@ -121,16 +122,17 @@ out:
     return st;
 }
 
-static fr_status take_options(struct top *t, const struct fr_entry *entry)
+/* The newest that was put; of a space that was given up since, the one before that. */
+static fr_status take_value(struct top *t, const struct fr_entry *entry, struct fr_buf *to)
 {
     struct fr_buf memory = FR_BUF_EMPTY;
     fr_slice value;
     fr_status st = FR_OK;
 
-    if (t->options.size > 0 || entry->kind != FR_KIND_PUT) return FR_OK;
+    if (to->size > 0 || entry->kind != FR_KIND_PUT) return FR_OK;
     FR_TRY(value_of(t, entry, &memory, &value));
-    fr_buf_append(&t->options, value.data, value.size);
-    st = fr_buf_status(&t->options);
+    fr_buf_append(to, value.data, value.size);
+    st = fr_buf_status(to);
 out:
     fr_buf_deinit(&memory);
     return st;
@@ -141,7 +143,8 @@ static fr_status take_entry(struct top *t, const struct kind *kind, const struct
     uint32_t number;
 
     if (entry->seq < kind->dropped || entry->kind == FR_KIND_DELETE_RANGE) return FR_OK;
-    if (kind == &t->settings) return take_options(t, entry);
+    if (kind == &t->settings) return take_value(t, entry, &t->options);
+    if (kind == &t->space) return take_value(t, entry, &t->calibration);
     fr_status st = fr_key_read_number(&kind->key, entry->key, &number);
     if (st < 0) return st;
     if (kind == &t->centroids) return take_centroid(t, entry, number);
@@ -280,6 +283,7 @@ static void take_range_of(struct kind *kind, fr_slice start, fr_slice end, fr_se
 static void take_range(struct top *t, fr_slice start, fr_slice end, fr_seq seq)
 {
     take_range_of(&t->settings, start, end, seq);
+    take_range_of(&t->space, start, end, seq);
     take_range_of(&t->postings, start, end, seq);
     take_range_of(&t->centroids, start, end, seq);
 }
@@ -351,6 +355,21 @@ out:
     return st;
 }
 
+/* Only postings of the generation that counts are told. */
+static fr_status read_generation(struct top *t, const struct fr_index_key *prefix)
+{
+    uint32_t generation = FR_GENERATION_FIRST;
+    fr_status st;
+
+    FR_TRY(take_all(t, &t->space));
+    if (t->calibration.size > 0)
+        FR_TRY(fr_stored_read_generation(fr_buf_slice(&t->calibration), &generation));
+    t->postings.key = fr_key_generation(prefix, 'p', generation);
+    t->centroids.key = fr_key_generation(prefix, 'c', generation);
+out:
+    return st;
+}
+
 /* Bytes of a record of a row that came. */
 static fr_status record_size(size_t dims, uint64_t *ret_size)
 {
@@ -394,6 +413,7 @@ static void top_deinit(struct top *t)
 {
     fr_buf_deinit(&t->slots);
     fr_buf_deinit(&t->options);
+    fr_buf_deinit(&t->calibration);
     fr_buf_deinit(&t->log);
     fr_buf_deinit(&t->batches);
 }
@@ -408,10 +428,11 @@ fr_status fr_top_index_read(struct fr_dir *dir, const struct fr_super *super,
     FR_TRY(fr_index_name_check(name));
     fr_key_prefix(name, &prefix);
     t.settings.key = fr_key_options(&prefix);
-    t.postings.key = fr_key_kind(&prefix, 'p');
-    t.centroids.key = fr_key_kind(&prefix, 'c');
+    t.space.key = fr_key_space(&prefix);
     FR_TRY(read_log(&t));
     FR_TRY(find_drop(&t));
+    FR_TRY(read_generation(&t, &prefix));
+    FR_TRY(find_drop(&t)); /* of that generation */
     FR_TRY(read_options(&t, ret_index));
     if (!ret_index->exists) goto out;
     FR_TRY(take_all(&t, &t.postings));

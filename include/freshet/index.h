@@ -94,7 +94,8 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
 FR_API FR_NODISCARD fr_status fr_index_open(struct fr_db *db, const char *name,
         const struct fr_index_options *options, struct fr_index **ret_index);
 
-/* No other call may be under way. NULL is fine. */
+/* No other call may be under way but fr_index_rebuild, which ends with FR_ERR_CANCELLED. NULL is
+ * fine. */
 FR_API void fr_index_close(struct fr_index *index);
 
 /*
@@ -317,6 +318,27 @@ struct fr_search_record {
 FR_API FR_NODISCARD fr_status fr_index_maintain(struct fr_index *index, uint64_t limit_us,
         uint64_t *ret_left);
 
+/* How an index is built anew. NULL where it is asked for means all zeros. */
+struct fr_rebuild_options {
+    size_t size;      /* sizeof(struct fr_rebuild_options) */
+    uint32_t threads; /* that build, the caller's own among them (0: half of the processors) */
+};
+
+/*
+ * Build anew what finds the vectors, from the vectors as they are now, and put it in place of what
+ * there is. For when these have become quite other ones than the first were: an index takes its
+ * scale from the first vectors that it gets, and under the inner product the lengths that it
+ * expects, so that it finds less when much longer ones have come since. And for repair.
+ *
+ * Searches and writes go on; writes wait for a short moment at the end. Until then nothing has
+ * changed, whatever happens, and then all has: a search is answered by the one or by the other, and
+ * after a crash the index is one of the two, with all that was written. While it is built there are
+ * both, in memory and on the disk. FR_ERR_NOMEM, FR_ERR_NOSPACE: they did not fit, and the index is
+ * as it was. FR_ERR_BUSY: it is being rebuilt. FR_ERR_CANCELLED: it was closed.
+ */
+FR_API FR_NODISCARD fr_status fr_index_rebuild(struct fr_index *index,
+        const struct fr_rebuild_options *how);
+
 /*
  * Whether the rows, all that is derived from them and what is in memory say the same: every vector
  * is in exactly the posting that it should be in, with the code that it should have, and nothing
@@ -343,6 +365,10 @@ struct fr_index_stats {
                          they were not, 1 nothing else was there, 2 it was damaged */
     uint64_t loaded, to_load; /* postings of those that were stored which opening has read into
                                  memory so far, and which it has yet to read */
+    uint64_t rebuilds;        /* by fr_index_rebuild, that have succeeded since it was opened */
+    uint64_t rebuild_done, rebuild_of; /* of one that is under way: vectors that are built in, of
+                                          about so many; 0 of 0: there is none */
+    uint32_t generation;               /* one more with each rebuild there ever was */
 
     /* Of rows that opening came upon and could not read, for their bytes are damaged: how many are
        known by their ids; how many ranges of ids there are, in each of which more may be missing;

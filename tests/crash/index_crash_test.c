@@ -46,9 +46,11 @@ static void tell_work(void)
 {
     const struct fr_crash_index_work *work = &fr_crash_index_work;
 
-    fprintf(stderr, "%10llu splits, %llu merges, %llu vectors moved, %llu times from rows\n",
+    fprintf(stderr,
+            "%10llu splits, %llu merges, %llu vectors moved, %llu times from rows, %llu rebuilds\n",
             (unsigned long long)done(&work->splits), (unsigned long long)done(&work->merges),
-            (unsigned long long)done(&work->moved), (unsigned long long)done(&work->rebuilt));
+            (unsigned long long)done(&work->moved), (unsigned long long)done(&work->rebuilt),
+            (unsigned long long)done(&work->renewed));
 }
 
 /* Three configurations in a row: one of them maintains on a thread of its own. */
@@ -76,6 +78,7 @@ Test(index_crash, what_survives_is_a_prefix_and_what_is_derived_from_it, .timeou
         cr_assert_gt(done(&fr_crash_index_work.splits), WORK_LEAST);
         cr_assert_gt(done(&fr_crash_index_work.merges), WORK_LEAST);
         cr_assert_gt(done(&fr_crash_index_work.moved), WORK_LEAST);
+        cr_assert_gt(done(&fr_crash_index_work.renewed), 0);
 #ifndef FR_SANITIZED
         cr_assert_gt(done(&fr_crash_index_work.rebuilt), 50);
 #endif

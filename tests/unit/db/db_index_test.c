@@ -213,6 +213,43 @@ Test(db_index, tells_figures)
     cr_assert_gt(stats.bytes, 50 * DIM);
 }
 
+Test(db_index, is_built_anew_and_has_all_that_it_had)
+{
+    struct fr_rebuild_options how = {.size = sizeof(how), .threads = 2};
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    struct fr_hit hits[2];
+    float x[DIM];
+    size_t count;
+
+    for (uint64_t id = 1; id <= 300; id++)
+        put(id, "");
+    must(fr_index_maintain(vectors, 0, NULL));
+    must(fr_index_rebuild(vectors, NULL));
+    must(fr_index_rebuild(vectors, &how));
+    how.size = 1;
+    must_fail(fr_index_rebuild(vectors, &how), FR_ERR_MISUSE, "size 1");
+    must_fail(fr_index_rebuild(NULL, NULL), FR_ERR_MISUSE, "NULL");
+    must(fr_index_verify(vectors));
+    must(fr_index_stats_get(vectors, &stats));
+    cr_assert_eq(stats.count, 300);
+    cr_assert_eq(stats.rebuilds, 2);
+    cr_assert_eq(stats.generation, 3);
+    cr_assert_eq(stats.rebuild_of, 0);
+    close_all();
+    open_store();
+    open_index();
+    fill(44, x);
+    must(fr_index_search(vectors, NULL, x, 2, hits, &count));
+    cr_assert_eq(hits[0].id, 44);
+    must(fr_index_stats_get(vectors, &stats));
+    cr_assert_eq(stats.generation, 3);
+    cr_assert_eq(stats.rebuilt, 0);
+    must(fr_index_verify(vectors));
+    fr_index_close(vectors);
+    cr_assert_eq(test_store_number(db, "memory.indexes"), 0);
+    open_index();
+}
+
 /* ---- Payloads ---- */
 
 static void put_numbered(uint64_t count)

@@ -169,7 +169,7 @@ static void spoil_posting(uint64_t id)
 {
     struct fr_index_key all = prefix();
 
-    put_key(fr_key_posting(&all, posting_of(id)), "\1junk");
+    put_key(fr_key_posting(&all, FR_GENERATION_FIRST, posting_of(id)), "\1junk");
 }
 
 /* What is derived is made anew for it. */
@@ -177,7 +177,7 @@ static void spoil_centroids(void)
 {
     struct fr_index_key all = prefix();
 
-    put_key(fr_key_centroid(&all, 1, 5000000), "?");
+    put_key(fr_key_centroid(&all, FR_GENERATION_FIRST, 1, 5000000), "?");
 }
 
 static uint64_t not_with(uint64_t id)

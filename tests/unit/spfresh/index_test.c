@@ -412,11 +412,13 @@ Test(index, comes_back_from_its_rows)
     maintain();
     spoil_and_reopen(fr_key_space(&prefix), NULL, 0, 1);
     spoil_and_reopen(fr_key_space(&prefix), junk, 3, 2);
-    spoil_and_reopen(fr_key_centroid(&prefix, 1, last_posting()), NULL, 0, 2);
-    spoil_and_reopen(fr_key_centroid(&prefix, 1, last_posting()), junk, sizeof(junk), 2);
-    spoil_and_reopen(fr_key_posting(&prefix, last_posting()), junk, 5, 2);
-    spoil_and_reopen(fr_key_posting(&prefix, last_posting() + 1), junk, 0, 2);
-    spoil_and_reopen(fr_key_centroid(&prefix, 1, 5000000), junk, sizeof(junk), 2);
+    spoil_and_reopen(fr_key_centroid(&prefix, t.index->generation, 1, last_posting()), NULL, 0, 2);
+    spoil_and_reopen(fr_key_centroid(&prefix, t.index->generation, 1, last_posting()), junk,
+            sizeof(junk), 2);
+    spoil_and_reopen(fr_key_posting(&prefix, t.index->generation, last_posting()), junk, 5, 2);
+    spoil_and_reopen(fr_key_posting(&prefix, t.index->generation, last_posting() + 1), junk, 0, 2);
+    spoil_and_reopen(fr_key_centroid(&prefix, t.index->generation, 1, 5000000), junk, sizeof(junk),
+            2);
     close_bed();
 }
 
@@ -566,7 +568,7 @@ static struct fr_index_key posting_of(uint64_t id, uint32_t *ret_number)
 
     *ret_number = fr_rows_row(rows, fr_id_map_find(&t.index->map, id))->node;
     fr_key_prefix("", &prefix);
-    return fr_key_posting(&prefix, *ret_number);
+    return fr_key_posting(&prefix, t.index->generation, *ret_number);
 }
 
 /* Another posting than that one. */
