@@ -4,7 +4,7 @@ _freshet() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} options=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "backup bench checkpoint compact crash create delete dump explain export get import iotest ls put repair restore scan search stat top verify version --help --version" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "backup bench checkpoint compact crash create delete dump explain export get import iotest ls put rebuild repair restore scan search stat top verify version --help --version" -- "$word")
         return
     fi
     case $before in
@@ -28,6 +28,7 @@ _freshet() {
     iotest) options="--time --size --json --help" ;;
     ls) options="--json --help" ;;
     put) options="--hex --base64 --append --ttl --create --options --help" ;;
+    rebuild) options="--index --threads --options --json --help" ;;
     repair) options="--to --quarantine --keep-stale --rows --quiet --progress --json --help" ;;
     restore) options="--generation --rate --quiet --progress --json --help" ;;
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;

@@ -33,6 +33,7 @@ static const struct verb verbs[] = {
         {"iotest", fr_verb_iotest, "measure what reads, writes and syncs cost in a directory"},
         {"ls", fr_verb_ls, "list the files of a store"},
         {"put", fr_verb_put, "put a value under a key"},
+        {"rebuild", fr_verb_rebuild, "build what finds the vectors of an index anew"},
         {"repair", fr_verb_repair, "save what can be read of a damaged store"},
         {"restore", fr_verb_restore, "make a store out of a backup"},
         {"scan", fr_verb_scan, "print keys and values in order"},

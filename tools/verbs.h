@@ -17,6 +17,7 @@ int fr_verb_import(int argc, char **argv);
 int fr_verb_iotest(int argc, char **argv);
 int fr_verb_ls(int argc, char **argv);
 int fr_verb_put(int argc, char **argv);
+int fr_verb_rebuild(int argc, char **argv);
 int fr_verb_repair(int argc, char **argv);
 int fr_verb_restore(int argc, char **argv);
 int fr_verb_scan(int argc, char **argv);
