@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/rng.h"
 #include "tools/index_rows.h"
 #include "tools/interrupt.h"
@@ -119,6 +120,7 @@ fr_status fr_bench_data_read_queries(struct fr_bench_data *data, const char *pat
     fr_status st;
 
     FR_TRY(read_file(data, path, format, data->query_count, &data->queries));
+    FR_ASSERT(data->dimension > 0);
     data->query_count = data->queries.size / (data->dimension * sizeof(float));
 out:
     return st;
@@ -127,6 +129,7 @@ out:
 /* The last vectors become the queries. */
 static fr_status split_queries(struct fr_bench_data *data, const char *path)
 {
+    FR_ASSERT(data->dimension > 0);
     size_t row = data->dimension * sizeof(float), rows = data->vectors.size / row;
 
     if (rows <= data->query_count)

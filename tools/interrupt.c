@@ -1,16 +1,18 @@
 #include "tools/interrupt.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/compiler.h"
 
-static volatile sig_atomic_t interrupted;
+/* Any thread may ask, and the handler may run on any; relaxed: nothing else goes with it. */
+static _Atomic(bool) interrupted;
 
 static void keep(int number)
 {
     (void)number;
-    interrupted = 1;
+    atomic_store_explicit(&interrupted, true, memory_order_relaxed);
 }
 
 /* What nohup or a shell has switched off stays off. */
@@ -37,5 +39,5 @@ void fr_interrupt_watch(void)
 
 bool fr_interrupted(void)
 {
-    return interrupted != 0;
+    return atomic_load_explicit(&interrupted, memory_order_relaxed);
 }

@@ -10,7 +10,7 @@
 /* From here on SIGINT, SIGTERM and SIGHUP are kept. Reads that wait are ended by them. */
 void fr_interrupt_watch(void);
 
-/* Has one come? */
+/* Has one come? Any thread. */
 bool fr_interrupted(void);
 
 #endif

@@ -24,6 +24,8 @@ struct top {
     struct fr_dir *dir;
     const struct fr_super *super;
     const struct fr_manifest_state *manifest;
+    struct fr_index_key prefix; /* of all keys of the index */
+    uint32_t generation;        /* of postings and centroids */
     struct kind settings, space, postings, centroids;
     fr_seq dropped;            /* the index was dropped there: older entries say nothing */
     struct fr_buf slots;       /* struct fr_top_posting, by number */
@@ -233,7 +235,142 @@ static fr_status open_table(const struct top *t, const struct fr_version_table *
     return fr_table_open(t->dir, &id, NULL, ret_table);
 }
 
-static fr_status take_table(struct top *t, const struct fr_version_table *which,
+static fr_status take_entries(struct top *t, struct fr_iter *it, const struct kind *kind)
+{
+    fr_status st;
+
+    fr_iter_seek(it, fr_index_key_slice(&kind->key), FR_SEQ_MAX);
+    while ((st = fr_iter_next(it)) == FR_OK && begins_so(it->entry.key, kind))
+        FR_TRY(take_entry(t, kind, &it->entry));
+    if (st == FR_END) st = FR_OK;
+out:
+    return st;
+}
+
+/* ---- The lowest level, where nearly all of them are and nothing lies beneath. A block in which
+ * only one posting can be holds that one's only entry, so it need not be read: its size says how
+ * long the value is. What a block has beside that, the first one of a table tells. ---- */
+
+/* A block that is smaller may hold the place of a value that lies elsewhere. */
+#define ALONE_LEAST 1024
+
+/* What lies beside a value varies by the bytes of its length; so many at most. */
+#define BESIDE_VARIES 2
+
+struct walk {
+    struct top *t;
+    struct fr_table *table;
+    struct fr_iter *it;
+    size_t first, last; /* blocks that may hold other kinds, too */
+    uint64_t beside;    /* bytes; 0: not known yet */
+};
+
+/* FR_NOT_FOUND: the table has no block for that number, nor for those above. */
+static fr_status block_of(const struct walk *w, uint32_t number, struct fr_table_spot *ret_spot)
+{
+    struct fr_index_key key = fr_key_posting(&w->t->prefix, w->t->generation, number);
+
+    return fr_table_locate(w->table, fr_index_key_slice(&key), FR_SEQ_MAX, ret_spot);
+}
+
+static bool is_alone(const struct walk *w, const struct fr_table_spot *spot)
+{
+    return spot->index > w->first && spot->index < w->last && !spot->goes_on &&
+           !fr_table_spot_at(w->table, spot->index - 1).goes_on && spot->handle.size >= ALONE_LEAST;
+}
+
+/* Entries from one number up to, but without, another. */
+static fr_status read_run(struct walk *w, uint32_t from, uint64_t to)
+{
+    const struct kind *kind = &w->t->postings;
+    struct fr_index_key key = fr_key_posting(&w->t->prefix, w->t->generation, from);
+    uint32_t number;
+    fr_status st;
+
+    fr_iter_seek(w->it, fr_index_key_slice(&key), FR_SEQ_MAX);
+    while ((st = fr_iter_next(w->it)) == FR_OK && begins_so(w->it->entry.key, kind)) {
+        FR_TRY(fr_key_read_number(&kind->key, w->it->entry.key, &number));
+        if (number >= to) break;
+        FR_TRY(take_entry(w->t, kind, &w->it->entry));
+    }
+    if (st == FR_END) st = FR_OK;
+out:
+    return st;
+}
+
+static fr_status take_alone(struct walk *w, uint32_t number, uint64_t block_size)
+{
+    struct fr_top_posting *p = slot_of(w->t, number);
+    fr_status st;
+
+    if (w->beside == 0) {
+        uint64_t before = p == NULL ? 0 : p->bytes;
+        FR_TRY(read_run(w, number, (uint64_t)number + 1));
+        uint64_t value = p == NULL ? 0 : p->bytes - before;
+        if (value > 0 && value < block_size) w->beside = block_size - value + BESIDE_VARIES;
+        return FR_OK;
+    }
+    if (p == NULL || p->complete) return FR_OK;
+    p->number = number;
+    p->bytes += block_size > w->beside ? block_size - w->beside : 0;
+    p->complete = true;
+    st = FR_OK;
+out:
+    return st;
+}
+
+/* Numbers that one block would hold, if they are there, go together. */
+static fr_status take_blocks(struct walk *w, uint32_t from)
+{
+    struct fr_table_spot spot, next;
+    uint64_t to;
+    fr_status st = FR_OK;
+
+    for (uint64_t number = from; number < NUMBER_MAX; number = to) {
+        if (block_of(w, (uint32_t)number, &spot) != FR_OK) return FR_OK;
+        if (spot.index >= w->last) return read_run(w, (uint32_t)number, NUMBER_MAX);
+        to = number + 1;
+        while (to < NUMBER_MAX && block_of(w, (uint32_t)to, &next) == FR_OK &&
+                next.index == spot.index)
+            to++;
+        FR_TRY(to == number + 1 && is_alone(w, &spot)
+                        ? take_alone(w, (uint32_t)number, spot.handle.size)
+                        : read_run(w, (uint32_t)number, to));
+    }
+out:
+    return st;
+}
+
+static fr_status take_lowest(struct top *t, const struct fr_version_table *which,
+        struct fr_table *table, struct fr_iter *it)
+{
+    struct fr_index_key behind = fr_key_behind(&t->postings.key);
+    struct walk w = {.t = t, .table = table, .it = it, .last = fr_table_block_count(table)};
+    struct fr_table_spot spot;
+    uint32_t from = 0;
+    fr_status st;
+
+    if (begins_so(which->meta.smallest, &t->postings))
+        FR_TRY(fr_key_read_number(&t->postings.key, which->meta.smallest, &from));
+    st = block_of(&w, from, &spot);
+    if (st != FR_OK) return FR_OK;
+    w.first = spot.index;
+    if (fr_table_locate(table, fr_index_key_slice(&behind), FR_SEQ_MAX, &spot) == FR_OK)
+        w.last = spot.index;
+    st = take_blocks(&w, from);
+out:
+    return st;
+}
+
+/* All of a table must count, as nobody looks at single entries. */
+static bool is_lowest(const struct top *t, const struct fr_version_table *which, unsigned level)
+{
+    for (unsigned below = level + 1; below < FR_LEVEL_COUNT; below++)
+        if (t->manifest->version->levels[below].count > 0) return false;
+    return level > 0 && which->meta.smallest_seq > t->postings.dropped;
+}
+
+static fr_status take_table(struct top *t, unsigned level, const struct fr_version_table *which,
         const struct kind *kind)
 {
     struct fr_index_key behind = fr_key_behind(&kind->key);
@@ -246,10 +383,11 @@ static fr_status take_table(struct top *t, const struct fr_version_table *which,
         return FR_OK;
     FR_TRY(open_table(t, which, &table));
     FR_TRY(fr_table_iter_new(table, NULL, &it));
-    fr_iter_seek(it, fr_index_key_slice(&kind->key), FR_SEQ_MAX);
-    while ((st = fr_iter_next(it)) == FR_OK && begins_so(it->entry.key, kind))
-        FR_TRY(take_entry(t, kind, &it->entry));
-    if (st == FR_END) st = FR_OK;
+    if (kind == &t->postings && is_lowest(t, which, level))
+        FR_TRY(take_lowest(t, which, table, it));
+    else
+        FR_TRY(take_entries(t, it, kind));
+    st = fr_buf_status(&t->slots);
 out:
     fr_iter_close(it);
     fr_table_unref(table);
@@ -265,7 +403,7 @@ static fr_status take_all(struct top *t, const struct kind *kind)
     FR_TRY(take_log(t, kind));
     for (unsigned level = 0; level < FR_LEVEL_COUNT; level++)
         for (size_t i = 0; i < version->levels[level].count; i++)
-            FR_TRY(take_table(t, version->levels[level].tables[i], kind));
+            FR_TRY(take_table(t, level, version->levels[level].tables[i], kind));
 out:
     return st;
 }
@@ -356,7 +494,7 @@ out:
 }
 
 /* Only postings of the generation that counts are told. */
-static fr_status read_generation(struct top *t, const struct fr_index_key *prefix)
+static fr_status read_generation(struct top *t)
 {
     uint32_t generation = FR_GENERATION_FIRST;
     fr_status st;
@@ -364,8 +502,9 @@ static fr_status read_generation(struct top *t, const struct fr_index_key *prefi
     FR_TRY(take_all(t, &t->space));
     if (t->calibration.size > 0)
         FR_TRY(fr_stored_read_generation(fr_buf_slice(&t->calibration), &generation));
-    t->postings.key = fr_key_generation(prefix, 'p', generation);
-    t->centroids.key = fr_key_generation(prefix, 'c', generation);
+    t->generation = generation;
+    t->postings.key = fr_key_generation(&t->prefix, 'p', generation);
+    t->centroids.key = fr_key_generation(&t->prefix, 'c', generation);
 out:
     return st;
 }
@@ -422,16 +561,15 @@ fr_status fr_top_index_read(struct fr_dir *dir, const struct fr_super *super,
         const struct fr_manifest_state *manifest, const char *name, struct fr_top_index *ret_index)
 {
     struct top t = {.dir = dir, .super = super, .manifest = manifest};
-    struct fr_index_key prefix;
     fr_status st;
 
     FR_TRY(fr_index_name_check(name));
-    fr_key_prefix(name, &prefix);
-    t.settings.key = fr_key_options(&prefix);
-    t.space.key = fr_key_space(&prefix);
+    fr_key_prefix(name, &t.prefix);
+    t.settings.key = fr_key_options(&t.prefix);
+    t.space.key = fr_key_space(&t.prefix);
     FR_TRY(read_log(&t));
     FR_TRY(find_drop(&t));
-    FR_TRY(read_generation(&t, &prefix));
+    FR_TRY(read_generation(&t));
     FR_TRY(find_drop(&t)); /* of that generation */
     FR_TRY(read_options(&t, ret_index));
     if (!ret_index->exists) goto out;

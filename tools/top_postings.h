@@ -3,9 +3,12 @@
  * what is small: the entries of their keys, and centroids.
  *
  * No store is opened and no vector is read. A posting's size follows from its entries, which say
- * how long their values are wherever these lie; its centroid says how many rows it had when it was
- * last written as a whole (spfresh/stored.h). What is beyond has come since. So the numbers are as
- * good as that, and each posting is told as if all of its records were of the longer kind.
+ * how long their values are wherever these lie; in the lowest level, where it fills a block, from
+ * that one's size in the table's index, so that most of what there is need not be read. If such a
+ * block is compressed, it is told as that much smaller. A posting's centroid says how many rows it
+ * had when it was last written as a whole (spfresh/stored.h). What is beyond has come since. So the
+ * numbers are as good as that, and each posting is told as if all of its records were of the longer
+ * kind.
  */
 #ifndef FR_TOOLS_TOP_POSTINGS_H
 #define FR_TOOLS_TOP_POSTINGS_H
