@@ -11,8 +11,11 @@
 #include "wal/wal_reader.h"
 #include "wal/wal_writer.h"
 
-/* Some thousand edits. A version of many tables makes a new segment by itself. */
-#define SEGMENT_SIZE ((uint64_t)1 << 20)
+/*
+ * A thousand edits. A version of many tables makes a new segment by itself. Each opening writes one
+ * in advance, which is a good part of what opening a small store costs.
+ */
+#define SEGMENT_SIZE ((uint64_t)256 << 10)
 
 /* Beyond this a new manifest is begun: replaying stays short. */
 #define LONG_BYTES ((uint64_t)4 << 20)

@@ -17,7 +17,7 @@
 
 #ifdef FR_SANITIZED
 #define SEEDS_USUAL     2
-#define ONE_IN_USUAL    24
+#define ONE_IN_USUAL    18
 #define PARTS_USUAL     211
 #define DAMAGE_USUAL    499
 #define HISTORIES_USUAL 3
