@@ -271,7 +271,8 @@ static fr_status get(uint64_t id)
     fr_status st = fr_spfresh_get(t.index, id, vector, &value, &payload);
 
     if (st != FR_OK) return st;
-    cr_assert_eq(memcmp(vector, t.vectors[id], sizeof(vector)), 0);
+    for (size_t i = 0; i < DIM; i++)
+        cr_assert_eq(vector[i], t.vectors[id][i]);
     fr_engine_value_release(&value);
     return FR_OK;
 }
