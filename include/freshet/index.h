@@ -338,7 +338,8 @@ struct fr_rebuild_options {
  * changed, whatever happens, and then all has: a search is answered by the one or by the other, and
  * after a crash the index is one of the two, with all that was written. While it is built there are
  * both, in memory and on the disk. FR_ERR_NOMEM, FR_ERR_NOSPACE: they did not fit, and the index is
- * as it was. FR_ERR_BUSY: it is being rebuilt. FR_ERR_CANCELLED: it was closed.
+ * as it was. FR_ERR_CORRUPT: a vector cannot be read, and nothing has changed. FR_ERR_BUSY: it is
+ * being rebuilt. FR_ERR_CANCELLED: it was closed.
  */
 FR_API FR_NODISCARD fr_status fr_index_rebuild(struct fr_index *index,
         const struct fr_rebuild_options *how);

@@ -672,6 +672,38 @@ Test(index_rebuild, leaves_one_or_the_other_where_a_write_fails)
     close_bed();
 }
 
+static void put_key(struct fr_index_key key, const char *bytes, size_t size)
+{
+    struct fr_batch batch = FR_BATCH_EMPTY;
+    fr_slice all;
+
+    must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, size)));
+    must(fr_batch_finish(&batch, &all));
+    must(fr_engine_write(t.engine, all, batch.count, FR_DURABLE_OS));
+    fr_batch_deinit(&batch);
+}
+
+/* What the old tree has of such a row is all there is of it. */
+Test(index_rebuild, ends_at_a_row_that_cannot_be_read)
+{
+    uint64_t id = 0;
+
+    open_bed(0);
+    fill_bed(20);
+    while (!t.there[id])
+        id++;
+    put_key(fr_key_vector(&t.index->prefix, id), "\1\1\0\0cut", 7);
+    must_be(FR_ERR_CORRUPT, fr_spfresh_rebuild(t.index, 1));
+    cr_assert_eq(t.index->generation, 1);
+    check_only_generation(1);
+    check_found(false);
+    must(fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, t.vectors[id], NULL));
+    must(fr_spfresh_rebuild(t.index, 1));
+    check_only_generation(2);
+    check_all();
+    close_bed();
+}
+
 static _Atomic(bool) rebuild_is_over;
 
 static void rebuild_once(void *arg)

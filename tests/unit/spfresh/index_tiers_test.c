@@ -316,10 +316,11 @@ Test(index_tiers, whoever_needs_everything_gets_it)
     uint64_t left;
 
     open_bed();
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 5; way++) {
         t.setup.unhurried = way % 2 == 0;
         reopen(budget_for(3));
         check_searches(1000000);
+        if (way == 4) must(fr_spfresh_rebuild(t.index, 1));
         if (way == 0) put_some(1);
         if (way == 1) must(fr_spfresh_maintain(t.index, 0, &left));
         if (way == 2) must(fr_spfresh_check(t.index));
