@@ -1,6 +1,7 @@
 #include "tools/query.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "tools/input.h"
 #include "tools/json_read.h"
@@ -75,13 +76,13 @@ out:
 fr_status fr_recall_read(const char *word, double *ret_recall)
 {
     struct fr_json_in in = fr_json_in_of(fr_slice_of_text(word));
-    fr_slice number = fr_json_read_number(&in);
-    float recall = 0;
+    (void)fr_json_read_number(&in);
+    bool is_number = fr_json_whole(&in);
+    double recall = is_number ? strtod(word, NULL) : 0; /* a float of 0.999 is more than that */
 
-    if (!fr_json_whole(&in) || !fr_json_to_float(number, &recall) || recall < 0.5f ||
-            recall > 0.999f)
+    if (!is_number || recall < 0.5 || recall > 0.999)
         return FR_FAIL(FR_ERR_MISUSE, "--recall: \"%.20s\" is no number from 0.5 to 0.999", word);
-    *ret_recall = (double)recall;
+    *ret_recall = recall;
     return FR_OK;
 }
 
