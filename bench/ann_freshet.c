@@ -63,7 +63,7 @@ static void *build(const struct ann_job *job, struct ann_built *ret_built)
 
     if (index == NULL) ann_die("freshet: no memory");
     must(fr_space_init(&index->space, metric_of(job->metric), job->base->dimension, 1));
-    must(fr_space_calibrate(&index->space, job->base->vectors, sample));
+    must(fr_space_calibrate(&index->space, job->base->vectors, sample, 0));
     must(fr_tree_new(&index->space, NULL, &index->tree));
     fill(index->tree, job->base);
     ret_built->accounted = fr_tree_bytes(index->tree);

@@ -291,7 +291,7 @@ int main(int argc, char **argv)
     struct fr_tree *tree;
 
     must(fr_space_init(&space, FR_METRIC_L2, base.dimension, 1));
-    must(fr_space_calibrate(&space, base.vectors, base.count < SAMPLE ? base.count : SAMPLE));
+    must(fr_space_calibrate(&space, base.vectors, base.count < SAMPLE ? base.count : SAMPLE, 0));
     must(fr_tree_new(&space, NULL, &tree));
     fill(tree, &base, run.slow);
     print_tree(tree);

@@ -26,6 +26,11 @@
 #define REFRESH_EVERY 64
 #define REFRESH_ROUND 8
 
+/* An index is built anew for so many vectors that its space does not reach, and this part of all.
+ */
+#define OUTGROWN_FEW  16
+#define OUTGROWN_PART 1024
+
 /* What is derived is written anew in batches of this size. */
 #define BATCH_BYTES ((size_t)1 << 20)
 
@@ -386,6 +391,22 @@ static fr_status one_round(struct fr_spfresh *index, uint64_t *ret_left)
     return st;
 }
 
+/* Those beyond reach are found too seldom, and the longest are what an inner product looks for. */
+static bool is_outgrown_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    return index->outgrown >= OUTGROWN_FEW && index->outgrown >= index->map.count / OUTGROWN_PART;
+}
+
+/* Until the thread has done so, if it has to. */
+static void await_outgrown(struct fr_spfresh *index)
+{
+    fr_mutex_lock(&index->mu);
+    while (index->has_thread && !index->closing && index->failure.status == FR_OK &&
+            (index->outgrows || is_outgrown_locked(index)))
+        fr_cond_wait(&index->turn, &index->mu);
+    fr_mutex_unlock(&index->mu);
+}
+
 fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us, uint64_t *ret_left)
 {
     uint64_t start_us = fr_engine_now_us(index->engine);
@@ -398,6 +419,7 @@ fr_status fr_spfresh_maintain(struct fr_spfresh *index, uint64_t limit_us, uint6
         st = one_round(index, ret_left);
     while (st == FR_OK && *ret_left > 0 &&
             (limit_us == 0 || fr_engine_now_us(index->engine) - start_us < limit_us));
+    if (st == FR_OK && limit_us == 0) await_outgrown(index);
     if (st == FR_OK && *ret_left == 0) st = fr_spfresh_measure_efforts(index);
 out:
     return st;
@@ -437,7 +459,8 @@ static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->m
 {
     return index->failure.status == FR_OK &&
            (atomic_load_explicit(&index->pending, memory_order_relaxed) > 0 ||
-                   index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN);
+                   index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN ||
+                   is_outgrown_locked(index));
 }
 
 /* As much as a round takes. */
@@ -445,7 +468,22 @@ static bool is_due_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
 {
     return atomic_load_explicit(&index->pending, memory_order_relaxed) >= ROUND_TASKS ||
            index->refresh_owed >= (uint64_t)REFRESH_EVERY * REFRESH_ROUND ||
-           index->derived == FR_DERIVED_GIVEN;
+           index->derived == FR_DERIVED_GIVEN || is_outgrown_locked(index);
+}
+
+/* If it fails, and it has said so, then not again before as many more have come. */
+static void outgrow_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    fr_log(FR_LOG_INFO, "spfresh",
+            "index \"%s\": %llu vectors are longer than was to be expected of the first",
+            index->name, (unsigned long long)index->outgrown);
+    index->outgrown = 0;
+    index->outgrows = true;
+    fr_mutex_unlock(&index->mu);
+    (void)!fr_spfresh_rebuild(index, 0); /* it tells the log why not */
+    fr_mutex_lock(&index->mu);
+    index->outgrows = false;
+    fr_cond_broadcast(&index->turn);
 }
 
 void fr_spfresh_wake_locked(struct fr_spfresh *index)
@@ -495,6 +533,10 @@ void fr_spfresh_thread_main(void *arg)
         }
         linger_locked(index);
         if (index->closing) break;
+        if (is_outgrown_locked(index)) {
+            outgrow_locked(index);
+            continue;
+        }
         fr_status st = round_locked(index, &left);
         /* Whoever waits goes first. */
         while (index->writers_waiting > 0 && !index->closing)

@@ -59,7 +59,7 @@ fr_status fr_spfresh_make_tree(struct fr_spfresh *index, const float *sample, si
     struct fr_tree *tree;
     fr_status st = FR_OK;
 
-    if (count > 0) FR_TRY(fr_space_calibrate(&index->space, sample, count));
+    if (count > 0) FR_TRY(fr_space_calibrate(&index->space, sample, count, 0));
     FR_TRY(fr_spfresh_new_tree(index, &index->space, restored, &tree));
     fr_id_map_deinit(&index->map);
     fr_id_map_init(&index->map, &tree->tiers[0]);

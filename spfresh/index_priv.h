@@ -177,7 +177,9 @@ struct fr_spfresh {
     size_t writers_waiting;
     bool maintaining; /* a round is waiting, or under way: no write begins */
     bool closing;
-    bool lingers; /* the thread does, for more to maintain */
+    bool lingers;      /* the thread does, for more to maintain */
+    bool outgrows;     /* the thread rebuilds the index, for what follows has become too much */
+    uint64_t outgrown; /* vectors written that are longer than the space reaches */
     enum fr_derived derived;
     uint32_t generation;        /* that is stored; it changes while no write is in flight */
     struct fr_rebuild *rebuild; /* NULL: none is under way */

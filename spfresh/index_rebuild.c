@@ -47,7 +47,8 @@ struct rebuild {
     size_t threads;
     uint32_t number; /* of the new generation */
     struct fr_generation *next;
-    bool is_stored; /* it is, as far as it goes: what changes in it is stored as well */
+    uint64_t beyond; /* rows that came meanwhile, and that the new space does not reach either */
+    bool is_stored;  /* it is, as far as it goes: what changes in it is stored as well */
 
     struct fr_view *view; /* of the moment */
     fr_seq at;
@@ -120,22 +121,31 @@ static size_t count_changed(struct rebuild *r)
 
 /* ---- A space and a tree ---- */
 
-/* Evenly from all rows. */
-static fr_status read_sample(struct rebuild *r, float *sample, size_t most, size_t *ret_count)
+/* What comes later may be longer again, and not be a reason for the next rebuild. */
+#define LONGER 1.5f
+
+/* Evenly from all rows; and how long the longest of these is, where that matters. */
+static fr_status read_sample(struct rebuild *r, float *sample, size_t most, size_t *ret_count,
+        float *ret_longest)
 {
     struct fr_spfresh *index = r->index;
     struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
     size_t dimension = index->options.dimension, count = 0, seen = 0;
+    bool has_length = index->options.metric == FR_METRIC_INNER_PRODUCT;
     struct fr_iter *it = NULL;
     uint64_t id;
     fr_status st;
 
     FR_TRY(fr_spfresh_scan(index, &kind, &it));
-    while (count < most && (st = fr_iter_next(it)) == FR_OK) {
+    while ((count < most || has_length) && (st = fr_iter_next(it)) == FR_OK) {
+        float *to = sample + count * dimension;
+
         if (seen % ROWS_AT_ONCE == 0) FR_TRY(check_stop(r));
-        if (seen++ * most / r->shared.of < count) continue;
-        FR_TRY(fr_spfresh_read_row(index, it, &id, sample + count * dimension));
-        count++;
+        bool is_wanted = seen++ * most / r->shared.of >= count && count < most;
+        if (!is_wanted && !has_length) continue;
+        FR_TRY(fr_spfresh_read_row(index, it, &id, to));
+        *ret_longest = FR_MAX(*ret_longest, fr_space_length(&r->next->space, to));
+        count += is_wanted;
     }
     *ret_count = count;
 out:
@@ -150,14 +160,15 @@ static fr_status calibrate(struct rebuild *r, bool *ret_any)
     size_t most = FR_MIN((size_t)r->shared.of, FR_SPFRESH_SAMPLE), count = 0;
     float *sample = fr_alloc((most + 1) * options->dimension * sizeof(float));
     struct fr_space *space = &r->next->space;
+    float longest = 0;
     fr_status st;
 
     if (sample == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to rebuild an index");
-    FR_TRY(read_sample(r, sample, most, &count));
+    FR_TRY(fr_space_init(space, options->metric, options->dimension, options->seed));
+    FR_TRY(read_sample(r, sample, most, &count, &longest));
     *ret_any = count > 0;
     if (count == 0) goto out;
-    FR_TRY(fr_space_init(space, options->metric, options->dimension, options->seed));
-    FR_TRY(fr_space_calibrate(space, sample, count));
+    FR_TRY(fr_space_calibrate(space, sample, count, LONGER * longest));
     FR_TRY(fr_spfresh_new_tree(r->index, space, false, &r->next->tree));
     r->next->tree->changes.on = false; /* all of it will be stored */
     fr_id_map_init(&r->next->map, &r->next->tree->tiers[0]);
@@ -256,6 +267,7 @@ static fr_status enter_id(struct rebuild *r, uint64_t id)
     fr_slot before = fr_id_map_find(&r->next->map, id);
     fr_status st;
 
+    r->beyond += fr_space_is_beyond(tree->space, r->vector);
     fr_space_map_row(tree->space, r->vector, r->x);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     st = fr_tree_locate(r->probe, &entrant);
@@ -456,6 +468,7 @@ static struct fr_generation *show_locked(struct fr_spfresh *index, struct rebuil
     index->generation = r->number;
     index->derived = FR_DERIVED_GOOD;
     index->refresh_owed = 0;
+    index->outgrown = r->beyond;
     r->number = before; /* that one is to be cleared now */
     r->shared.remembers = false;
     /* Relaxed, both: for whoever looks next. */

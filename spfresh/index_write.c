@@ -187,18 +187,22 @@ static void fill_entrants(struct fr_spfresh *index, struct fr_work *work, size_t
                 .slot = FR_SLOT_NONE};
 }
 
+/* *ret_beyond: how many the space does not reach. */
 static fr_status locate(struct fr_spfresh *index, struct fr_work *work, size_t count,
-        const float *vectors)
+        const float *vectors, size_t *ret_beyond)
 {
     struct fr_tree *tree = work->generation->tree;
     fr_status st = FR_OK;
 
+    *ret_beyond = 0;
     for (size_t i = 0; i < count && st == FR_OK;) {
         unsigned reader = fr_epoch_enter(&tree->epoch);
 
         for (size_t n = 0; n < LOCATE_STEP && i < count && st == FR_OK; n++, i++) {
-            fr_space_map_row(tree->space, vectors + i * index->options.dimension,
-                    work->entrants[i].x);
+            const float *vector = vectors + i * index->options.dimension;
+
+            *ret_beyond += fr_space_is_beyond(tree->space, vector);
+            fr_space_map_row(tree->space, vector, work->entrants[i].x);
             st = fr_tree_locate(work->probe, &work->entrants[i]);
         }
         fr_epoch_leave(&tree->epoch, reader);
@@ -310,6 +314,7 @@ struct write {
     size_t entered, dead_count;
     size_t reserved; /* deaths */
     size_t map_promised;
+    size_t beyond; /* vectors that the space does not reach */
     struct fr_writer writer;
 };
 
@@ -439,6 +444,7 @@ static void settle_locked(struct fr_spfresh *index, struct write *w, bool writte
         fr_tree_publish(tree, w->work->entrants, w->entered, w->work->dead, w->dead_count,
                 w->reserved);
         index->refresh_owed += w->entered;
+        index->outgrown += w->beyond;
         for (size_t i = 0; i < w->count; i++)
             fr_lost_forget(index, w->ids[i]);
     } else if (w->reserved > 0) {
@@ -515,7 +521,7 @@ static fr_status upsert(struct fr_spfresh *index, struct fr_work *work,
     FR_TRY(reserve(index, work, count));
     FR_TRY(put_rows(index, work, count, ids, naming, vectors, payloads));
     fill_entrants(index, work, count, ids);
-    FR_TRY(locate(index, work, count, vectors));
+    FR_TRY(locate(index, work, count, vectors, &w.beyond));
     st = write_entrants(index, &w);
 out:
     return st;

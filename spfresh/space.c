@@ -45,6 +45,8 @@ static void prepare_row(const struct fr_space *space, const float *from, float *
     float factor = 1;
 
     if (space->metric == FR_METRIC_COSINE && long_is > 0) factor = 1 / long_is;
+    if (space->metric == FR_METRIC_INNER_PRODUCT && long_is > space->reach)
+        factor = space->reach / long_is;
     for (size_t i = 0; i < space->dimension; i++)
         to[i] = factor * from[i];
     if (space->metric != FR_METRIC_INNER_PRODUCT) return;
@@ -78,6 +80,16 @@ void fr_space_map_row(const struct fr_space *space, const float *from, float *re
     place(space, ret_to);
 }
 
+float fr_space_length(const struct fr_space *space, const float *from)
+{
+    return space->metric == FR_METRIC_INNER_PRODUCT ? length(space, from) : 0;
+}
+
+bool fr_space_is_beyond(const struct fr_space *space, const float *from)
+{
+    return space->metric == FR_METRIC_INNER_PRODUCT && length(space, from) > space->reach;
+}
+
 void fr_space_map_query(const struct fr_space *space, const float *from, float *ret_to)
 {
     prepare_query(space, from, ret_to);
@@ -88,16 +100,17 @@ void fr_space_map_query(const struct fr_space *space, const float *from, float *
 #define SAMPLE_FEW 64
 
 /* A tenth more than the longest of the sample; only an inner product asks. */
-static float find_reach(const struct fr_space *space, const float *sample, size_t count)
+static float find_reach(const struct fr_space *space, const float *sample, size_t count,
+        float longest)
 {
-    float longest = 0;
 
     for (size_t n = 0; n < count; n++)
         longest = fmaxf(longest, length(space, sample + n * space->dimension));
     return longest > 0 ? (count < SAMPLE_FEW ? 2.0f : 1.1f) * longest : 1;
 }
 
-fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t count)
+fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t count,
+        float longest)
 {
     size_t dims = space->dims;
     float *rotated = fr_alloc(dims * sizeof(float));
@@ -109,7 +122,7 @@ fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t
         fr_free(sums);
         return FR_FAIL(FR_ERR_NOMEM, "no memory to calibrate a space");
     }
-    space->reach = find_reach(space, sample, count);
+    space->reach = find_reach(space, sample, count, longest);
     for (size_t n = 0; n < count; n++) {
         prepare_row(space, sample + n * space->dimension, rotated);
         fr_rotation_apply(space->rotation, rotated, rotated);

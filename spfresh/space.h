@@ -10,8 +10,8 @@
  *   cosine   between vectors of length one the square distance is 2 - 2 cos
  *   inner    a row x gets one more dimension, sqrt(M^2 - |x|^2), and so the length M; a query q
  *   product  gets a zero there, and the length M. Then |x - q|^2 = 2 M^2 - 2 <x,q> M / |q|.
- *            M is the longest of the sample and some more. Longer ones have zero in that dimension:
- * they are found by their direction, and too far away.
+ *            M is the longest of the sample and some more. Longer ones are taken as if they were
+ * of length M: they are found by their direction, and too far away.
  *
  * (S. Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation
  * for inner-product spaces".) What a user is told comes from the vectors themselves.
@@ -48,10 +48,14 @@ void fr_space_deinit(struct fr_space *space);
 
 /*
  * Choose the centre and the scale by a sample of count vectors, one after the other. What was
- * mapped before is to be mapped again. FR_ERR_NOMEM.
+ * mapped before is to be mapped again. longest: a length that the space has to reach as well; 0
+ * where there is none. FR_ERR_NOMEM.
  */
-FR_NODISCARD fr_status fr_space_calibrate(struct fr_space *space, const float *sample,
-        size_t count);
+FR_NODISCARD fr_status fr_space_calibrate(struct fr_space *space, const float *sample, size_t count,
+        float longest);
+
+/* Its length, if the space has to reach that; else 0. */
+float fr_space_length(const struct fr_space *space, const float *from);
 
 /*
  * A row's vector, or a query, into dims floats. Any thread, but not beside a calibration; the
@@ -59,6 +63,9 @@ FR_NODISCARD fr_status fr_space_calibrate(struct fr_space *space, const float *s
  */
 void fr_space_map_row(const struct fr_space *space, const float *from, float *ret_to);
 void fr_space_map_query(const struct fr_space *space, const float *from, float *ret_to);
+
+/* Whether it is longer than the space reaches. */
+bool fr_space_is_beyond(const struct fr_space *space, const float *from);
 
 /* Between two mapped vectors. */
 static inline float fr_space_distance(const struct fr_space *space, const float *a, const float *b)

@@ -589,6 +589,26 @@ Test(index_rebuild, finds_vectors_that_are_far_longer_than_the_first_were)
     close_bed();
 }
 
+/* Nobody asks for it. */
+Test(index_rebuild, comes_by_itself_where_vectors_outgrow_the_first)
+{
+    uint64_t left;
+
+    open_bed(FR_METRIC_INNER_PRODUCT);
+    fr_spfresh_close(t.index);
+    t.setup.manual = false;
+    open_index();
+    put_long(0, 1);
+    for (uint64_t i = 1; i < 40; i++)
+        put_long(64 * i, i < 20 ? 10 : 100);
+    must(fr_spfresh_maintain(t.index, 0, &left));
+    double found = recall();
+    cr_assert_gt(found, 0.9, "%g", found);
+    cr_assert_gt(t.index->generation, 1);
+    must(fr_spfresh_check(t.index));
+    close_bed();
+}
+
 /* ---- What goes wrong ---- */
 
 Test(index_rebuild, leaves_all_as_it_was_without_memory)

@@ -27,7 +27,7 @@ static struct fr_space calibrated(enum fr_metric metric)
     struct fr_space space;
 
     cr_assert_eq(fr_space_init(&space, metric, DIM, 7), FR_OK);
-    cr_assert_eq(fr_space_calibrate(&space, &data[0][0], COUNT), FR_OK);
+    cr_assert_eq(fr_space_calibrate(&space, &data[0][0], COUNT, 0), FR_OK);
     return space;
 }
 

@@ -49,7 +49,7 @@ static void garden_init(struct garden *garden, size_t capacity,
     for (size_t i = 0; i < 100; i++)
         draw_vector(garden, sample[i]);
     must(fr_space_init(&garden->space, FR_METRIC_L2, DIM, 1));
-    must(fr_space_calibrate(&garden->space, &sample[0][0], 100));
+    must(fr_space_calibrate(&garden->space, &sample[0][0], 100, 0));
     must(fr_tree_new(&garden->space, options, &garden->tree));
     garden->slots = fr_alloc(capacity * sizeof(fr_slot));
     garden->vectors = fr_alloc_zeroed(capacity, DIM * sizeof(float));
