@@ -323,13 +323,13 @@ static void serve_round(struct run *run, uint32_t postings, const char *label)
     thread_s = processor_seconds(CLOCK_THREAD_CPUTIME_ID) - thread_s;
     must(fr_index_stats_get(run->index, &after));
     qsort(ns, run->queries.count, sizeof(*ns), compare_ns);
-    size_t n = run->queries.count;
+    size_t n = run->queries.count, middle = n / 2, late = n * 99 / 100, last = n * 999 / 1000;
     printf("%4u postings, %s: recall %.4f, %.0f queries/s (%.0f by processor time), p50 %.2f ms, "
            "p99 %.2f ms, p99.9 %.2f ms; %.1f postings loaded a query; %.1f MiB in memory, %.1f of "
            "them for the index, %.1f at the most\n",
             postings, label, (double)right / (double)(n * K), (double)n / all_s,
-            (double)n / thread_s, (double)ns[n / 2] / 1e6, (double)ns[n * 99 / 100] / 1e6,
-            (double)ns[n * 999 / 1000] / 1e6, (double)(after.loads - before.loads) / (double)n,
+            (double)n / thread_s, (double)ns[middle] / 1e6, (double)ns[late] / 1e6,
+            (double)ns[last] / 1e6, (double)(after.loads - before.loads) / (double)n,
             (double)property(run, "memory.total") / 1048576,
             (double)property(run, "memory.indexes") / 1048576, (double)most / 1048576);
     free(ns);

@@ -192,7 +192,7 @@ static fr_status load_value(struct loader *l, uint32_t number, fr_slice value)
 
     FR_TRY(read_posting(l, value));
     FR_TRY(fr_tree_load_rows(tree, number, l->rows, l->row_count, l->scratch, &node));
-    st = map_rows(l);
+    st = fr_spfresh_is_bounded(l->index) ? FR_OK : map_rows(l);
     if (st == FR_OK)
         fr_tree_load_show(tree, node);
     else
@@ -225,13 +225,33 @@ static void note_damage(struct fr_spfresh *index)
     if (first) tell_damage(index);
 }
 
+fr_status fr_spfresh_found_twice(struct fr_spfresh *index, uint64_t id)
+{
+    (void)FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is in two postings", id);
+    note_damage(index);
+    return fr_spfresh_wait_loaded(index);
+}
+
 static bool claim(struct fr_loading *l, uint32_t number)
 {
     fr_mutex_lock(&l->mu);
-    bool mine = !l->is_switching && l->states[number] == FR_POSTING_WAITING;
-    if (mine) l->states[number] = FR_POSTING_CLAIMED;
+    bool was_lean = l->states[number] == FR_POSTING_LEAN;
+    bool mine = !l->is_switching &&
+                (l->states[number] == FR_POSTING_WAITING || l->states[number] == FR_POSTING_LEAN);
+    if (mine) {
+        l->states[number] = FR_POSTING_CLAIMED;
+        l->lean -= was_lean;
+    }
     fr_mutex_unlock(&l->mu);
     return mine;
+}
+
+/* Of one that could not be loaded: as it was. */
+static enum fr_posting_state state_of_rest(const struct fr_spfresh *index, uint32_t number)
+{
+    bool has_signs = fr_tree_node(fr_spfresh_tree(index), 1, number) != NULL;
+
+    return has_signs ? FR_POSTING_LEAN : FR_POSTING_WAITING;
 }
 
 /* What has become of one that was claimed. Damage is no failure: it is dealt with later. */
@@ -240,7 +260,7 @@ static fr_status settle(struct fr_spfresh *index, uint32_t number, fr_status st)
     struct fr_loading *l = &index->loading;
     enum fr_posting_state state = st == FR_OK                ? FR_POSTING_LOADED
                                   : fr_spfresh_is_damage(st) ? FR_POSTING_LOST
-                                                             : FR_POSTING_WAITING;
+                                                             : state_of_rest(index, number);
 
     fr_mutex_lock(&l->mu);
     FR_ASSERT(l->states[number] == FR_POSTING_CLAIMED);
@@ -248,6 +268,7 @@ static fr_status settle(struct fr_spfresh *index, uint32_t number, fr_status st)
     bool first = state == FR_POSTING_LOST && !l->is_damaged;
     /* At once: when none is claimed any more, all is known. */
     l->is_damaged |= state == FR_POSTING_LOST;
+    l->lean += state == FR_POSTING_LEAN;
     if (state == FR_POSTING_LOADED) {
         l->left--;
         l->loads++;
@@ -303,11 +324,11 @@ static size_t bytes_in_memory(size_t stored)
     return stored + stored / 4 + 1024;
 }
 
-/* Of an index that has too little memory for all: or somebody wants all of it. */
+/* Of an index that has too little memory for all, even of their signs; or somebody wants it all. */
 static bool is_full(const struct loader *l, size_t stored)
 {
     return l->until_full &&
-           (!fr_spfresh_has_room(l->index, bytes_in_memory(stored)) ||
+           (!fr_spfresh_make_lean(l->index, bytes_in_memory(stored)) ||
                    atomic_load_explicit(&l->index->loading.all_wanted, memory_order_relaxed));
 }
 
@@ -628,7 +649,7 @@ static fr_status load_until_full(struct fr_spfresh *index)
 
     FR_TRY(walk_all(index));
     fr_mutex_lock(&l->mu);
-    bool damaged = l->is_damaged;
+    bool damaged = l->is_damaged || l->lacks_rows;
     fr_mutex_unlock(&l->mu);
     if (damaged) st = load_all(index);
 out:

@@ -43,6 +43,7 @@ struct fr_work {
     struct fr_found *found;
     size_t found_capacity;
     struct fr_pins pins;
+    struct fr_id_set seen; /* ids of an answer */
 
     /* Of searches that read rows. */
     struct fr_row_wish *wishes;
@@ -87,6 +88,7 @@ enum fr_posting_state {
     FR_POSTING_CLAIMED,
     FR_POSTING_LOADED,
     FR_POSTING_LOST,
+    FR_POSTING_LEAN, /* its signs are there */
 };
 
 /* Postings that are not in memory yet, or not any more: see index_load.c and index_tiers.c. */
@@ -112,11 +114,12 @@ struct fr_loading {
     /* Guarded by mu. */
     uint8_t *states;      /* by slot */
     uint32_t *pins;       /* by slot: searches that need it; NULL if it never was bounded */
-    uint32_t hand;        /* the slot that the clock comes by next */
     size_t leaving_bytes; /* of postings that are about to be freed */
-    bool is_switching;    /* rows are being laid out anew: nothing is claimed */
     size_t left;          /* postings that are not loaded */
+    size_t lean;          /* postings of which the signs are there */
     uint64_t loads, evictions;
+    uint32_t hand;           /* the slot that the clock comes by next */
+    bool is_switching;       /* rows are being laid out anew: nothing is claimed */
     bool is_damaged;         /* what is stored, somewhere */
     bool has_worker;         /* somebody loads all */
     struct fr_error failure; /* status not 0: damage that cannot be mended */
@@ -292,8 +295,14 @@ void fr_spfresh_search_over(struct fr_spfresh *index, struct fr_pins *pins);
  * holds no lock, and is not in the tree's epoch. */
 void fr_spfresh_make_room(struct fr_spfresh *index, size_t coming);
 
-/* Whether so many more bytes are within the budget. */
-bool fr_spfresh_has_room(const struct fr_spfresh *index, size_t bytes);
+/* The same, but signs stay. Answers whether that was enough. */
+bool fr_spfresh_make_lean(struct fr_spfresh *index, size_t coming);
+
+/*
+ * A search has found an id twice, while it was bounded: everything is loaded for that, and mended.
+ * What was found is to be looked for again.
+ */
+FR_NODISCARD fr_status fr_spfresh_found_twice(struct fr_spfresh *index, uint64_t id);
 
 /* What has come and left. */
 void fr_spfresh_tiers_count(struct fr_spfresh *index, struct fr_index_stats *ret_stats);

@@ -25,6 +25,7 @@ void fr_spfresh_free_work(struct fr_work *work)
     fr_free(work->query);
     fr_free(work->found);
     fr_free(work->pins.numbers);
+    fr_id_set_deinit(&work->seen);
     fr_free(work->wishes);
     fr_free(work->ranked);
     fr_free(work->row);
@@ -229,7 +230,7 @@ out:
 }
 
 /* What it finds to be missing is loaded, and it is searched again. */
-static fr_status search_tree(const struct fr_asking *asking, struct fr_work *work, size_t k,
+static fr_status search_until_there(const struct fr_asking *asking, struct fr_work *work, size_t k,
         struct fr_answer *answer)
 {
     const struct fr_probe *probe = work->probe;
@@ -241,6 +242,48 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
                 &work->pins));
         FR_TRY(search_tree_once(asking, work, k, answer));
     }
+out:
+    return st;
+}
+
+/*
+ * Of an index whose postings come and go nobody has a map of its ids, which would tell when two
+ * postings have the same one. FR_NOT_FOUND: that is not so in this answer.
+ */
+static fr_status find_twice(struct fr_work *work, const struct fr_answer *answer, uint64_t *ret_id)
+{
+    fr_status st;
+
+    fr_id_set_clear(&work->seen);
+    FR_TRY(fr_id_set_reserve(&work->seen, answer->count));
+    for (size_t i = 0; i < answer->count; i++) {
+        uint64_t id = answer->hits[i].id;
+
+        if (fr_id_set_find(&work->seen, id) != NULL) {
+            *ret_id = id;
+            return FR_OK;
+        }
+        fr_id_set_put(&work->seen, id, work);
+    }
+    st = FR_NOT_FOUND;
+out:
+    return st;
+}
+
+static fr_status search_tree(const struct fr_asking *asking, struct fr_work *work, size_t k,
+        struct fr_answer *answer)
+{
+    uint64_t id = 0;
+    fr_status st;
+
+    FR_TRY(search_until_there(asking, work, k, answer));
+    if (FR_LIKELY(!fr_spfresh_is_bounded(asking->index))) goto out;
+    FR_TRY(find_twice(work, answer, &id));
+    if (st == FR_OK) {
+        FR_TRY(fr_spfresh_found_twice(asking->index, id));
+        FR_TRY(search_until_there(asking, work, k, answer));
+    }
+    st = FR_OK;
 out:
     if (FR_UNLIKELY(fr_spfresh_is_bounded(asking->index) || work->pins.count > 0))
         fr_spfresh_search_over(asking->index, &work->pins);
@@ -329,5 +372,6 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
         ret_stats->rebuild_done = atomic_load_explicit(&index->rebuild->done, memory_order_relaxed);
     }
     fr_tree_count(tree, ret_stats);
+    if (fr_spfresh_is_bounded(index)) ret_stats->count = fr_tree_vectors(tree);
     fr_mutex_unlock(&index->mu);
 }

@@ -4,8 +4,9 @@
  * What of an index is where:
  *
  *     centroids, and tiers above    in memory, always
- *     postings of vectors           in memory as far as the store's budget allows: signs, entries,
- *                                   and the coded rows that they list, all of it or nothing
+ *     signs of postings             in memory as far as the store's budget allows
+ *     the rest of these: entries,   in memory as far as the budget allows beyond that
+ *     and the rows that they list
  *     the same, whole               in the store, under p/ (spfresh/stored.h)
  *     vectors                       in value files
  *
@@ -14,8 +15,16 @@
  * pages. Else the index is bounded, and its postings come and go while it is searched:
  *
  *     WAITING ----> CLAIMED ----> LOADED        by whoever loads it (index_load.c)
- *        ^                           |
- *        +------ CLAIMED <-----------+          by whoever needs the room
+ *        ^             ^             |
+ *        |             |          CLAIMED       by whoever needs the room
+ *        |             |             |
+ *        +- CLAIMED <- + -------- LEAN          signs go when there is nothing else left to go
+ *
+ * Signs are a tenth of a posting, and most postings that a search scans have nothing to be measured
+ * in them. So a search scans what is lean, and what has something there that it would measure is
+ * loaded; the signs of what is loaded again are taken over. What a search lacks it asks for in two
+ * steps at the most: the nearest postings, which limits come from, and what is not there at all;
+ * then what is wanted within these limits.
  *
  * Before a posting is loaded others leave for it, if it needs that: by the clock, those that no
  * search has wanted since it last came by. They are hidden first; when all searches that had begun
@@ -26,6 +35,9 @@
  * What a search had to load it has pinned until it has ended, so that many of them cannot take
  * from each other for ever what each has just loaded. So searches under way may hold more than the
  * budget, if that is less than what they scan.
+ *
+ * Which ids there are nobody knows meanwhile. That no two postings have the same one, which loading
+ * sees to when everything stays, each search sees to in its answer.
  *
  * A bounded index is one that is not written. Writing and maintaining take all postings, and so
  * does asking for all of them: the first call that needs that makes all postings leave, lays out
@@ -57,7 +69,7 @@ static size_t room_of(const struct fr_spfresh *index)
     return most - FR_MIN(used, most);
 }
 
-bool fr_spfresh_has_room(const struct fr_spfresh *index, size_t bytes)
+static bool has_room(const struct fr_spfresh *index, size_t bytes)
 {
     return room_of(index) >= bytes;
 }
@@ -76,7 +88,7 @@ fr_status fr_spfresh_bound(struct fr_spfresh *index, struct fr_tree *tree, size_
     struct fr_loading *l = &index->loading;
     fr_status st;
 
-    if (fr_spfresh_has_room(index, bytes_of_all(tree, vectors))) return FR_OK;
+    if (has_room(index, bytes_of_all(tree, vectors))) return FR_OK;
     FR_COVER("index: it is bounded");
     l->pins = fr_alloc_zeroed(l->slot_count, sizeof(*l->pins));
     if (l->pins == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
@@ -139,15 +151,16 @@ struct leaving {
     uint32_t numbers[LEAVE_MAX];
     struct fr_node *nodes[LEAVE_MAX];
     size_t count;
+    bool keeps_signs;
 };
 
 /* Whether the clock's hand, which is at this posting, takes it. */
-static bool may_leave_locked(struct fr_spfresh *index, uint32_t number)
+static bool may_leave_locked(struct fr_spfresh *index, uint32_t number, enum fr_posting_state state)
         FR_REQUIRES(index->loading.mu)
 {
     const struct fr_loading *l = &index->loading;
 
-    if (l->states[number] != FR_POSTING_LOADED || l->pins[number] > 0) return false;
+    if (l->states[number] != state || l->pins[number] > 0) return false;
     /* It is there as long as its state says so. */
     struct fr_node *node = fr_tree_node(fr_spfresh_tree(index), 1, number);
     if (!atomic_load_explicit(&node->was_wanted, memory_order_relaxed)) return true;
@@ -155,25 +168,30 @@ static bool may_leave_locked(struct fr_spfresh *index, uint32_t number)
     return false;
 }
 
+/* What is won if it leaves, but for its signs if it is whole. */
 static size_t bytes_of(const struct fr_tree *tree, const struct fr_node *node)
 {
-    return fr_tree_posting_bytes(tree, atomic_load_explicit(&node->count, memory_order_relaxed));
+    size_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
+    size_t lean = fr_tree_lean_bytes(tree, count);
+
+    return node->is_lean ? lean : fr_tree_posting_bytes(tree, count) - lean;
 }
 
 /* Two turns of the hand at the most: after the first nothing is wanted. */
-static void choose_locked(struct fr_spfresh *index, size_t bytes, struct leaving *ret)
-        FR_REQUIRES(index->loading.mu)
+static void choose_locked(struct fr_spfresh *index, size_t bytes, enum fr_posting_state state,
+        struct leaving *ret) FR_REQUIRES(index->loading.mu)
 {
     const struct fr_tree *tree = fr_spfresh_tree(index);
     struct fr_loading *l = &index->loading;
     size_t steps = 2 * (size_t)l->slot_count, freed = 0;
 
     ret->count = 0;
+    ret->keeps_signs = state == FR_POSTING_LOADED;
     while (steps-- > 0 && freed < bytes && ret->count < LEAVE_MAX) {
         uint32_t number = l->hand;
 
         l->hand = number + 1 < l->slot_count ? number + 1 : 0;
-        if (!may_leave_locked(index, number)) continue;
+        if (!may_leave_locked(index, number, state)) continue;
         l->states[number] = FR_POSTING_CLAIMED;
         freed += bytes_of(tree, fr_tree_node(tree, 1, number));
         ret->numbers[ret->count++] = number;
@@ -181,16 +199,12 @@ static void choose_locked(struct fr_spfresh *index, size_t bytes, struct leaving
     l->leaving_bytes += freed;
 }
 
-/* Their ids: before their rows go. */
-static void unmap(struct fr_spfresh *index, struct fr_node *const *nodes, size_t count)
+/* NULL: there is no memory for them, and the posting goes as a whole. */
+static struct fr_node *signs_of(struct fr_tree *tree, uint32_t number)
 {
-    const struct fr_rows *rows = &fr_spfresh_tree(index)->tiers[0];
+    struct fr_node *lean = NULL;
 
-    fr_mutex_lock(&index->mu);
-    for (size_t i = 0; i < count; i++)
-        for (uint32_t place = 0; place < nodes[i]->count; place++)
-            fr_id_map_remove(&index->map, fr_rows_row(rows, nodes[i]->entries[place].slot)->id);
-    fr_mutex_unlock(&index->mu);
+    return fr_node_new_lean(&tree->pieces, fr_tree_node(tree, 1, number), &lean) < 0 ? NULL : lean;
 }
 
 /* They were claimed. */
@@ -200,8 +214,8 @@ static size_t let_leave(struct fr_spfresh *index, struct leaving *l)
     size_t bytes = 0;
 
     for (size_t i = 0; i < l->count; i++)
-        l->nodes[i] = fr_tree_evict_hide(tree, l->numbers[i]);
-    unmap(index, l->nodes, l->count);
+        l->nodes[i] = fr_tree_evict_hide(tree, l->numbers[i],
+                l->keeps_signs ? signs_of(tree, l->numbers[i]) : NULL);
     fr_epoch_wait(&tree->epoch); /* who has seen them has ended */
     for (size_t i = 0; i < l->count; i++) {
         bytes += bytes_of(tree, l->nodes[i]);
@@ -210,8 +224,30 @@ static size_t let_leave(struct fr_spfresh *index, struct leaving *l)
     return bytes;
 }
 
+/* They have left. */
+static void settle_locked(struct fr_spfresh *index, const struct leaving *leaving)
+        FR_REQUIRES(index->loading.mu)
+{
+    const struct fr_tree *tree = fr_spfresh_tree(index);
+    struct fr_loading *l = &index->loading;
+
+    for (size_t i = 0; i < leaving->count; i++) {
+        bool has_signs = fr_tree_node(tree, 1, leaving->numbers[i]) != NULL;
+
+        l->states[leaving->numbers[i]] = has_signs ? FR_POSTING_LEAN : FR_POSTING_WAITING;
+        l->lean += has_signs;
+    }
+    if (leaving->keeps_signs) {
+        l->left += leaving->count;
+        l->evictions += leaving->count;
+    } else {
+        l->lean -= leaving->count;
+    }
+    fr_cond_broadcast(&l->changed);
+}
+
 /* Answers whether any have left. */
-static bool evict(struct fr_spfresh *index, size_t bytes)
+static bool evict(struct fr_spfresh *index, size_t bytes, bool signs_too)
 {
     struct fr_loading *l = &index->loading;
     struct leaving leaving = {.count = 0};
@@ -219,30 +255,40 @@ static bool evict(struct fr_spfresh *index, size_t bytes)
     fr_mutex_lock(&index->loading.mu);
     /* What others are about to give back counts as given back. */
     bool is_needed = fr_spfresh_is_bounded(index) && !l->is_switching && l->leaving_bytes < bytes;
-    if (is_needed) choose_locked(index, bytes - l->leaving_bytes, &leaving);
+    if (is_needed) choose_locked(index, bytes - l->leaving_bytes, FR_POSTING_LOADED, &leaving);
+    if (is_needed && leaving.count == 0 && signs_too)
+        choose_locked(index, bytes - l->leaving_bytes, FR_POSTING_LEAN, &leaving);
     fr_mutex_unlock(&index->loading.mu);
     if (leaving.count == 0) return false;
     FR_COVER("index: postings leave");
     size_t freed = let_leave(index, &leaving);
     fr_mutex_lock(&index->loading.mu);
     l->leaving_bytes -= freed;
-    l->left += leaving.count;
-    l->evictions += leaving.count;
-    for (size_t i = 0; i < leaving.count; i++)
-        l->states[leaving.numbers[i]] = FR_POSTING_WAITING;
-    fr_cond_broadcast(&l->changed);
+    settle_locked(index, &leaving);
     fr_mutex_unlock(&index->loading.mu);
     return true;
 }
 
-void fr_spfresh_make_room(struct fr_spfresh *index, size_t coming)
+static void make_room(struct fr_spfresh *index, size_t coming, bool signs_too)
 {
     while (fr_spfresh_is_bounded(index)) {
         size_t most = fr_engine_indexes_most(index->engine);
         size_t used = fr_engine_indexes_bytes(index->engine) + coming;
 
-        if (used <= most || !evict(index, FR_MAX(used - most, most / LEAVE_PARTS))) return;
+        if (used <= most || !evict(index, FR_MAX(used - most, most / LEAVE_PARTS), signs_too))
+            return;
     }
+}
+
+void fr_spfresh_make_room(struct fr_spfresh *index, size_t coming)
+{
+    make_room(index, coming, true);
+}
+
+bool fr_spfresh_make_lean(struct fr_spfresh *index, size_t coming)
+{
+    make_room(index, coming, false);
+    return has_room(index, coming);
 }
 
 /* ---- From bounded to whole ---- */
@@ -274,7 +320,8 @@ static void end_switch(struct fr_spfresh *index)
     fr_mutex_lock(&l->mu);
     l->left = l->total;
     for (uint32_t number = 0; number < l->slot_count; number++)
-        if (l->states[number] == FR_POSTING_LOADED) l->states[number] = FR_POSTING_WAITING;
+        if (l->states[number] != FR_POSTING_LOST) l->states[number] = FR_POSTING_WAITING;
+    l->lean = 0;
     l->is_switching = false;
     fr_cond_broadcast(&l->changed);
     fr_mutex_unlock(&l->mu);
@@ -333,5 +380,6 @@ void fr_spfresh_tiers_count(struct fr_spfresh *index, struct fr_index_stats *ret
     fr_mutex_lock(&l->mu);
     ret_stats->loads = l->loads;
     ret_stats->evictions = l->evictions;
+    ret_stats->lean = l->lean;
     fr_mutex_unlock(&l->mu);
 }

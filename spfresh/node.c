@@ -34,6 +34,30 @@ fr_status fr_node_new(struct fr_node_pool *pool, size_t dims, fr_slot number, si
     return FR_OK;
 }
 
+fr_status fr_node_new_lean(struct fr_node_pool *pool, const struct fr_node *from,
+        struct fr_node **ret_node)
+{
+    uint32_t count = atomic_load_explicit(&from->count, memory_order_relaxed);
+    size_t capacity = (count + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS * FR_BLOCK_VECTORS;
+    size_t blocks = blocks_bytes(from->block_size, capacity);
+    struct fr_node *node = fr_node_pool_take(pool, sizeof(*node) + blocks);
+
+    if (node == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the signs of %zu", capacity);
+    memset(node, 0, sizeof(*node));
+    memcpy(node->blocks, from->blocks, blocks);
+    node->pool = pool;
+    node->size = sizeof(*node) + blocks;
+    node->number = from->number;
+    node->dissolve_below = UINT32_MAX;
+    node->capacity = (uint32_t)capacity;
+    node->block_size = from->block_size;
+    node->radius = from->radius;
+    node->is_lean = true;
+    atomic_init(&node->count, count);
+    *ret_node = node;
+    return FR_OK;
+}
+
 void fr_node_free(struct fr_node *node)
 {
     if (node != NULL) fr_node_pool_give(node->pool, node, node->size);
@@ -52,6 +76,18 @@ uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const 
     node->live++;
     atomic_store_explicit(&node->count, place + 1, memory_order_release);
     return place;
+}
+
+void fr_node_take_signs(struct fr_node *node, const struct fr_node *lean)
+{
+    uint32_t count = atomic_load_explicit(&lean->count, memory_order_relaxed);
+
+    FR_ASSERT(node->capacity >= lean->capacity);
+    memcpy(node->blocks, lean->blocks, blocks_bytes(lean->block_size, lean->capacity));
+    node->radius = lean->radius;
+    node->live = count;
+    /* Release: it is complete. Acquire by whoever scans it. */
+    atomic_store_explicit(&node->count, count, memory_order_release);
 }
 
 void fr_node_hide(struct fr_node *node, uint32_t place)

@@ -45,6 +45,7 @@ struct fr_node {
     uint32_t stale; /* entries dropped by compacting since all were last told to be written */
     bool is_queued;
     bool is_partial; /* constant: while the tree is, rows may be missing; it is not scanned then */
+    bool is_lean;    /* constant: signs alone, without entries */
     float radius;    /* the square distance of the farthest entry there has been */
 
     FR_ALIGNED(64) uint8_t blocks[];
@@ -53,6 +54,10 @@ struct fr_node {
 /* Empty, with room for capacity entries at least. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_node_new(struct fr_node_pool *pool, size_t dims, fr_slot number,
         size_t capacity, struct fr_node **ret_node);
+
+/* The signs alone, for a tree that has not the memory for more. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_node_new_lean(struct fr_node_pool *pool, const struct fr_node *from,
+        struct fr_node **ret_node);
 
 /* Accepts NULL. */
 void fr_node_free(struct fr_node *node);
@@ -65,6 +70,10 @@ static inline bool fr_node_is_full(const struct fr_node *node)
 /* Append the entry of a row with this vector; there is room. Answers its place. */
 uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const float *x,
         const float *centroid, size_t dims);
+
+/* Of a node whose entries are there, and nothing else: the signs of a lean one, of the same rows.
+ */
+void fr_node_take_signs(struct fr_node *node, const struct fr_node *lean);
 
 /* Make an entry's bound so high that hardly a scan wants it. */
 void fr_node_hide(struct fr_node *node, uint32_t place);

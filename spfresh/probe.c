@@ -279,6 +279,36 @@ out:
     return st;
 }
 
+/* So that it stays, if others do not. */
+static void note_wanted(const struct fr_node *node)
+{
+    struct fr_node *noted = fr_unconst(node);
+
+    if (!atomic_load_explicit(&noted->was_wanted, memory_order_relaxed))
+        atomic_store_explicit(&noted->was_wanted, true, memory_order_relaxed);
+}
+
+/*
+ * Of a node that has signs alone: if there is an entry that is wanted, the whole of it is. It goes
+ * to those that are missing, whose place is before it and where nobody looks any more.
+ */
+static fr_status scan_lean_node(struct fr_probe *probe, size_t at, const struct fr_scan *scan)
+{
+    const struct fr_node *node = probe->nodes[at];
+    size_t count = atomic_load_explicit(&node->count, memory_order_acquire);
+    size_t before = probe->wanted_count;
+    fr_status st;
+
+    note_wanted(node);
+    FR_TRY(reserve_wanted(probe, before + count + FR_BLOCK_VECTORS));
+    if (probe->tree->space->kernels->scan_run(node->blocks, count, scan, probe->bounds + before,
+                probe->places) > 0)
+        probe->found[probe->missing_count++] = probe->found[at];
+    probe->stats.scanned += count;
+out:
+    return st;
+}
+
 static struct fr_scan make_scan(const struct fr_probe *probe)
 {
     return (struct fr_scan){.table = probe->table,
@@ -558,27 +588,26 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
         scan.offset = probe->found[i].distance;
         scan.slack = effort->slack * FR_CODE_DEVIATION * sqrtf(scan.offset);
         scan.limit = limit_now(probe, k);
-        if (probe->nodes[i] != NULL) {
+        if (probe->nodes[i] != NULL && probe->nodes[i]->is_lean) {
+            FR_TRY(scan_lean_node(probe, i, &scan));
+        } else if (probe->nodes[i] != NULL) {
+            size_t before = probe->wanted_count;
+
             if (probe->trace != NULL) fr_probe_trace_node(probe, probe->nodes[i], &scan);
             FR_TRY(scan_node(probe, probe->nodes[i], &scan));
+            if (probe->is_partial && probe->wanted_count > before) note_wanted(probe->nodes[i]);
         }
         /* What was chosen after the last posting has come while this one was scanned. */
         if (probe->chosen_count > 0) FR_TRY(measure_chosen(probe, k));
         if (is_time_to_measure(i + 1)) choose_best(probe, at_once, k);
     }
-    st = measure_rest(probe, at_once, k);
+    if (probe->missing_count == 0) st = measure_rest(probe, at_once, k);
 out:
     return st;
 }
 
-/* So that it stays, if others do not. */
-static void note_wanted(const struct fr_node *node)
-{
-    struct fr_node *noted = fr_unconst(node);
-
-    if (!atomic_load_explicit(&noted->was_wanted, memory_order_relaxed))
-        atomic_store_explicit(&noted->was_wanted, true, memory_order_relaxed);
-}
+/* The nearest postings of vectors are measured in any case: that is where limits come from. */
+#define NEVER_LEAN 4
 
 /*
  * Of a tree that was not all in memory: what was found but is not, to the front. Nodes that are
@@ -593,10 +622,8 @@ static void find_missing(struct fr_probe *probe)
     for (size_t i = 0; i < probe->found_count; i++) {
         const struct fr_node *node = probe->nodes[i];
 
-        if (node == NULL || node->is_partial)
+        if (node == NULL || node->is_partial || (node->is_lean && i < NEVER_LEAN))
             probe->found[missing++] = probe->found[i];
-        else
-            note_wanted(node);
     }
     probe->missing_count = missing;
 }
@@ -635,6 +662,7 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     find_missing(probe);
     if (FR_UNLIKELY(probe->missing_count > 0)) return FR_OK;
     FR_TRY(scan_postings(probe, effort, k));
+    if (FR_UNLIKELY(probe->missing_count > 0)) return FR_OK;
     if (probe->trace != NULL) fr_probe_trace_step(probe, 0, probe->found_count);
     finish_pool(probe, k);
     size_t size =

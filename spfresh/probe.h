@@ -65,7 +65,8 @@ struct fr_probe {
     struct fr_found *scratch;
     const struct fr_node **nodes; /* of those found */
     size_t found_count, found_capacity;
-    size_t missing_count; /* the first of found are postings that could not be scanned */
+    size_t missing_count; /* the first of found are postings that could not be scanned or measured
+                           */
 
     /*
      * What a scan would like to have measured: bounds, and the entries they are of. The first ones

@@ -693,6 +693,14 @@ void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats)
     fr_mutex_unlock(&tree->mu);
 }
 
+size_t fr_tree_vectors(struct fr_tree *tree)
+{
+    fr_mutex_lock(&tree->mu);
+    size_t count = tree->tiers[0].live_count;
+    fr_mutex_unlock(&tree->mu);
+    return count;
+}
+
 size_t fr_tree_bytes(struct fr_tree *tree)
 {
     size_t bytes;

@@ -210,18 +210,20 @@ void fr_tree_load_undo(struct fr_tree *tree, struct fr_node *node, const struct 
  * Postings that leave again, if rows are in pieces. All of it may be done beside searches, by one
  * at a time for each posting:
  *
- *     fr_tree_evict_hide    no search that begins from now on sees it
+ *     fr_tree_evict_hide    no search that begins from now on sees it, but its signs if there is a
+ *                           lean node of these
  *     fr_tree_evict_free    when all that had begun have ended: it and its rows are gone
  *
  * fr_tree_begin_rows: rows are in pieces from now on, or not any more. No posting is there.
  * FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_tree_begin_rows(struct fr_tree *tree, bool in_pieces);
-struct fr_node *fr_tree_evict_hide(struct fr_tree *tree, uint32_t number);
+struct fr_node *fr_tree_evict_hide(struct fr_tree *tree, uint32_t number, struct fr_node *lean);
 void fr_tree_evict_free(struct fr_tree *tree, struct fr_node *node);
 
-/* Memory of a posting of so many rows, about. */
+/* Memory of a posting of so many rows, about; and of its signs alone. */
 size_t fr_tree_posting_bytes(const struct fr_tree *tree, size_t count);
+size_t fr_tree_lean_bytes(const struct fr_tree *tree, size_t count);
 
 /*
  * Whether there are postings that no search may scan: none there yet, or one that may lack some of
@@ -254,6 +256,9 @@ size_t fr_tree_pending(struct fr_tree *tree);
 
 /* What there is, and what was done: postings, tiers, splits, merges, refreshes, moved. */
 void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats);
+
+/* Vectors that are in memory. */
+size_t fr_tree_vectors(struct fr_tree *tree);
 
 /* Memory in use. */
 size_t fr_tree_bytes(struct fr_tree *tree);

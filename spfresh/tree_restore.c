@@ -109,6 +109,8 @@ fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_ent
     FR_TRY(fr_node_new(rows->in_pieces ? &tree->pieces : &tree->pool, rows->dims, number,
             FR_MAX(count, (size_t)1), &node));
     FR_TRY(take_slots(tree, from, count));
+    const struct fr_node *lean = fr_tree_node(tree, 1, number);
+    bool has_signs = lean != NULL && lean->count == count;
     fr_rows_decode(&tree->tiers[1], number, centroid);
     for (size_t i = 0; i < count; i++) {
         struct fr_row *row = fr_rows_row(rows, from[i].slot);
@@ -117,23 +119,35 @@ fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_ent
                 .version = atomic_load_explicit(&row->version, memory_order_relaxed)};
 
         fill_row(rows, &from[i]);
-        fr_row_decode(from[i].high, from[i].low, from[i].scale, rows->dims, x);
-        row->place = fr_node_append(node, entry, x, centroid, rows->dims);
         row->node = number;
+        row->place = (uint32_t)i;
+        node->entries[i] = entry;
+        if (has_signs) continue;
+        fr_row_decode(from[i].high, from[i].low, from[i].scale, rows->dims, x);
+        (void)fr_node_append(node, entry, x, centroid, rows->dims);
     }
+    if (has_signs) fr_node_take_signs(node, lean);
     *ret_node = FR_TAKE(node);
 out:
     fr_node_free(node);
     return st;
 }
 
+static void free_lean(struct fr_epoch_item *item)
+{
+    fr_node_free(FR_CONTAINER_OF(item, struct fr_node, item));
+}
+
 void fr_tree_load_show(struct fr_tree *tree, struct fr_node *node)
 {
     _Atomic(struct fr_node *) *place = fr_rows_node(&tree->tiers[1], node->number);
 
-    FR_ASSERT(atomic_load_explicit(place, memory_order_relaxed) == NULL);
+    struct fr_node *lean = atomic_load_explicit(place, memory_order_relaxed);
+
+    FR_ASSERT(lean == NULL || lean->is_lean);
     /* Release: it and its rows are complete. Acquire in fr_tree_node. */
-    atomic_store_explicit(place, node, memory_order_release);
+    atomic_store_explicit(place, node, memory_order_seq_cst);
+    if (lean != NULL) fr_epoch_retire(&tree->epoch, &lean->item, free_lean);
 }
 
 void fr_tree_load_undo(struct fr_tree *tree, struct fr_node *node, const struct fr_entrant *from,
@@ -157,10 +171,10 @@ fr_status fr_tree_begin_rows(struct fr_tree *tree, bool in_pieces)
     return st;
 }
 
-struct fr_node *fr_tree_evict_hide(struct fr_tree *tree, uint32_t number)
+struct fr_node *fr_tree_evict_hide(struct fr_tree *tree, uint32_t number, struct fr_node *lean)
 {
     /* Sequentially consistent, as all that epochs are about. */
-    struct fr_node *node = atomic_exchange(fr_rows_node(&tree->tiers[1], number), NULL);
+    struct fr_node *node = atomic_exchange(fr_rows_node(&tree->tiers[1], number), lean);
 
     FR_ASSERT(node != NULL);
     return node;
@@ -171,7 +185,7 @@ void fr_tree_evict_free(struct fr_tree *tree, struct fr_node *node)
     uint32_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
 
     fr_mutex_lock(&tree->mu);
-    for (uint32_t i = 0; i < count; i += (uint32_t)FR_ROW_PIECE_MAX)
+    for (uint32_t i = 0; !node->is_lean && i < count; i += (uint32_t)FR_ROW_PIECE_MAX)
         fr_rows_give_piece(&tree->tiers[0], node->entries[i].slot);
     fr_mutex_unlock(&tree->mu);
     fr_node_free(node);
@@ -184,6 +198,13 @@ size_t fr_tree_posting_bytes(const struct fr_tree *tree, size_t count)
 
     return sizeof(struct fr_node) + sizeof(struct fr_row_chunk) + 4 * (size_t)64 + count * row +
            blocks * (fr_block_size(dims) + FR_BLOCK_VECTORS * sizeof(struct fr_node_entry));
+}
+
+size_t fr_tree_lean_bytes(const struct fr_tree *tree, size_t count)
+{
+    size_t blocks = (count + FR_BLOCK_VECTORS - 1) / FR_BLOCK_VECTORS;
+
+    return sizeof(struct fr_node) + (size_t)80 + blocks * fr_block_size(tree->space->dims);
 }
 
 /* What has grown too large since it was last looked at. */

@@ -372,6 +372,7 @@ struct fr_index_stats {
                                   memory so far, and which it has yet to read */
     uint64_t loads, evictions; /* postings read into memory since opening, and given up again for
                                   the budget: see above */
+    uint64_t lean;             /* postings of which only a tenth is in memory, to be scanned */
 
     /* Of rows that opening came upon and could not read, for their bytes are damaged: how many are
        known by their ids; how many ranges of ids there are, in each of which more may be missing;

@@ -70,6 +70,21 @@ Test(alloc, zeroed_memory_is_zero_even_when_it_was_used)
     }
 }
 
+/* The system's pages are zeros when they come, and those of others may not be. */
+Test(alloc, large_zeroed_memory_is_zero_even_when_it_was_used)
+{
+    const size_t size = 3 << 20;
+
+    for (int round = 0; round < 3; round++) {
+        uint8_t *memory = fr_alloc_zeroed(size / 8, 8);
+        cr_assert_not_null(memory);
+        for (size_t i = 0; i < size; i++)
+            cr_assert_eq(memory[i], 0);
+        memset(memory, 0xff, size);
+        fr_free(memory);
+    }
+}
+
 Test(alloc, a_product_that_overflows_is_no_memory)
 {
     cr_assert_null(fr_alloc_zeroed(SIZE_MAX / 2, 3));
