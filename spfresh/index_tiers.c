@@ -48,6 +48,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cover.h"
+#include "base/log.h"
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
 
@@ -90,6 +91,10 @@ fr_status fr_spfresh_bound(struct fr_spfresh *index, struct fr_tree *tree, size_
 
     if (has_room(index, bytes_of_all(tree, vectors))) return FR_OK;
     FR_COVER("index: it is bounded");
+    fr_log(FR_LOG_INFO, "spfresh",
+            "index \"%s\": its postings take about %zu MiB, more than the memory budget has for "
+            "them: they come and go while it is searched",
+            index->name, bytes_of_all(tree, vectors) >> 20);
     l->pins = fr_alloc_zeroed(l->slot_count, sizeof(*l->pins));
     if (l->pins == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
     FR_TRY(fr_tree_begin_rows(tree, true));

@@ -131,6 +131,10 @@ static void tell_index_words(const char *name, const struct fr_index_stats *stat
             stats->tiers);
     printf("waiting        %s postings, for maintenance\n", fr_human_count(stats->pending).text);
     printf("in memory      %s\n", fr_human_size(stats->bytes).text);
+    if (stats->rows_lost + stats->ranges_lost > 0)
+        printf("lost           %s rows, and what was in %s ranges of ids: %s\n",
+                fr_human_count(stats->rows_lost).text, fr_human_count(stats->ranges_lost).text,
+                stats->lost_why);
 }
 
 static fr_status tell_index_json(const char *name, const struct fr_index_stats *stats)
@@ -148,6 +152,9 @@ static fr_status tell_index_json(const char *name, const struct fr_index_stats *
     fr_json_u64(&json, "pending", stats->pending);
     fr_json_u64(&json, "bytes", stats->bytes);
     fr_json_u64(&json, "rebuilt", stats->rebuilt);
+    fr_json_u64(&json, "generation", stats->generation);
+    fr_json_u64(&json, "rows_lost", stats->rows_lost);
+    fr_json_u64(&json, "ranges_lost", stats->ranges_lost);
     fr_json_end_object(&json);
     return fr_json_print(&json);
 }
