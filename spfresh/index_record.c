@@ -171,7 +171,7 @@ void fr_search_record_begin(const struct fr_asking *asking, struct fr_work *work
 
     record->effort_postings = asking->effort.postings;
     record->effort_width = asking->effort.width;
-    record->effort_slack = (double)asking->effort.slack;
+    record->effort_slack = (double)fr_effort_slack(&asking->effort, asking->index->space.dims);
     work->trace = (struct fr_probe_trace){.engine = engine, .quest.slot = FR_SLOT_NONE};
     if (record->why != NULL) locate(asking->index, work, record->why->id, &work->trace.quest);
     work->trace.now_ns = work->start_ns = fr_engine_now_ns(engine);

@@ -111,8 +111,14 @@ FR_NODISCARD fr_status fr_probe_locate(struct fr_probe *probe, const float *quer
 struct fr_effort {
     size_t postings; /* of vectors to scan */
     size_t width;    /* of centroids to scan for them, in each tier */
-    float slack;     /* standard deviations by which an estimate may be wrong */
+    float slack;     /* standard deviations by which an estimate may be wrong, at 128 dimensions */
 };
+
+/*
+ * The slack at so many dimensions. The more there are the less a deviation is, beside the distances
+ * that it is to tell apart, so the fewer rows are measured for it, and more of it pays.
+ */
+float fr_effort_slack(const struct fr_effort *effort, size_t dims);
 
 /*
  * The k rows nearest to the query, nearest first: slots and mapped square distances. The caller is
