@@ -228,6 +228,7 @@ static fr_status add_all_rows(struct fr_spfresh *index, struct fr_tree *tree, si
 {
     struct fr_filling how = {.tree = tree, .map = &index->map, .threads = threads};
 
+    tree->changes.on = false; /* all of it will be written */
     return fr_spfresh_fill(index, &how);
 }
 
@@ -243,7 +244,6 @@ static fr_status build_with_codes(struct fr_spfresh *index, size_t threads, stru
     FR_COVER("index: built anew with the codes of lost rows");
     fr_tree_free(FR_TAKE(*tree));
     FR_TRY(fr_spfresh_make_tree(index, NULL, 0, false, tree));
-    (*tree)->changes.on = false;
     FR_TRY(add_all_rows(index, *tree, threads));
     FR_TRY(fr_spfresh_carry_codes(index, *tree));
     if (index->map.count == 0) fr_tree_free(FR_TAKE(*tree));
@@ -265,7 +265,6 @@ fr_status fr_spfresh_build(struct fr_spfresh *index, struct fr_tree **ret_tree)
     if (count > 0) FR_TRY(fr_spfresh_make_tree(index, sample, count, false, &tree));
     fr_free(FR_TAKE(sample));
     size_t threads = count < FR_SPFRESH_SAMPLE ? 1 : fr_thread_cpu_count();
-    if (tree != NULL) tree->changes.on = false; /* all of it will be written */
     if (tree != NULL) FR_TRY(add_all_rows(index, tree, threads));
     if (fr_lost_any(index)) FR_TRY(build_with_codes(index, threads, &tree));
     if (tree == NULL) FR_TRY(fr_lost_fail(index));

@@ -283,12 +283,10 @@ static fr_status append_at_once(struct fr_spfresh *index, const struct fr_work *
 {
     struct fr_index_key key = fr_key_posting(&index->prefix, index->generation, number);
     struct fr_batch batch = FR_BATCH_EMPTY;
-    fr_slice bytes;
     fr_status st;
 
     FR_TRY(fr_batch_add_append(&batch, fr_index_key_slice(&key), fr_buf_slice(&work->value)));
-    FR_TRY(fr_batch_finish(&batch, &bytes));
-    st = fr_engine_write(index->engine, bytes, batch.count, FR_DURABLE_OS);
+    st = fr_spfresh_write_batch(index, &batch);
 out:
     fr_batch_deinit(&batch);
     return st;

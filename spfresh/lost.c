@@ -263,18 +263,23 @@ fr_status fr_lost_check(struct fr_spfresh *index, uint64_t id)
     return look_up(index, id, NULL);
 }
 
-fr_status fr_row_walk_open(struct fr_row_walk *walk, struct fr_spfresh *index)
+static fr_status open_walk(struct fr_row_walk *walk, struct fr_view *view, fr_seq at)
 {
-    *walk = (struct fr_row_walk){.index = index, .kind = fr_key_kind(&index->prefix, 'v')};
-    struct fr_engine_scan_options options = {.at = index->loading.at,
-            .view = index->loading.view,
+    struct fr_engine_scan_options options = {.at = at,
+            .view = view,
             .prefix = fr_index_key_slice(&walk->kind),
             .readahead_max = FR_SPFRESH_READAHEAD,
             .no_cache = true,
-            .damage = note_damage,
+            .damage = walk->is_strict ? NULL : note_damage,
             .damage_ctx = walk};
 
-    return fr_engine_scan(index->engine, &options, &walk->it);
+    return fr_engine_scan(walk->index->engine, &options, &walk->it);
+}
+
+fr_status fr_row_walk_open(struct fr_row_walk *walk, struct fr_spfresh *index)
+{
+    *walk = (struct fr_row_walk){.index = index, .kind = fr_key_kind(&index->prefix, 'v')};
+    return open_walk(walk, index->loading.view, index->loading.at);
 }
 
 fr_status fr_row_walk_open_at(struct fr_row_walk *walk, struct fr_spfresh *index,
@@ -282,13 +287,7 @@ fr_status fr_row_walk_open_at(struct fr_row_walk *walk, struct fr_spfresh *index
 {
     *walk = (struct fr_row_walk){
             .index = index, .kind = fr_key_kind(&index->prefix, 'v'), .is_strict = true};
-    struct fr_engine_scan_options options = {.at = at,
-            .view = view,
-            .prefix = fr_index_key_slice(&walk->kind),
-            .readahead_max = FR_SPFRESH_READAHEAD,
-            .no_cache = true};
-
-    return fr_engine_scan(index->engine, &options, &walk->it);
+    return open_walk(walk, view, at);
 }
 
 void fr_row_walk_close(struct fr_row_walk *walk)

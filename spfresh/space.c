@@ -87,7 +87,7 @@ float fr_space_length(const struct fr_space *space, const float *from)
 
 bool fr_space_is_beyond(const struct fr_space *space, const float *from)
 {
-    return space->metric == FR_METRIC_INNER_PRODUCT && length(space, from) > space->reach;
+    return fr_space_length(space, from) > space->reach;
 }
 
 void fr_space_map_query(const struct fr_space *space, const float *from, float *ret_to)
