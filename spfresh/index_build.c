@@ -137,10 +137,7 @@ static fr_status add_row(struct builder *b, size_t n)
     fr_status st;
 
     fr_space_map_row(tree->space, b->vectors + n * index->options.dimension, b->mapped);
-    unsigned reader = fr_epoch_enter(&tree->epoch);
-    st = fr_tree_locate(b->probe, &entrant);
-    fr_epoch_leave(&tree->epoch, reader);
-    FR_TRY(st);
+    FR_TRY(fr_tree_locate_one(b->probe, &entrant));
     FR_TRY(fr_tree_enter(tree, &entrant));
     fr_tree_publish(tree, &entrant, 1, NULL, 0, 0);
     fr_mutex_lock(&b->build->mu);

@@ -53,10 +53,7 @@ static fr_status enter_code(struct carrier *c, const struct fr_stored_record *re
     fr_status st;
 
     fr_row_decode(record->high, record->low, record->scale, c->tree->space->dims, c->x);
-    unsigned reader = fr_epoch_enter(&c->tree->epoch);
-    st = fr_tree_locate(c->probe, &entrant);
-    fr_epoch_leave(&c->tree->epoch, reader);
-    FR_TRY(st);
+    FR_TRY(fr_tree_locate_one(c->probe, &entrant));
     FR_TRY(fr_id_map_reserve(map, 1));
     FR_TRY(fr_tree_enter(c->tree, &entrant));
     fr_tree_publish(c->tree, &entrant, 1, NULL, 0, 0);

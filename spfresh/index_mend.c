@@ -76,10 +76,7 @@ static fr_status enter_row(struct mender *m, uint64_t id, fr_slot before, fr_slo
     struct fr_id_map *map = &m->index->map;
     fr_status st;
 
-    unsigned reader = fr_epoch_enter(&m->tree->epoch);
-    st = fr_tree_locate(m->work->probe, &entrant);
-    fr_epoch_leave(&m->tree->epoch, reader);
-    FR_TRY(st);
+    FR_TRY(fr_tree_locate_one(m->work->probe, &entrant));
     FR_TRY(fr_tree_reserve(m->tree, 1));
     fr_mutex_lock(&m->index->mu);
     st = fr_id_map_reserve(map, 1);

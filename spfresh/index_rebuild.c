@@ -269,10 +269,7 @@ static fr_status enter_id(struct rebuild *r, uint64_t id)
 
     r->beyond += fr_space_is_beyond(tree->space, r->vector);
     fr_space_map_row(tree->space, r->vector, r->x);
-    unsigned reader = fr_epoch_enter(&tree->epoch);
-    st = fr_tree_locate(r->probe, &entrant);
-    fr_epoch_leave(&tree->epoch, reader);
-    FR_TRY(st);
+    FR_TRY(fr_tree_locate_one(r->probe, &entrant));
     FR_TRY(fr_id_map_reserve(&r->next->map, 1));
     FR_TRY(fr_tree_reserve(tree, 1));
     if (before != FR_SLOT_NONE) FR_TRY(tell_left(r, before));

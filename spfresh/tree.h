@@ -162,6 +162,9 @@ struct fr_entrant {
 /* Encode x, which is mapped, and find its posting. The caller is in the epoch. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_tree_locate(struct fr_probe *probe, struct fr_entrant *entrant);
 
+/* The same of one vector alone: the caller is not in the epoch. */
+FR_NODISCARD fr_status fr_tree_locate_one(struct fr_probe *probe, struct fr_entrant *entrant);
+
 /* List it, unborn. It is as found in entrant->slot and number. FR_ERR_NOMEM, FR_ERR_FULL. */
 FR_NODISCARD fr_status fr_tree_enter(struct fr_tree *tree, struct fr_entrant *entrant);
 

@@ -35,6 +35,16 @@ out:
     return st;
 }
 
+fr_status fr_tree_locate_one(struct fr_probe *probe, struct fr_entrant *entrant)
+{
+    struct fr_epoch *epoch = fr_unconst(&probe->tree->epoch);
+    unsigned reader = fr_epoch_enter(epoch);
+    fr_status st = fr_tree_locate(probe, entrant);
+
+    fr_epoch_leave(epoch, reader);
+    return st;
+}
+
 /* Whether the posting that was found still is one; if not, the one that is nearest now. */
 static fr_status find_again(struct fr_tree *tree, struct fr_entrant *entrant) FR_REQUIRES(tree->mu)
 {
