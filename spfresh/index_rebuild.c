@@ -1,8 +1,9 @@
 /*
  * index_rebuild.c - an index is built anew while it is used.
  *
+ *     moment       from here on ids that change are remembered
  *     calibrate    a space by a sample of all rows, and a tree in it
- *     fill         the rows as they are at a moment, by several threads
+ *     fill         the rows as they were at the moment, by several threads
  *     catch up     with ids that writes have changed since, round by round, until few are left
  *     store        all postings of the new tree, as the next generation
  *     catch up     again; what changes in the new tree is stored, too
@@ -16,7 +17,8 @@
  * the rows of these ids are then. So it does not matter in which order they came, nor whether a
  * row was seen before: an id whose row has changed since it was read last is in the set. The set
  * begins with a moment at which no write is in flight, and that moment's rows are those that the
- * tree is filled with.
+ * tree is filled with. The moment comes before the space: whatever may be longer than all that the
+ * space was made for is in the set, and is counted when it is caught up with.
  *
  * A row that cannot be read ends it: what the old tree still has of that row would be gone.
  *
@@ -530,9 +532,9 @@ static fr_status run(struct rebuild *r)
     fr_status st;
 
     FR_TRY(init_rebuild(r));
+    take_moment(r);
     FR_TRY(calibrate(r, &any));
     if (!any) goto out;
-    take_moment(r);
     FR_TRY(fill(r));
     FR_TRY(fr_probe_new(r->next->tree, &r->probe));
     FR_TRY(catch_up_until_few(r));

@@ -306,12 +306,41 @@ static void let_others_write(void)
     const struct fr_rebuild *rebuild = is_rebuilding ? t.index->rebuild : NULL;
     uint64_t done;
 
-    if (rebuild == NULL || !rebuild->remembers) return;
+    if (company.batch_size == 0 || rebuild == NULL || !rebuild->remembers) return;
     done = atomic_load(&rebuild->done);
     if (done == 0 || done >= rebuild->of || atomic_load(&company.asked) == 4) return;
     unsigned asked = atomic_fetch_add(&company.asked, 1) + 1;
     while (atomic_load(&company.answered) < asked)
         (void)sched_yield();
+}
+
+/* ---- Vectors that outgrow the new space, too ---- */
+
+#define LONGER_FEW 5
+static bool is_to_outgrow;
+
+static void put_longer(void *arg)
+{
+    uint64_t ids[LONGER_FEW] = {IDS, IDS + 1, IDS + 2, IDS + 3, IDS + 4};
+    float vectors[LONGER_FEW][DIM];
+
+    (void)arg;
+    for (size_t i = 0; i < LONGER_FEW; i++)
+        for (size_t n = 0; n < DIM; n++)
+            vectors[i][n] = 100;
+    FR_ASSERT(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, LONGER_FEW, ids, vectors[0], NULL) ==
+              FR_OK);
+}
+
+/* When the rebuild has measured all vectors and makes its tree: a header goes before that. */
+static void let_vectors_outgrow(size_t size, size_t alignment)
+{
+    struct fr_thread thread;
+
+    if (!is_to_outgrow || !is_rebuilding || size != alignment + sizeof(struct fr_tree)) return;
+    is_to_outgrow = false;
+    FR_ASSERT(fr_thread_start(&thread, "outgrow", put_longer, NULL) == FR_OK);
+    fr_thread_join(&thread);
 }
 
 /* ---- Calls that are under way at the swap ---- */
@@ -343,6 +372,7 @@ static void *allocate(void *ctx, size_t size, size_t alignment)
 {
     (void)ctx;
     let_others_write();
+    let_vectors_outgrow(size, alignment);
     wait_for_swap();
     return aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));
 }
@@ -585,6 +615,21 @@ Test(index_rebuild, finds_vectors_that_are_far_longer_than_the_first_were)
     double after = recall();
     cr_assert_lt(before, 0.5, "%g", before);
     cr_assert_gt(after, 0.9, "%g", after);
+    must(fr_spfresh_check(t.index));
+    close_bed();
+}
+
+/* Or it would never be built anew for them. */
+Test(index_rebuild, counts_those_beyond_its_reach_that_came_meanwhile)
+{
+    must(fr_set_allocator(&stopping));
+    open_bed(FR_METRIC_INNER_PRODUCT);
+    put_long(0, 1);
+    is_to_outgrow = is_rebuilding = true;
+    must(fr_spfresh_rebuild(t.index, 1));
+    is_rebuilding = false;
+    cr_assert_not(is_to_outgrow);
+    cr_assert_eq(t.index->outgrown, LONGER_FEW);
     must(fr_spfresh_check(t.index));
     close_bed();
 }
