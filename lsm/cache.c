@@ -34,6 +34,9 @@
 /* Of the hand, when it is not for an item of our own: bounds what a writer pays at a time. */
 #define TRIM_STEPS 1024
 
+/* And for items of our own, when whole rounds have just shown that all that is left is pinned. */
+#define STUCK_STEPS 256
+
 struct fr_cache_slot {
     /* acquire when a pin or BUSY is taken, release when one is given back or LIVE is published. */
     _Atomic(uint64_t) word;
@@ -79,6 +82,7 @@ struct fr_cache {
     _Atomic(size_t) capacity;
     _Atomic(size_t) bytes;
     _Atomic(size_t) hand;
+    _Atomic(bool) is_stuck; /* the last item found no room, in however many steps */
 };
 
 /* ---- Counting: a thread has a stripe of its own, mostly, and a plain add will do. ---- */
@@ -380,6 +384,18 @@ static size_t all_rounds(const struct fr_cache *cache)
     return 4 * cache->slot_count;
 }
 
+/* A read of many blocks pins them all: if they fill a small cache, one of them finds that out for
+ * the rest. */
+static bool make_room_for_item(struct fr_cache *cache, size_t size)
+{
+    bool was_stuck = atomic_load_explicit(&cache->is_stuck, memory_order_relaxed);
+    bool has_room = make_room(cache, size, was_stuck ? STUCK_STEPS : all_rounds(cache));
+
+    if (has_room == was_stuck)
+        atomic_store_explicit(&cache->is_stuck, !has_room, memory_order_relaxed);
+    return has_room;
+}
+
 void fr_cache_set_capacity(struct fr_cache *cache, size_t capacity)
 {
     atomic_store_explicit(&cache->capacity, capacity, memory_order_relaxed);
@@ -471,7 +487,7 @@ struct fr_cache_item *fr_cache_insert(struct fr_cache *cache, struct fr_cache_it
         item->destroy(item);
         return other;
     }
-    if (!make_room(cache, item->charge, all_rounds(cache))) return keep_outside(cache, item);
+    if (!make_room_for_item(cache, item->charge)) return keep_outside(cache, item);
     struct fr_cache_slot *slot = take_slot(cache, set_of(cache, hash));
 
     if (slot == NULL) return keep_outside(cache, item);
@@ -536,6 +552,7 @@ void fr_cache_stats_get(const struct fr_cache *cache, struct fr_cache_stats *ret
     stats.capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
     stats.pinned_bytes = pinned_bytes(cache);
     stats.slots = cache->slot_count;
+    stats.hand_steps = atomic_load_explicit(&cache->hand, memory_order_relaxed);
     stats.slot_bytes = cache->slot_count * (sizeof(struct fr_cache_slot) + sizeof(uint64_t)) +
                        (cache->missed_mask + 1) * sizeof(uint32_t);
     *ret_stats = stats;

@@ -137,6 +137,7 @@ struct fr_cache_stats {
     size_t pinned_bytes; /* of those in slots; a walk over all slots */
     size_t capacity;     /* the most, if nobody else takes any */
     size_t slots;
+    size_t hand_steps; /* slots that were passed to make room */
     size_t slot_bytes; /* memory of the cache itself, on top of capacity */
 };
 

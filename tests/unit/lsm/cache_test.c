@@ -139,6 +139,29 @@ Test(cache, hands_out_what_it_has_no_room_for)
     cr_assert_eq(alive, 0);
 }
 
+/* However many slots there are: a multi-get pins all that it reads until it has ended. */
+Test(cache, looks_for_room_among_what_is_pinned_once)
+{
+    enum { FIT = 1024, MORE = 1000 };
+    struct fr_cache *cache = new_cache(FIT * 4096);
+    static struct fr_cache_item *items[FIT + MORE];
+    struct fr_cache_stats stats;
+
+    for (uint64_t i = 0; i < FIT + MORE; i++)
+        items[i] = fr_cache_insert(cache, make(1, i, 4096), false);
+    fr_cache_stats_get(cache, &stats);
+    cr_assert_eq(stats.unplaced, MORE);
+    cr_assert_lt(stats.hand_steps, 4 * stats.slots + 300 * MORE);
+    for (uint64_t i = 0; i < FIT + MORE; i++)
+        fr_cache_release(cache, items[i]);
+    for (uint64_t i = 0; i < MORE; i++)
+        put(cache, 2, i, false);
+    fr_cache_stats_get(cache, &stats);
+    cr_assert_geq(stats.inserts, FIT + MORE - MORE / 4);
+    fr_cache_free(cache);
+    cr_assert_eq(alive, 0);
+}
+
 Test(cache, a_scan_does_not_drive_out_what_is_in_use)
 {
     struct fr_cache *cache = new_cache(4 << 20);
