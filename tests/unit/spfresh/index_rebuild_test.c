@@ -12,157 +12,40 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cover.h"
-#include "base/rng.h"
 #include "base/thread.h"
 #include "io/sim.h"
 #include "lsm/batch.h"
-#include "spfresh/index_priv.h"
-#include "tests/unit/io/test_world.h"
-
-#define DIM 20
-#define IDS 3000
-
-struct bed {
-    struct test_world world;
-    struct fr_engine *engine;
-    struct fr_spfresh *index;
-    struct fr_spfresh_setup setup;
-    struct fr_rng rng;
-    size_t count;
-    bool there[IDS];
-    float vectors[IDS][DIM];
-};
-
-static struct bed t;
-
-static void open_engine(void)
-{
-    struct fr_engine_options options = fr_engine_options_default();
-
-    options.memtable_size = 512 << 10;
-    options.table_size = 256 << 10;
-    options.cache_size = 256 << 10;
-    must(fr_engine_open(t.world.env, fr_dir_path(t.world.dir), &options, &t.engine));
-}
-
-static void open_index(void)
-{
-    must(fr_spfresh_open(t.engine, "", &t.setup, &t.index));
-}
-
-static void open_bed(enum fr_metric metric)
-{
-    memset(&t, 0, sizeof(t));
-    t.world = test_world_open();
-    t.setup = (struct fr_spfresh_setup){
-            .create = true, .manual = true, .dimension = DIM, .metric = metric, .seed = 7};
-    fr_rng_init(&t.rng, 1);
-    open_engine();
-    open_index();
-}
-
-static void close_bed(void)
-{
-    fr_spfresh_close(t.index);
-    (void)fr_engine_close(t.engine);
-    test_world_close(&t.world);
-}
-
-static void reopen(void)
-{
-    fr_spfresh_close(t.index);
-    (void)fr_engine_close(t.engine);
-    open_engine();
-    open_index();
-}
-
-static void draw(struct fr_rng *rng, float *x)
-{
-    size_t cluster = fr_rng_below(rng, 30);
-
-    for (size_t i = 0; i < DIM; i++)
-        x[i] = (float)(cluster * 7 % (i + 5)) + 2 * (float)fr_rng_double(rng) + 0.1F;
-}
-
-/* Of ids from first on, as many as there are in span. */
-static void put_some(uint64_t first, uint64_t span, size_t count)
-{
-    uint64_t ids[64];
-    float vectors[64][DIM];
-
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = first + fr_rng_below(&t.rng, span);
-        draw(&t.rng, vectors[i]);
-        t.count += !t.there[ids[i]];
-        t.there[ids[i]] = true;
-        memcpy(t.vectors[ids[i]], vectors[i], sizeof(vectors[i]));
-    }
-    FR_ASSERT(fr_spfresh_upsert(t.index, FR_DURABLE_OS, count, ids, vectors[0], NULL) == FR_OK);
-}
-
-static void delete_some(uint64_t first, uint64_t span, size_t count)
-{
-    size_t expected = 0, deleted;
-    uint64_t ids[64];
-
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = first + fr_rng_below(&t.rng, span);
-        expected += t.there[ids[i]];
-        t.there[ids[i]] = false;
-    }
-    t.count -= expected;
-    FR_ASSERT(fr_spfresh_delete(t.index, FR_DURABLE_OS, count, ids, &deleted) == FR_OK);
-    FR_ASSERT(deleted == expected);
-}
+#include "spfresh/tree_priv.h"
+#include "tests/unit/spfresh/index_bed.h"
 
 static void fill_bed(size_t batches)
 {
     uint64_t left;
 
     for (size_t i = 0; i < batches; i++) {
-        put_some(0, IDS, 64);
-        if (i % 4 == 0) delete_some(0, IDS, 30);
+        bed_put_of(0, IDS, 64);
+        if (i % 4 == 0) bed_delete_of(0, IDS, 30);
     }
-    must(fr_spfresh_maintain(t.index, 0, &left));
-}
-
-/* A search for all, by either way, finds what is there, each once, and nothing else. */
-static void check_found(bool exhaustive)
-{
-    static struct fr_hit hits[IDS + 1];
-    static bool seen[IDS];
-    struct fr_search_options how = {.postings = 1000000, .exhaustive = exhaustive};
-    size_t count;
-
-    memset(seen, 0, sizeof(seen));
-    must(fr_spfresh_search(t.index, &how, t.vectors[0], IDS + 1, hits, &count));
-    cr_assert_eq(count, t.count, "%zu found of %zu", count, t.count);
-    for (size_t i = 0; i < count; i++) {
-        cr_assert_lt(hits[i].id, IDS);
-        cr_assert(t.there[hits[i].id]);
-        cr_assert_not(seen[hits[i].id]);
-        seen[hits[i].id] = true;
-    }
+    must(fr_spfresh_maintain(bed.index, 0, &left));
 }
 
 static void check_all(void)
 {
-    must(fr_spfresh_check(t.index));
-    check_found(false);
-    check_found(true);
+    bed_check_all();
+    bed_check_found(true);
 }
 
 /* Keys of a kind and generation, or of all of them: 0. */
 static size_t count_keys(char letter, uint32_t generation)
 {
     struct fr_index_key kind = generation == 0
-                                       ? fr_key_kind(&t.index->prefix, letter)
-                                       : fr_key_generation(&t.index->prefix, letter, generation);
+                                       ? fr_key_kind(&bed.index->prefix, letter)
+                                       : fr_key_generation(&bed.index->prefix, letter, generation);
     struct fr_engine_scan_options options = {.at = FR_SEQ_MAX, .prefix = fr_index_key_slice(&kind)};
     struct fr_iter *it = NULL;
     size_t count = 0;
 
-    must(fr_engine_scan(t.engine, &options, &it));
+    must(fr_engine_scan(bed.engine, &options, &it));
     while (fr_iter_next(it) == FR_OK)
         count++;
     fr_iter_close(it);
@@ -171,18 +54,10 @@ static size_t count_keys(char letter, uint32_t generation)
 
 static void check_only_generation(uint32_t generation)
 {
-    cr_assert_eq(t.index->generation, generation);
+    cr_assert_eq(bed.index->generation, generation);
     cr_assert_gt(count_keys('c', generation), 0);
     cr_assert_eq(count_keys('c', 0), count_keys('c', generation));
     cr_assert_eq(count_keys('p', 0), count_keys('p', generation));
-}
-
-static struct fr_index_stats stats_now(void)
-{
-    struct fr_index_stats stats = {.size = sizeof(stats)};
-
-    fr_spfresh_stats(t.index, &stats);
-    return stats;
 }
 
 /* ---- By itself ---- */
@@ -190,58 +65,58 @@ static struct fr_index_stats stats_now(void)
 Test(index_rebuild, has_what_there_was_and_comes_back)
 {
     for (enum fr_metric metric = FR_METRIC_L2; metric <= FR_METRIC_INNER_PRODUCT; metric++) {
-        open_bed(metric);
+        bed_open(metric);
         fill_bed(60);
         for (uint32_t generation = 2; generation < 5; generation++) {
-            must(fr_spfresh_rebuild(t.index, 1 + generation % 2));
+            must(fr_spfresh_rebuild(bed.index, 1 + generation % 2));
             check_only_generation(generation);
             check_all();
             fill_bed(5);
             check_all();
             if (generation == 3) continue;
-            reopen();
-            cr_assert_eq(t.index->rebuilt, 0);
+            bed_reopen();
+            cr_assert_eq(bed.index->rebuilt, 0);
             check_only_generation(generation);
             check_all();
         }
-        cr_assert_eq(stats_now().generation, 4);
-        cr_assert_eq(stats_now().rebuild_of, 0);
-        close_bed();
+        cr_assert_eq(bed_stats().generation, 4);
+        cr_assert_eq(bed_stats().rebuild_of, 0);
+        bed_close();
     }
 }
 
 Test(index_rebuild, of_nothing_is_nothing)
 {
-    open_bed(0);
-    must(fr_spfresh_rebuild(t.index, 1));
-    put_some(0, IDS, 10);
+    bed_open(0);
+    must(fr_spfresh_rebuild(bed.index, 1));
+    bed_put_of(0, IDS, 10);
     for (uint64_t id = 0; id < IDS; id++)
-        if (t.there[id]) must(fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &id, &(size_t){0}));
-    memset(t.there, 0, sizeof(t.there));
-    t.count = 0;
-    must(fr_spfresh_rebuild(t.index, 1));
-    cr_assert_eq(t.index->generation, 1);
-    put_some(0, IDS, 10);
+        if (bed.there[id]) must(fr_spfresh_delete(bed.index, FR_DURABLE_OS, 1, &id, &(size_t){0}));
+    memset(bed.there, 0, sizeof(bed.there));
+    bed.count = 0;
+    must(fr_spfresh_rebuild(bed.index, 1));
+    cr_assert_eq(bed.index->generation, 1);
+    bed_put_of(0, IDS, 10);
     check_all();
-    t.setup.read_only = true;
-    reopen();
-    must_be(FR_ERR_READONLY, fr_spfresh_rebuild(t.index, 1));
-    close_bed();
+    bed.setup.read_only = true;
+    bed_reopen();
+    must_be(FR_ERR_READONLY, fr_spfresh_rebuild(bed.index, 1));
+    bed_close();
 }
 
 /* It was given up, and is complete again. */
 Test(index_rebuild, stores_what_was_given_up)
 {
-    open_bed(0);
+    bed_open(0);
     fill_bed(20);
-    must(fr_spfresh_forget_derived(t.index));
-    must(fr_spfresh_rebuild(t.index, 1));
-    cr_assert_eq(t.index->derived, FR_DERIVED_GOOD);
+    must(fr_spfresh_forget_derived(bed.index));
+    must(fr_spfresh_rebuild(bed.index, 1));
+    cr_assert_eq(bed.index->derived, FR_DERIVED_GOOD);
     check_all();
-    reopen();
-    cr_assert_eq(t.index->rebuilt, 0);
+    bed_reopen();
+    cr_assert_eq(bed.index->rebuilt, 0);
     check_all();
-    close_bed();
+    bed_close();
 }
 
 /* Works of the old tree are not used in the new one, whatever they were used for. */
@@ -254,22 +129,22 @@ Test(index_rebuild, searches_of_every_kind_go_on_behind_it)
     float queries[4][DIM];
     size_t counts[4];
 
-    open_bed(FR_METRIC_COSINE);
+    bed_open(FR_METRIC_COSINE);
     fill_bed(40);
     for (size_t i = 0; i < 4; i++)
-        draw(&t.rng, queries[i]);
+        bed_draw(&bed.rng, queries[i]);
     for (int round = 0; round < 3; round++) {
         for (int way = 0; way < 4; way++) {
             how.exhaustive = way == 1;
             how.limited = way == 2;
             how.max_distance = 0.5F;
             how.ret_records = way == 3 ? records : NULL;
-            must(fr_spfresh_search_batch(t.index, &how, 4, queries[0], 5, hits[0], counts));
+            must(fr_spfresh_search_batch(bed.index, &how, 4, queries[0], 5, hits[0], counts));
         }
-        cr_assert_eq(why.verdict != FR_WHY_MISSING, t.there[0]);
-        must(fr_spfresh_rebuild(t.index, 2));
+        cr_assert_eq(why.verdict != FR_WHY_MISSING, bed.there[0]);
+        must(fr_spfresh_rebuild(bed.index, 2));
     }
-    close_bed();
+    bed_close();
 }
 
 /* ---- Writes that come meanwhile ---- */
@@ -294,8 +169,8 @@ static void write_when_asked(void *arg)
 
     for (; !atomic_load(&c->over); (void)sched_yield()) {
         if (atomic_load(&c->answered) == atomic_load(&c->asked)) continue;
-        put_some(0, IDS, c->batch_size);
-        delete_some(0, IDS, c->batch_size / 2);
+        bed_put_of(0, IDS, c->batch_size);
+        bed_delete_of(0, IDS, c->batch_size / 2);
         atomic_fetch_add(&c->answered, 1);
     }
 }
@@ -303,7 +178,7 @@ static void write_when_asked(void *arg)
 /* While rows come into the new tree, something is written a few times before it goes on. */
 static void let_others_write(void)
 {
-    const struct fr_rebuild *rebuild = is_rebuilding ? t.index->rebuild : NULL;
+    const struct fr_rebuild *rebuild = is_rebuilding ? bed.index->rebuild : NULL;
     uint64_t done;
 
     if (company.batch_size == 0 || rebuild == NULL || !rebuild->remembers) return;
@@ -328,7 +203,7 @@ static void put_longer(void *arg)
     for (size_t i = 0; i < LONGER_FEW; i++)
         for (size_t n = 0; n < DIM; n++)
             vectors[i][n] = 100;
-    FR_ASSERT(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, LONGER_FEW, ids, vectors[0], NULL) ==
+    FR_ASSERT(fr_spfresh_upsert(bed.index, FR_DURABLE_NONE, LONGER_FEW, ids, vectors[0], NULL) ==
               FR_OK);
 }
 
@@ -352,7 +227,7 @@ static struct fr_thread rebuilder;
 static void rebuild_beside(void *arg)
 {
     (void)arg;
-    FR_ASSERT(fr_spfresh_rebuild(t.index, 1) == FR_OK);
+    FR_ASSERT(fr_spfresh_rebuild(bed.index, 1) == FR_OK);
 }
 
 /* It does not end before the call that waits here has ended: that is in the old tree. */
@@ -360,9 +235,9 @@ static void wait_for_swap(void)
 {
     if (!is_to_wait) return;
     is_to_wait = false;
-    uint32_t before = stats_now().generation;
+    uint32_t before = bed_stats().generation;
     FR_ASSERT(fr_thread_start(&rebuilder, "rebuild", rebuild_beside, NULL) == FR_OK);
-    while (stats_now().generation == before)
+    while (bed_stats().generation == before)
         (void)sched_yield();
 }
 
@@ -393,7 +268,7 @@ static void rebuild_in_company(size_t batch_size)
     company = (struct company){.batch_size = batch_size};
     must(fr_thread_start(&company.thread, "write", write_when_asked, &company));
     is_rebuilding = true;
-    must(fr_spfresh_rebuild(t.index, 1));
+    must(fr_spfresh_rebuild(bed.index, 1));
     is_rebuilding = false;
     atomic_store(&company.over, true);
     fr_thread_join(&company.thread);
@@ -406,17 +281,17 @@ Test(index_rebuild, has_what_was_written_while_it_was_built)
     static const size_t sizes[] = {2, 10, 60, 8};
 
     must(fr_set_allocator(&stopping));
-    open_bed(0);
+    bed_open(0);
     fill_bed(60);
     for (size_t i = 0; i < FR_ARRAY_COUNT(sizes); i++) {
         rebuild_in_company(sizes[i]);
         check_all();
         check_only_generation((uint32_t)i + 2);
     }
-    reopen();
-    cr_assert_eq(t.index->rebuilt, 0);
+    bed_reopen();
+    cr_assert_eq(bed.index->rebuilt, 0);
     check_all();
-    close_bed();
+    bed_close();
 }
 
 static void search_and_ask(uint64_t id)
@@ -427,18 +302,18 @@ static void search_and_ask(uint64_t id)
     struct fr_hit hits[10];
     size_t count;
 
-    must(fr_spfresh_search(t.index, &how, t.vectors[id], 10, hits, &count));
-    cr_assert_eq(why.verdict == FR_WHY_MISSING, !t.there[id]);
-    if (t.there[id]) cr_assert_eq(hits[0].id, id);
+    must(fr_spfresh_search(bed.index, &how, bed.vectors[id], 10, hits, &count));
+    cr_assert_eq(why.verdict == FR_WHY_MISSING, !bed.there[id]);
+    if (bed.there[id]) cr_assert_eq(hits[0].id, id);
 }
 
 static void call_across_swap(int which)
 {
     is_to_wait = true;
-    if (which == 0) put_some(0, IDS, 40);
-    if (which == 1) delete_some(0, IDS, 40);
-    if (which == 2) check_found(false);
-    if (which == 3) check_found(true);
+    if (which == 0) bed_put_of(0, IDS, 40);
+    if (which == 1) bed_delete_of(0, IDS, 40);
+    if (which == 2) bed_check_found(false);
+    if (which == 3) bed_check_found(true);
     if (which >= 4) search_and_ask((uint64_t)which);
     cr_assert_not(is_to_wait);
     fr_thread_join(&rebuilder);
@@ -448,11 +323,11 @@ static void call_across_swap(int which)
 Test(index_rebuild, calls_that_began_before_the_swap_end_well)
 {
     must(fr_set_allocator(&stopping));
-    open_bed(0);
+    bed_open(0);
     fill_bed(30);
     for (int which = 0; which < 8; which++) {
-        reopen(); /* no memory of calls is left, so that they need some */
-        must(fr_spfresh_wait_loaded(t.index));
+        bed_reopen(); /* no memory of calls is left, so that they need some */
+        must(fr_spfresh_wait_loaded(bed.index));
         call_across_swap(which);
         check_all();
         check_only_generation((uint32_t)which + 2);
@@ -460,7 +335,7 @@ Test(index_rebuild, calls_that_began_before_the_swap_end_well)
 #ifndef NDEBUG
     cr_assert_gt(fr_cover_count("index: a write is located again in a tree that was rebuilt"), 0);
 #endif
-    close_bed();
+    bed_close();
 }
 
 /* ---- Many threads ---- */
@@ -487,15 +362,16 @@ static void write_on(void *arg)
 
         for (size_t i = 0; i < count; i++) {
             ids[i] = w->first + fr_rng_below(&w->rng, OWN);
-            draw(&w->rng, vectors[i]);
-            memcpy(t.vectors[ids[i]], vectors[i], sizeof(vectors[i]));
-            t.there[ids[i]] = true;
+            bed_draw(&w->rng, vectors[i]);
+            memcpy(bed.vectors[ids[i]], vectors[i], sizeof(vectors[i]));
+            bed.there[ids[i]] = true;
         }
-        FR_ASSERT(fr_spfresh_upsert(t.index, FR_DURABLE_OS, count, ids, vectors[0], NULL) == FR_OK);
+        FR_ASSERT(fr_spfresh_upsert(bed.index, FR_DURABLE_OS, count, ids, vectors[0], NULL) ==
+                  FR_OK);
         if (!fr_rng_one_in(&w->rng, 3)) continue;
         for (size_t i = 0; i < count; i++)
-            t.there[ids[i]] = false;
-        FR_ASSERT(fr_spfresh_delete(t.index, FR_DURABLE_OS, count, ids, &deleted) == FR_OK);
+            bed.there[ids[i]] = false;
+        FR_ASSERT(fr_spfresh_delete(bed.index, FR_DURABLE_OS, count, ids, &deleted) == FR_OK);
     }
 }
 
@@ -512,13 +388,13 @@ static void search_on(void *arg)
     FR_ASSERT(hits != NULL && seen != NULL);
     while (!atomic_load(&over)) {
         memset(seen, 0, IDS);
-        FR_ASSERT(fr_spfresh_search(t.index, &how, query, IDS, hits, &count) == FR_OK);
+        FR_ASSERT(fr_spfresh_search(bed.index, &how, query, IDS, hits, &count) == FR_OK);
         for (size_t i = 0; i < count; i++) {
             FR_ASSERT(seen[hits[i].id] == 0);
             seen[hits[i].id] = 1;
         }
         for (size_t id = (size_t)WRITERS * OWN; id < IDS; id++)
-            FR_ASSERT(seen[id] == t.there[id]);
+            FR_ASSERT(seen[id] == bed.there[id]);
     }
     fr_free(hits);
     fr_free(seen);
@@ -529,11 +405,11 @@ Test(index_rebuild, is_not_seen_by_those_who_write_and_search)
     struct fr_thread threads[WRITERS], searcher;
     struct writer writers[WRITERS];
 
-    open_bed(0);
+    bed_open(0);
     fill_bed(40);
-    fr_spfresh_close(t.index);
-    t.setup.manual = false;
-    open_index();
+    fr_spfresh_close(bed.index);
+    bed.setup.manual = false;
+    bed_open_index();
     atomic_store(&over, false);
     must(fr_thread_start(&searcher, "search", search_on, NULL));
     for (int i = 0; i < WRITERS; i++) {
@@ -542,20 +418,20 @@ Test(index_rebuild, is_not_seen_by_those_who_write_and_search)
         must(fr_thread_start(&threads[i], "write", write_on, &writers[i]));
     }
     for (int i = 0; i < 4; i++)
-        must(fr_spfresh_rebuild(t.index, 2));
+        must(fr_spfresh_rebuild(bed.index, 2));
     atomic_store(&over, true);
     for (int i = 0; i < WRITERS; i++)
         fr_thread_join(&threads[i]);
     fr_thread_join(&searcher);
-    t.count = 0;
+    bed.count = 0;
     for (size_t id = 0; id < IDS; id++)
-        t.count += t.there[id];
+        bed.count += bed.there[id];
     check_all();
-    reopen();
-    cr_assert_eq(t.index->rebuilt, 0);
+    bed_reopen();
+    cr_assert_eq(bed.index->rebuilt, 0);
     check_only_generation(5);
     check_all();
-    close_bed();
+    bed_close();
 }
 
 /* ---- What it is for ---- */
@@ -576,8 +452,8 @@ static double recall(void)
     for (int q = 0; q < QUERIES; q++) {
         for (size_t i = 0; i < DIM; i++)
             query[i] = (float)fr_rng_double(&rng) - 0.5F;
-        must(fr_spfresh_search(t.index, &all, query, K, best, &best_count));
-        must(fr_spfresh_search(t.index, &some, query, K, found, &found_count));
+        must(fr_spfresh_search(bed.index, &all, query, K, best, &best_count));
+        must(fr_spfresh_search(bed.index, &some, query, K, found, &found_count));
         for (size_t i = 0; i < best_count; i++)
             for (size_t j = 0; j < found_count; j++)
                 right += best[i].id == found[j].id;
@@ -592,46 +468,46 @@ static void put_long(uint64_t first, float length)
     float vectors[64][DIM];
 
     for (size_t i = 0; i < 64; i++) {
-        float factor = length * (float)fr_rng_double(&t.rng);
+        float factor = length * (float)fr_rng_double(&bed.rng);
 
         ids[i] = first + i;
         for (size_t n = 0; n < DIM; n++)
-            vectors[i][n] = factor * ((float)fr_rng_double(&t.rng) - 0.5F);
+            vectors[i][n] = factor * ((float)fr_rng_double(&bed.rng) - 0.5F);
     }
-    must(fr_spfresh_upsert(t.index, FR_DURABLE_NONE, 64, ids, vectors[0], NULL));
+    must(fr_spfresh_upsert(bed.index, FR_DURABLE_NONE, 64, ids, vectors[0], NULL));
 }
 
 Test(index_rebuild, finds_vectors_that_are_far_longer_than_the_first_were)
 {
     uint64_t left;
 
-    open_bed(FR_METRIC_INNER_PRODUCT);
+    bed_open(FR_METRIC_INNER_PRODUCT);
     put_long(0, 1);
     for (uint64_t i = 1; i < 40; i++)
         put_long(64 * i, 100);
-    must(fr_spfresh_maintain(t.index, 0, &left));
+    must(fr_spfresh_maintain(bed.index, 0, &left));
     double before = recall();
-    must(fr_spfresh_rebuild(t.index, 1));
+    must(fr_spfresh_rebuild(bed.index, 1));
     double after = recall();
     cr_assert_lt(before, 0.5, "%g", before);
     cr_assert_gt(after, 0.9, "%g", after);
-    must(fr_spfresh_check(t.index));
-    close_bed();
+    must(fr_spfresh_check(bed.index));
+    bed_close();
 }
 
 /* Or it would never be built anew for them. */
 Test(index_rebuild, counts_those_beyond_its_reach_that_came_meanwhile)
 {
     must(fr_set_allocator(&stopping));
-    open_bed(FR_METRIC_INNER_PRODUCT);
+    bed_open(FR_METRIC_INNER_PRODUCT);
     put_long(0, 1);
     is_to_outgrow = is_rebuilding = true;
-    must(fr_spfresh_rebuild(t.index, 1));
+    must(fr_spfresh_rebuild(bed.index, 1));
     is_rebuilding = false;
     cr_assert_not(is_to_outgrow);
-    cr_assert_eq(t.index->outgrown, LONGER_FEW);
-    must(fr_spfresh_check(t.index));
-    close_bed();
+    cr_assert_eq(bed.index->outgrown, LONGER_FEW);
+    must(fr_spfresh_check(bed.index));
+    bed_close();
 }
 
 /* Nobody asks for it. */
@@ -639,19 +515,19 @@ Test(index_rebuild, comes_by_itself_where_vectors_outgrow_the_first)
 {
     uint64_t left;
 
-    open_bed(FR_METRIC_INNER_PRODUCT);
-    fr_spfresh_close(t.index);
-    t.setup.manual = false;
-    open_index();
+    bed_open(FR_METRIC_INNER_PRODUCT);
+    fr_spfresh_close(bed.index);
+    bed.setup.manual = false;
+    bed_open_index();
     put_long(0, 1);
     for (uint64_t i = 1; i < 40; i++)
         put_long(64 * i, i < 20 ? 10 : 100);
-    must(fr_spfresh_maintain(t.index, 0, &left));
+    must(fr_spfresh_maintain(bed.index, 0, &left));
     double found = recall();
     cr_assert_gt(found, 0.9, "%g", found);
-    cr_assert_gt(t.index->generation, 1);
-    must(fr_spfresh_check(t.index));
-    close_bed();
+    cr_assert_gt(bed.index->generation, 1);
+    must(fr_spfresh_check(bed.index));
+    bed_close();
 }
 
 /* ---- What goes wrong ---- */
@@ -660,25 +536,26 @@ Test(index_rebuild, leaves_all_as_it_was_without_memory)
 {
     fr_status st = FR_ERR_NOMEM;
 
-    open_bed(0);
+    bed_open(0);
+    bed.may_be_poisoned = true; /* the simulated disk wants memory, too */
     fill_bed(10);
     for (uint64_t n = 1; st != FR_OK; n += 1 + n / 16) {
         fr_alloc_fail_at(n, n % 2 == 0);
-        st = fr_spfresh_rebuild(t.index, 1);
+        st = fr_spfresh_rebuild(bed.index, 1);
         fr_alloc_fail_at(0, false);
-        /* The simulated disk wants memory, too, and the log is lost without. */
+        /* Not even then. */
         cr_assert_neq(st, FR_ERR_CORRUPT, "%s", fr_last_error());
-        cr_assert_eq(t.index->generation, st == FR_OK ? 2 : 1);
-        must(fr_spfresh_check(t.index));
-        reopen(); /* there may have been no memory to clear up, either */
-        cr_assert_eq(t.index->rebuilt, 0);
+        cr_assert_eq(bed.index->generation, st == FR_OK ? 2 : 1);
+        must(fr_spfresh_check(bed.index));
+        bed_reopen(); /* there may have been no memory to clear up, either */
+        cr_assert_eq(bed.index->rebuilt, 0);
         check_only_generation(st == FR_OK ? 2 : 1);
-        must(fr_spfresh_check(t.index));
+        must(fr_spfresh_check(bed.index));
     }
     check_all();
-    put_some(0, IDS, 20);
+    bed_put_of(0, IDS, 20);
     check_all();
-    close_bed();
+    bed_close();
 }
 
 /* Where the set of what has changed cannot grow, the write is none the worse for it. */
@@ -687,21 +564,21 @@ Test(index_rebuild, ends_when_it_cannot_remember)
     struct fr_rebuild rebuild = {.remembers = true};
     uint64_t ids[2] = {1, 2};
 
-    open_bed(0);
-    fr_mutex_lock(&t.index->mu);
-    t.index->rebuild = &rebuild;
+    bed_open(0);
+    fr_mutex_lock(&bed.index->mu);
+    bed.index->rebuild = &rebuild;
     fr_alloc_fail_at(1, false);
-    fr_spfresh_remember_locked(t.index, 2, ids);
+    fr_spfresh_remember_locked(bed.index, 2, ids);
     fr_alloc_fail_at(0, false);
     cr_assert_eq(rebuild.refused, FR_ERR_NOMEM);
 #ifndef NDEBUG
     cr_assert_gt(fr_cover_count("index: a rebuild cannot remember what has changed"), 0);
 #endif
-    fr_spfresh_remember_locked(t.index, 2, ids);
+    fr_spfresh_remember_locked(bed.index, 2, ids);
     cr_assert_eq(rebuild.changed.count, 0);
-    t.index->rebuild = NULL;
-    fr_mutex_unlock(&t.index->mu);
-    close_bed();
+    bed.index->rebuild = NULL;
+    fr_mutex_unlock(&bed.index->mu);
+    bed_close();
 }
 
 /* The n-th write of the rebuild fails, and with it the log: what there is then is found again. */
@@ -709,7 +586,7 @@ Test(index_rebuild, leaves_one_or_the_other_where_a_write_fails)
 {
     bool any_failed = false, failed = true;
 
-    open_bed(0);
+    bed_open(0);
     fill_bed(10);
     for (uint64_t n = 1; failed; n += 1 + n / 4) {
         struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_WRITE) |
@@ -718,23 +595,23 @@ Test(index_rebuild, leaves_one_or_the_other_where_a_write_fails)
                 .nth = n,
                 .forever = true};
 
-        must(fr_sim_fault_add(t.world.sim, &fault));
-        fr_status st = fr_spfresh_rebuild(t.index, 1);
-        if (st == FR_OK) st = fr_engine_flush(t.engine);
+        must(fr_sim_fault_add(bed.world.sim, &fault));
+        fr_status st = fr_spfresh_rebuild(bed.index, 1);
+        if (st == FR_OK) st = fr_engine_flush(bed.engine);
         failed = st < 0;
         any_failed |= failed;
-        if (failed) must(fr_spfresh_check(t.index));
-        fr_spfresh_close(t.index);
-        (void)fr_engine_close(t.engine);
-        fr_sim_fault_clear(t.world.sim);
-        open_engine();
-        open_index();
-        cr_assert_eq(t.index->rebuilt, 0);
-        check_only_generation(t.index->generation);
+        if (failed) must(fr_spfresh_check(bed.index));
+        fr_spfresh_close(bed.index);
+        (void)fr_engine_close(bed.engine);
+        fr_sim_fault_clear(bed.world.sim);
+        bed_open_engine();
+        bed_open_index();
+        cr_assert_eq(bed.index->rebuilt, 0);
+        check_only_generation(bed.index->generation);
         check_all();
     }
     cr_assert(any_failed);
-    close_bed();
+    bed_close();
 }
 
 static void put_key(struct fr_index_key key, const char *bytes, size_t size)
@@ -744,7 +621,7 @@ static void put_key(struct fr_index_key key, const char *bytes, size_t size)
 
     must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, size)));
     must(fr_batch_finish(&batch, &all));
-    must(fr_engine_write(t.engine, all, batch.count, FR_DURABLE_OS));
+    must(fr_engine_write(bed.engine, all, batch.count, FR_DURABLE_OS));
     fr_batch_deinit(&batch);
 }
 
@@ -753,27 +630,27 @@ Test(index_rebuild, ends_at_a_row_that_cannot_be_read)
 {
     uint64_t id = 0;
 
-    open_bed(0);
+    bed_open(0);
     fill_bed(20);
-    while (!t.there[id])
+    while (!bed.there[id])
         id++;
-    put_key(fr_key_vector(&t.index->prefix, id), "\1\1\0\0cut", 7);
-    must_be(FR_ERR_CORRUPT, fr_spfresh_rebuild(t.index, 1));
-    cr_assert_eq(t.index->generation, 1);
+    put_key(fr_key_vector(&bed.index->prefix, id), "\1\1\0\0cut", 7);
+    must_be(FR_ERR_CORRUPT, fr_spfresh_rebuild(bed.index, 1));
+    cr_assert_eq(bed.index->generation, 1);
     check_only_generation(1);
-    check_found(false);
-    must(fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, t.vectors[id], NULL));
-    must(fr_spfresh_rebuild(t.index, 1));
+    bed_check_found(false);
+    must(fr_spfresh_upsert(bed.index, FR_DURABLE_OS, 1, &id, bed.vectors[id], NULL));
+    must(fr_spfresh_rebuild(bed.index, 1));
     check_only_generation(2);
     check_all();
-    close_bed();
+    bed_close();
 }
 
 static _Atomic(bool) rebuild_is_over;
 
 static void rebuild_once(void *arg)
 {
-    *(fr_status *)arg = fr_spfresh_rebuild(t.index, 2);
+    *(fr_status *)arg = fr_spfresh_rebuild(bed.index, 2);
     atomic_store(&rebuild_is_over, true);
 }
 
@@ -782,7 +659,7 @@ Test(index_rebuild, ends_when_the_index_is_closed)
 {
     unsigned cancelled = 0;
 
-    open_bed(0);
+    bed_open(0);
     fill_bed(60);
     for (int round = 0; round < 8; round++) {
         struct fr_thread thread = {0};
@@ -790,19 +667,19 @@ Test(index_rebuild, ends_when_the_index_is_closed)
 
         atomic_store(&rebuild_is_over, false);
         must(fr_thread_start(&thread, "rebuild", rebuild_once, &st));
-        while (stats_now().rebuild_of == 0 && !atomic_load(&rebuild_is_over))
+        while (bed_stats().rebuild_of == 0 && !atomic_load(&rebuild_is_over))
             fr_thread_pause();
-        fr_spfresh_close(t.index);
+        fr_spfresh_close(bed.index);
         fr_thread_join(&thread);
         cr_assert(st == FR_OK || st == FR_ERR_CANCELLED, "%d", st);
         cancelled += st == FR_ERR_CANCELLED;
-        open_index();
-        cr_assert_eq(t.index->rebuilt, 0);
-        check_only_generation(t.index->generation);
+        bed_open_index();
+        cr_assert_eq(bed.index->rebuilt, 0);
+        check_only_generation(bed.index->generation);
         check_all();
     }
     fprintf(stderr, "%u of 8 were cancelled\n", cancelled);
-    close_bed();
+    bed_close();
 }
 
 /* As if the process had died just before the swap, or just behind it. */
@@ -811,34 +688,34 @@ Test(index_rebuild, what_another_generation_has_left_behind_is_removed_at_openin
     struct fr_batch batch = FR_BATCH_EMPTY;
     fr_slice bytes;
 
-    open_bed(0);
+    bed_open(0);
     fill_bed(10);
-    must(fr_spfresh_rebuild(t.index, 1));
+    must(fr_spfresh_rebuild(bed.index, 1));
     for (uint32_t generation = 0; generation < 5; generation++) {
         struct fr_index_key keys[2] = {
-                fr_key_posting(&t.index->prefix, generation == 4 ? UINT32_MAX : generation, 5),
-                fr_key_centroid(&t.index->prefix, generation, 1, 7)};
+                fr_key_posting(&bed.index->prefix, generation == 4 ? UINT32_MAX : generation, 5),
+                fr_key_centroid(&bed.index->prefix, generation, 1, 7)};
 
         for (int i = 0; i < 2 && generation != 2; i++)
             must(fr_batch_add_put(&batch, fr_index_key_slice(&keys[i]), fr_slice_of("?", 1)));
     }
     must(fr_batch_finish(&batch, &bytes));
-    must(fr_engine_write(t.engine, bytes, batch.count, FR_DURABLE_OS));
+    must(fr_engine_write(bed.engine, bytes, batch.count, FR_DURABLE_OS));
     fr_batch_deinit(&batch);
     cr_assert_gt(count_keys('p', 0), count_keys('p', 2));
-    t.setup.read_only = true; /* it is not for a reader to do */
-    reopen();
+    bed.setup.read_only = true; /* it is not for a reader to do */
+    bed_reopen();
     cr_assert_gt(count_keys('p', 0), count_keys('p', 2));
     check_all();
-    t.setup.read_only = false;
-    reopen();
-    cr_assert_eq(t.index->rebuilt, 0);
+    bed.setup.read_only = false;
+    bed_reopen();
+    cr_assert_eq(bed.index->rebuilt, 0);
     check_only_generation(2);
     check_all();
 #ifndef NDEBUG
     cr_assert_gt(fr_cover_count("index: another generation is left over"), 0);
 #endif
-    close_bed();
+    bed_close();
 }
 
 /* ---- A full disk ---- */
@@ -852,9 +729,9 @@ static void fill_disk(void)
     float x[DIM];
 
     for (uint64_t id = 0; st == FR_OK; id++) {
-        fr_rng_fill(&t.rng, bytes, sizeof(bytes));
-        draw(&t.rng, x);
-        st = fr_spfresh_upsert(t.index, FR_DURABLE_OS, 1, &id, x, &payload);
+        fr_rng_fill(&bed.rng, bytes, sizeof(bytes));
+        bed_draw(&bed.rng, x);
+        st = fr_spfresh_upsert(bed.index, FR_DURABLE_OS, 1, &id, x, &payload);
     }
     cr_assert_eq(st, FR_ERR_NOSPACE);
 }
@@ -867,31 +744,31 @@ Test(index_rebuild, gives_way_on_a_full_disk)
     struct fr_sim *sim;
     size_t deleted;
 
-    memset(&t, 0, sizeof(t));
-    t.setup = (struct fr_spfresh_setup){.create = true, .manual = true, .dimension = DIM};
-    fr_rng_init(&t.rng, 1);
+    memset(&bed, 0, sizeof(bed));
+    bed.setup = (struct fr_spfresh_setup){.create = true, .manual = true, .dimension = DIM};
+    fr_rng_init(&bed.rng, 1);
     must(fr_sim_open(&disk, &sim));
     options.memtable_size = 512 << 10;
     options.table_size = 256 << 10;
     options.log_segment_size = 1 << 20;
-    must(fr_engine_open(fr_sim_env(sim), "store", &options, &t.engine));
-    open_index();
+    must(fr_engine_open(fr_sim_env(sim), "store", &options, &bed.engine));
+    bed_open_index();
     fill_disk();
-    must_be(FR_ERR_NOSPACE, fr_spfresh_rebuild(t.index, 1));
-    must(fr_spfresh_check(t.index));
-    cr_assert_eq(t.index->generation, 1);
-    fr_mutex_lock(&t.index->mu);
-    t.index->rebuild = &rebuild; /* one that is under way */
-    fr_mutex_unlock(&t.index->mu);
+    must_be(FR_ERR_NOSPACE, fr_spfresh_rebuild(bed.index, 1));
+    must(fr_spfresh_check(bed.index));
+    cr_assert_eq(bed.index->generation, 1);
+    fr_mutex_lock(&bed.index->mu);
+    bed.index->rebuild = &rebuild; /* one that is under way */
+    fr_mutex_unlock(&bed.index->mu);
     for (uint64_t id = 0; id < 20; id++)
-        must(fr_spfresh_delete(t.index, FR_DURABLE_OS, 1, &id, &deleted));
+        must(fr_spfresh_delete(bed.index, FR_DURABLE_OS, 1, &id, &deleted));
     cr_assert_eq(rebuild.refused, FR_ERR_NOSPACE);
-    fr_mutex_lock(&t.index->mu);
-    t.index->rebuild = NULL;
-    fr_mutex_unlock(&t.index->mu);
+    fr_mutex_lock(&bed.index->mu);
+    bed.index->rebuild = NULL;
+    fr_mutex_unlock(&bed.index->mu);
     fr_id_set_deinit(&rebuild.changed);
-    must(fr_spfresh_check(t.index));
-    fr_spfresh_close(t.index);
-    must(fr_engine_close(t.engine));
+    must(fr_spfresh_check(bed.index));
+    fr_spfresh_close(bed.index);
+    must(fr_engine_close(bed.engine));
     fr_sim_close(sim);
 }
