@@ -76,6 +76,7 @@ static fr_status make_base(const struct fr_crash_sequences *sequences,
         FR_TRY(fr_crash_run_write(run, 0, FR_SYNC_OS));
         if (i == BASE_BATCHES / 2) FR_TRY(fr_crash_run_act(run, FR_CRASH_FLUSH, 0, 0));
     }
+    FR_TRY(fr_crash_run_tend(run)); /* other configurations begin on it, with all that is derived */
     FR_TRY(fr_crash_run_close(run));
     FR_TRY(fr_sim_image_take(sim, &ret_base->image));
     fr_crash_history_copy(&ret_base->history, &run->history, run->history.count);
