@@ -127,6 +127,9 @@ FR_NODISCARD fr_status fr_engine_sync(struct fr_engine *engine);
 /* Bytes a second that flush and compaction may write from now on; 0: no limit. */
 void fr_engine_set_background_rate(struct fr_engine *engine, uint64_t bytes_per_second);
 
+/* Whether a write would be tried: FR_ERR_POISONED where a failure has ended all writing. */
+FR_NODISCARD fr_status fr_engine_check_writable(struct fr_engine *engine);
+
 /* --- Reading --- */
 
 /* The newest sequence number that a read may see. */

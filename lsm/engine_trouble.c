@@ -143,6 +143,14 @@ fr_status fr_engine_check_writable_locked(struct fr_engine *engine)
             "writing has stopped: %.400s", engine->background_error.text);
 }
 
+fr_status fr_engine_check_writable(struct fr_engine *engine)
+{
+    fr_mutex_lock(&engine->mu);
+    fr_status st = fr_engine_check_writable_locked(engine);
+    fr_mutex_unlock(&engine->mu);
+    return st;
+}
+
 void fr_engine_note_failure(struct fr_engine *engine)
 {
     struct fr_error error;

@@ -177,6 +177,7 @@ struct fr_spfresh {
     struct fr_id_set in_flight; /* ids of writes that have lined up, and whose */
     struct fr_id_set texts;     /* hashes of texts that writes have taken */
     size_t writes_in_flight;
+    size_t full_disk_deletes; /* no rebuild begins meanwhile */
     size_t writers_waiting;
     bool maintaining; /* a round is waiting, or under way: no write begins */
     bool closing;

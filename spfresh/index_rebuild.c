@@ -89,15 +89,18 @@ void fr_spfresh_remember_locked(struct fr_spfresh *index, size_t count, const ui
         fr_id_set_put(&rebuild->changed, ids[i], rebuild);
 }
 
+static fr_status refuse_space(void)
+{
+    return FR_FAIL(FR_ERR_NOSPACE, "the disk is full: a rebuild gives way to deletes");
+}
+
 static fr_status check_refused_locked(const struct rebuild *r) FR_REQUIRES(r->index->mu)
 {
     if (r->index->failure.status < 0) return fr_error_restore(&r->index->failure);
     if (r->shared.refused == FR_ERR_NOMEM)
         return FR_FAIL(FR_ERR_NOMEM,
                 "no memory to remember what changes while an index is rebuilt");
-    if (r->shared.refused == FR_ERR_NOSPACE)
-        return FR_FAIL(FR_ERR_NOSPACE, "the disk is full: a rebuild gives way to deletes");
-    return FR_OK;
+    return r->shared.refused == FR_ERR_NOSPACE ? refuse_space() : FR_OK;
 }
 
 /* What has changed so far; the set begins anew. */
@@ -555,6 +558,8 @@ static fr_status begin(struct rebuild *r)
     fr_mutex_lock(&index->mu);
     if (index->closing)
         st = FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
+    else if (index->full_disk_deletes > 0)
+        st = refuse_space();
     else if (index->rebuild != NULL)
         st = FR_FAIL(FR_ERR_BUSY, "index \"%s\" is being rebuilt", index->name);
     else

@@ -607,7 +607,8 @@ static fr_status delete_nothing(struct fr_spfresh *index, struct write *w)
 {
     struct fr_index_key key = fr_key_vector(&index->prefix, w->ids[0]);
 
-    if (w->writer.durability == FR_DURABLE_NONE) return FR_OK;
+    /* Not to be relied upon either, where what came before may be there after all. */
+    if (w->writer.durability == FR_DURABLE_NONE) return fr_engine_check_writable(index->engine);
     /* museum 39: a durable delete that finds nothing and says so */
     if (FR_MUSEUM(39)) return FR_OK;
     return fr_batch_add_delete(&w->work->batch, fr_index_key_slice(&key));
@@ -661,17 +662,21 @@ static void forget_dead(struct fr_spfresh *index, const struct write *w) FR_REQU
 
 /*
  * Others must not have lined up with what is derived meanwhile. Nor may a rebuild put another tree
- * in its place, for the dead are known by their slots: it needs more space anyway, and gives way.
+ * in its place, for the dead are known by their slots: it needs more space anyway, and gives way,
+ * or does not begin. Maintenance may be waiting for this very write to end: it goes first.
  */
 static fr_status delete_on_full_disk(struct fr_spfresh *index, struct write *w)
         FR_REQUIRES(index->mu)
 {
     if (index->rebuild != NULL) index->rebuild->refused = FR_ERR_NOSPACE;
+    index->full_disk_deletes++;
     index->writes_in_flight--; /* it waits for all others */
+    fr_cond_broadcast(&index->turn);
     fr_spfresh_quiesce_locked(index);
     fr_status st = delete_derived_less(index, w);
     fr_spfresh_resume_locked(index);
     index->writes_in_flight++;
+    index->full_disk_deletes--;
     return st;
 }
 

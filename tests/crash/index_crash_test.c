@@ -105,6 +105,30 @@ Test(index_crash, after_any_fault_the_index_is_a_prefix_and_what_is_derived_from
     fr_crash_report_deinit(&report);
 }
 
+#ifndef FR_SANITIZED
+/*
+ * Sweeps, of eight parts each, that have found something once: a delete on a full disk and
+ * maintenance that waited for each other; an index that said of a poisoned store that there was
+ * nothing to delete.
+ */
+Test(index_crash, faults_that_were_told_once_are_mended, .timeout = 600)
+{
+    static const uint64_t seeds[] = {251750002, 251751000};
+    struct fr_crash_report report;
+
+    for (size_t i = 0; i < FR_ARRAY_COUNT(seeds); i++) {
+        struct fr_crash_faults faults = {.subject = &fr_crash_index,
+                .seed = seeds[i],
+                .parts = 8,
+                .part = (unsigned)(seeds[i] % 8)};
+
+        fr_crash_report_init(&report);
+        cr_assert_eq(fr_crash_faults_run(&faults, &report), FR_OK, "%s", fr_last_error());
+        fr_crash_report_deinit(&report);
+    }
+}
+#endif
+
 Test(index_crash, without_memory_the_index_is_a_prefix_and_what_is_derived_from_it, .timeout = 600)
 {
     struct fr_crash_faults faults = {.subject = &fr_crash_index,

@@ -2,6 +2,7 @@
  * index_test.c - what an index is to its users: what was written is found, bit by bit, whatever
  * happens beside it.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 
@@ -70,6 +71,30 @@ Test(index, opens_as_it_was_without_looking_at_rows)
         bed_check_all();
     }
     bed_check_vectors();
+    bed_close();
+}
+
+/* What has failed may be there after all: nothing that follows may be told otherwise. */
+Test(index, a_poisoned_one_does_not_even_say_that_there_is_nothing_to_delete)
+{
+    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_WRITE_DSYNC) | FR_SIM_MASK(FR_SIM_SYNC),
+            .os_error = EIO,
+            .forever = true};
+    uint64_t id = 5;
+    float x[DIM];
+    size_t deleted;
+
+    bed_open(0);
+    bed_put(64);
+    bed_draw(&bed.rng, x);
+    bed_delete_of(5, 1, 1);
+    must(fr_sim_fault_add(bed.world.sim, &fault));
+    cr_assert_lt(fr_spfresh_upsert(bed.index, FR_DURABLE_DEVICE, 1, &id, x, NULL), 0);
+    for (int durability = FR_DURABLE_DEVICE; durability <= FR_DURABLE_NONE; durability++)
+        must_be(FR_ERR_POISONED,
+                fr_spfresh_delete(bed.index, (enum fr_durability)durability, 1, &id, &deleted));
+    fr_sim_fault_clear(bed.world.sim);
+    bed.may_be_poisoned = true;
     bed_close();
 }
 
