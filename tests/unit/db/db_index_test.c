@@ -151,6 +151,7 @@ Test(db_index, has_its_memory_on_the_store_s_account)
 
     for (uint64_t id = 0; id < 200; id++)
         put(id, "");
+    must(fr_index_maintain(vectors, 0, NULL)); /* or it shrinks between the two answers */
     must(fr_index_stats_get(vectors, &stats));
     uint64_t held = test_store_number(db, "memory.indexes");
     cr_assert_geq(held, stats.bytes);

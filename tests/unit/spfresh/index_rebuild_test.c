@@ -147,6 +147,11 @@ Test(index_rebuild, searches_of_every_kind_go_on_behind_it)
     bed_close();
 }
 
+/*
+ * All threads allocate, also those of the engine. What is to happen then is known to the thread
+ * that rebuilds, and no other may look: first comes the question whether it is that one.
+ */
+
 /* ---- Writes that come meanwhile ---- */
 
 /*
@@ -181,7 +186,7 @@ static void let_others_write(void)
     const struct fr_rebuild *rebuild = is_rebuilding ? bed.index->rebuild : NULL;
     uint64_t done;
 
-    if (company.batch_size == 0 || rebuild == NULL || !rebuild->remembers) return;
+    if (rebuild == NULL || company.batch_size == 0 || !rebuild->remembers) return;
     done = atomic_load(&rebuild->done);
     if (done == 0 || done >= rebuild->of || atomic_load(&company.asked) == 4) return;
     unsigned asked = atomic_fetch_add(&company.asked, 1) + 1;
@@ -212,7 +217,7 @@ static void let_vectors_outgrow(size_t size, size_t alignment)
 {
     struct fr_thread thread;
 
-    if (!is_to_outgrow || !is_rebuilding || size != alignment + sizeof(struct fr_tree)) return;
+    if (!is_rebuilding || !is_to_outgrow || size != alignment + sizeof(struct fr_tree)) return;
     is_to_outgrow = false;
     FR_ASSERT(fr_thread_start(&thread, "outgrow", put_longer, NULL) == FR_OK);
     fr_thread_join(&thread);
