@@ -1,6 +1,7 @@
 #include "recovery/findings.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -12,6 +13,7 @@ struct fr_kept_finding {
     fr_finding_kind kind;
     fr_status status;
     uint64_t offset;
+    size_t place; /* in the order in which they were added */
     char file[64];
     char words[FR_ERROR_TEXT_MAX];
 };
@@ -77,7 +79,9 @@ static void keep_locked(struct fr_findings *f, const struct fr_kept_finding *fin
 {
     struct fr_kept_finding *to = grow_locked(f);
 
-    if (to != NULL) *to = *finding;
+    if (to == NULL) return;
+    *to = *finding;
+    to->place = f->count;
 }
 
 void fr_findings_add(struct fr_findings *f, fr_finding_kind kind, fr_status st, const char *name,
@@ -116,6 +120,22 @@ uint64_t fr_findings_print(struct fr_findings *f)
         print = fr_hash_fold(print ^ FR_HASH_K1, fr_hash64(fr_slice_of_text(f->kept[i].words))) | 1;
     fr_mutex_unlock(&f->mu);
     return print;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+    const struct fr_kept_finding *left = a, *right = b;
+    int order = strcmp(left->file, right->file);
+
+    if (order != 0) return order;
+    return left->place < right->place ? -1 : left->place > right->place;
+}
+
+void fr_findings_sort(struct fr_findings *f)
+{
+    fr_mutex_lock(&f->mu);
+    if (f->count > 1) qsort(f->kept, f->count, sizeof(*f->kept), compare_files);
+    fr_mutex_unlock(&f->mu);
 }
 
 static bool tell_one(const struct fr_kept_finding *kept, const struct fr_verify_options *how)

@@ -50,6 +50,10 @@ void fr_findings_add(struct fr_findings *findings, fr_finding_kind kind, fr_stat
 void fr_findings_forget(struct fr_findings *findings);
 uint64_t fr_findings_print(struct fr_findings *findings);
 
+/* What is not yet told, by files; what one thread has found in a file keeps its order. One thread.
+ */
+void fr_findings_sort(struct fr_findings *findings);
+
 /* Tell what there is by now. FR_ERR_CANCELLED: somebody has had enough. FR_ERR_NOMEM: some were
  * lost. One thread. */
 FR_NODISCARD fr_status fr_findings_tell(struct fr_findings *findings,

@@ -387,6 +387,7 @@ static fr_status run_crew(struct fr_verify *v, size_t first, size_t end,
     if (st == FR_ERR_CANCELLED) return FR_FAIL(st, "given up by who is told of progress");
     if (st < 0) return FR_FAIL(st, "no memory to verify %s", "all files");
     if (is_stopped(v)) return FR_FAIL(FR_ERR_CANCELLED, "stopped before all files were verified");
+    fr_findings_sort(&v->findings); /* it does not matter which thread was faster */
     return fr_findings_tell(&v->findings, v->how);
 }
 

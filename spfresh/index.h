@@ -110,7 +110,12 @@ FR_NODISCARD fr_status fr_spfresh_forget_derived(struct fr_spfresh *index);
 /* Everything but size. */
 void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats);
 
-/* Memory and store agree: see index_check.c. Nobody writes meanwhile. FR_ERR_CORRUPT. */
+/*
+ * Memory and store agree: see index_check.c. Nobody writes meanwhile. FR_ERR_CORRUPT: the words are
+ * of the first thing that is wrong, however many threads there are. By half of the processors, or
+ * by so many threads at the most, not 0.
+ */
 FR_NODISCARD fr_status fr_spfresh_check(struct fr_spfresh *index);
+FR_NODISCARD fr_status fr_spfresh_check_by(struct fr_spfresh *index, size_t threads);
 
 #endif

@@ -6,41 +6,71 @@
  *                where ids are text, each row has one, whose entry in t/ has its number
  *     postings   each centroid of c/ and posting of p/ is as in memory; there are no others;
  *                not of an index that has given up what is derived, or writing altogether
+ *
+ * What is stored of a kind is cut into pieces, in the order of their keys, and several threads take
+ * one after the other. One whose piece fails takes no more, and walks over pieces behind that one
+ * end where they are; those before it go on. So what is answered is what the first piece of all
+ * has, as if one thread had walked over them: it does not matter who was faster.
+ *
+ * The caller of it all holds the index's lock meanwhile, and no write is in flight: the others
+ * read the map and the tree, which do not change.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/cover.h"
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
 
-struct check {
+#define THREADS_MAX 16
+
+/* Fewer rows or postings are not worth a walk of their own; and so many pieces are enough for as
+ * many threads to end at about the same time. */
+#define PIECE_ROWS     1024
+#define PIECE_POSTINGS 64
+#define PIECES_MAX     256
+
+/* Ids that are drawn to cut the rows by, for each piece: so none is much larger than others. */
+#define DRAWN 16
+
+struct check;
+
+typedef fr_status visit_fn(struct check *check, const struct fr_index_key *kind, fr_slice key,
+        fr_slice value);
+
+/* Some of the keys of a kind. */
+struct piece {
+    struct fr_index_key kind, lower, upper;
+    visit_fn *visit;
+};
+
+/* What all threads share. */
+struct walks {
     struct fr_spfresh *index;
     struct fr_tree *tree;
+    struct piece *pieces; /* room for PIECES_MAX, and one more */
+    size_t piece_count;
+
+    _Atomic(size_t) next;   /* relaxed: the piece that is taken next */
+    _Atomic(size_t) failed; /* relaxed: none behind this one matters any more */
+};
+
+/* And what each has of its own. */
+struct check {
+    struct walks *walks;
+    struct fr_spfresh *index;
+    struct fr_tree *tree;
+    struct fr_thread thread;
     size_t rows, texts, centroids, postings;
     float *vector, *x;
     int8_t *high;
     uint8_t *low;
     struct fr_id_set ids;
+
+    size_t failed; /* the piece, if status of failure is not 0 */
+    struct fr_error failure;
 };
-
-typedef fr_status visit_fn(struct check *check, const struct fr_index_key *kind, fr_slice key,
-        fr_slice value);
-
-static fr_status for_each(struct check *check, struct fr_index_key kind, visit_fn *visit)
-{
-    struct fr_engine_scan_options options = {
-            .at = FR_SEQ_MAX, .prefix = fr_index_key_slice(&kind), .no_cache = true};
-    struct fr_iter *it = NULL;
-    fr_status st;
-
-    FR_TRY(fr_engine_scan(check->index->engine, &options, &it));
-    while ((st = fr_iter_next(it)) == FR_OK)
-        FR_TRY(visit(check, &kind, it->entry.key, it->entry.value));
-    if (st == FR_END) st = FR_OK;
-out:
-    fr_iter_close(it);
-    return st;
-}
 
 /* The row's text has an entry, which says that it is this one. */
 static fr_status check_text_of(struct check *check, uint64_t id, fr_slice payload)
@@ -166,63 +196,295 @@ out:
     return st;
 }
 
-static fr_status check_all(struct check *check)
+/* ---- Pieces ---- */
+
+static void add_piece(struct walks *walks, struct fr_index_key kind, struct fr_index_key lower,
+        visit_fn *visit)
 {
-    struct fr_spfresh *index = check->index;
+    struct piece *piece = &walks->pieces[walks->piece_count++];
+
+    *piece = (struct piece){
+            .kind = kind, .lower = lower, .upper = fr_key_behind(&kind), .visit = visit};
+}
+
+/* The same of what follows the last one, which ends there. */
+static void cut_piece(struct walks *walks, struct fr_index_key at)
+{
+    struct piece *last = &walks->pieces[walks->piece_count - 1];
+
+    last->upper = at;
+    add_piece(walks, last->kind, at, last->visit);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+
+    return *left < *right ? -1 : *left > *right;
+}
+
+/* Where ids lie in the map is as good as drawn. */
+static size_t draw_ids(const struct fr_id_map *map, uint64_t *ids, size_t count)
+{
+    size_t drawn = 0;
+
+    for (size_t at = 0; at <= map->mask && drawn < count; at++)
+        if (map->slots[at] != FR_SLOT_NONE)
+            ids[drawn++] = fr_rows_row(map->rows, map->slots[at])->id;
+    return drawn;
+}
+
+static fr_status cut_rows(struct walks *walks)
+{
+    struct fr_spfresh *index = walks->index;
+    struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
+    size_t count = FR_MIN(index->map.count / PIECE_ROWS, (size_t)PIECES_MAX);
+
+    walks->piece_count = 0;
+    add_piece(walks, kind, kind, check_row);
+    if (count < 2) return FR_OK;
+    uint64_t *ids = fr_alloc(count * DRAWN * sizeof(*ids));
+    if (ids == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to check an index");
+    size_t drawn = draw_ids(&index->map, ids, count * DRAWN);
+    qsort(ids, drawn, sizeof(*ids), compare_ids);
+    for (size_t i = DRAWN; i < drawn; i += DRAWN)
+        cut_piece(walks, fr_key_vector(&index->prefix, ids[i]));
+    fr_free(ids);
+    return FR_OK;
+}
+
+static void cut_texts(struct walks *walks)
+{
+    struct fr_index_key kind = fr_key_kind(&walks->index->prefix, 't');
+
+    walks->piece_count = 0;
+    add_piece(walks, kind, kind, check_text);
+}
+
+static void cut_derived(struct walks *walks)
+{
+    const struct fr_spfresh *index = walks->index;
+    struct fr_index_key centroids = fr_key_generation(&index->prefix, 'c', index->generation);
+    struct fr_index_key postings = fr_key_generation(&index->prefix, 'p', index->generation);
+    size_t slots = walks->tree->tiers[1].slot_count;
+    size_t count = FR_MIN(slots / PIECE_POSTINGS, (size_t)PIECES_MAX);
+
+    walks->piece_count = 0;
+    add_piece(walks, centroids, centroids, check_centroid);
+    add_piece(walks, postings, postings, check_posting);
+    for (size_t i = 1; i < count; i++)
+        cut_piece(walks,
+                fr_key_posting(&index->prefix, index->generation, (uint32_t)(i * slots / count)));
+}
+
+/* ---- Walks ---- */
+
+/* Until it has nothing that could be answered any more. */
+static fr_status walk_piece(struct check *check, size_t number)
+{
+    struct walks *walks = check->walks;
+    const struct piece *piece = &walks->pieces[number];
+    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX,
+            .lower = fr_index_key_slice(&piece->lower),
+            .upper = fr_index_key_slice(&piece->upper),
+            .no_cache = true};
+    struct fr_iter *it = NULL;
     fr_status st;
 
-    FR_TRY(fr_tree_check(check->tree));
-    FR_TRY(for_each(check, fr_key_kind(&index->prefix, 'v'), check_row));
-    if (check->rows != index->map.count || check->rows != check->tree->tiers[0].live_count)
-        return FR_FAIL(FR_ERR_CORRUPT, "%zu rows, %zu ids, %zu vectors in the tree", check->rows,
-                index->map.count, check->tree->tiers[0].live_count);
-    if (index->options.id_kind == FR_ID_TEXT) {
-        FR_TRY(for_each(check, fr_key_kind(&index->prefix, 't'), check_text));
-        if (check->texts != check->rows)
-            return FR_FAIL(FR_ERR_CORRUPT, "%zu ids of text for %zu rows", check->texts,
-                    check->rows);
+    FR_TRY(fr_engine_scan(check->index->engine, &options, &it));
+    while (atomic_load_explicit(&walks->failed, memory_order_relaxed) > number &&
+            (st = fr_iter_next(it)) == FR_OK)
+        FR_TRY(piece->visit(check, &piece->kind, it->entry.key, it->entry.value));
+    if (st == FR_END) st = FR_OK;
+out:
+    fr_iter_close(it);
+    return st;
+}
+
+static void note_failure(struct check *check, size_t number)
+{
+    _Atomic(size_t) *failed = &check->walks->failed;
+    size_t before = atomic_load_explicit(failed, memory_order_relaxed);
+
+    fr_error_save(&check->failure);
+    check->failed = number;
+    while (number < before && !atomic_compare_exchange_weak_explicit(failed, &before, number,
+                                      memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
+static void walk_main(void *arg)
+{
+    struct check *check = arg;
+    struct walks *walks = check->walks;
+    size_t number;
+
+    while ((number = atomic_fetch_add_explicit(&walks->next, 1, memory_order_relaxed)) <
+            FR_MIN(walks->piece_count,
+                    atomic_load_explicit(&walks->failed, memory_order_relaxed))) {
+        if (walk_piece(check, number) >= 0) continue;
+        note_failure(check, number);
+        return;
     }
-    if (index->derived != FR_DERIVED_GOOD || index->failure.status < 0) return FR_OK;
-    FR_TRY(for_each(check, fr_key_generation(&index->prefix, 'c', index->generation),
-            check_centroid));
-    FR_TRY(for_each(check, fr_key_generation(&index->prefix, 'p', index->generation),
-            check_posting));
-    if (check->centroids != check->tree->tiers[1].live_count || check->postings != check->rows)
-        return FR_FAIL(FR_ERR_CORRUPT,
-                "%zu centroids are stored of %zu, their postings have %zu vectors of %zu",
-                check->centroids, check->tree->tiers[1].live_count, check->postings, check->rows);
+}
+
+/*
+ * The caller is one of them; so all is walked over also where the system refuses another thread.
+ * Each has two pieces or more, or it is not worth a thread.
+ */
+static fr_status walk_pieces(struct walks *walks, struct check *checks, size_t count)
+{
+    const struct check *first = NULL;
+
+    count = FR_MIN(count, walks->piece_count / 2 + (walks->piece_count < 2));
+    atomic_store_explicit(&walks->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&walks->failed, SIZE_MAX, memory_order_relaxed);
+    if (count > 1) FR_COVER("index: several walks check");
+    for (size_t i = 1; i < count; i++)
+        if (fr_thread_start(&checks[i].thread, "fr-check", walk_main, &checks[i]) < 0) break;
+    walk_main(&checks[0]);
+    for (size_t i = 1; i < count; i++)
+        fr_thread_join(&checks[i].thread);
+    for (size_t i = 0; i < count; i++)
+        if (checks[i].failure.status < 0 && (first == NULL || checks[i].failed < first->failed))
+            first = &checks[i];
+    return first != NULL ? fr_error_restore(&first->failure) : FR_OK;
+}
+
+/* ---- All of it ---- */
+
+static struct check add_up(const struct check *checks, size_t count)
+{
+    struct check sum = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        sum.rows += checks[i].rows;
+        sum.texts += checks[i].texts;
+        sum.centroids += checks[i].centroids;
+        sum.postings += checks[i].postings;
+    }
+    return sum;
+}
+
+static fr_status check_rows(struct walks *walks, struct check *checks, size_t count)
+{
+    const struct fr_spfresh *index = walks->index;
+    size_t live = walks->tree->tiers[0].live_count;
+    fr_status st;
+
+    FR_TRY(cut_rows(walks));
+    FR_TRY(walk_pieces(walks, checks, count));
+    size_t rows = add_up(checks, count).rows;
+    if (rows != index->map.count || rows != live)
+        return FR_FAIL(FR_ERR_CORRUPT, "%zu rows, %zu ids, %zu vectors in the tree", rows,
+                index->map.count, live);
+    if (index->options.id_kind != FR_ID_TEXT) return FR_OK;
+    cut_texts(walks);
+    FR_TRY(walk_pieces(walks, checks, count));
+    size_t texts = add_up(checks, count).texts;
+    if (texts != rows) return FR_FAIL(FR_ERR_CORRUPT, "%zu ids of text for %zu rows", texts, rows);
 out:
     return st;
 }
 
-fr_status fr_spfresh_check(struct fr_spfresh *index)
+static fr_status check_derived(struct walks *walks, struct check *checks, size_t count)
 {
-    struct check check = {.index = index};
+    size_t live = walks->tree->tiers[1].live_count;
+    fr_status st;
+
+    cut_derived(walks);
+    FR_TRY(walk_pieces(walks, checks, count));
+    struct check sum = add_up(checks, count);
+    if (sum.centroids != live || sum.postings != sum.rows)
+        return FR_FAIL(FR_ERR_CORRUPT,
+                "%zu centroids are stored of %zu, their postings have %zu vectors of %zu",
+                sum.centroids, live, sum.postings, sum.rows);
+out:
+    return st;
+}
+
+static fr_status check_all(struct walks *walks, struct check *checks, size_t count)
+{
+    struct fr_spfresh *index = walks->index;
+    fr_status st;
+
+    FR_TRY(fr_tree_check(walks->tree));
+    FR_TRY(check_rows(walks, checks, count));
+    if (index->derived != FR_DERIVED_GOOD || index->failure.status < 0) return FR_OK;
+    st = check_derived(walks, checks, count);
+out:
+    return st;
+}
+
+static fr_status init_check(struct check *check, struct walks *walks)
+{
+    const struct fr_spfresh *index = walks->index;
     size_t dims = index->space.dims;
+
+    check->walks = walks;
+    check->index = walks->index;
+    check->vector = fr_alloc(index->options.dimension * sizeof(float));
+    check->x = fr_alloc_aligned(dims * sizeof(float), 64);
+    check->high = fr_alloc(dims);
+    check->low = fr_alloc(fr_row_low_size(dims));
+    if (check->vector == NULL || check->x == NULL || check->high == NULL || check->low == NULL)
+        return FR_FAIL(FR_ERR_NOMEM, "no memory to check an index");
+    return FR_OK;
+}
+
+static void deinit_check(struct check *check)
+{
+    fr_free(check->vector);
+    fr_free(check->x);
+    fr_free(check->high);
+    fr_free(check->low);
+    fr_id_set_deinit(&check->ids);
+}
+
+static fr_status check_quiet(struct walks *walks, struct check *checks, size_t count)
+{
+    struct fr_spfresh *index = walks->index;
+
+    fr_mutex_lock(&index->mu);
+    fr_spfresh_quiesce_locked(index);
+    walks->tree = fr_spfresh_tree(index);
+    for (size_t i = 0; i < count; i++)
+        checks[i].tree = walks->tree;
+    fr_tree_bury(walks->tree); /* the dead are not counted */
+    fr_status st = check_all(walks, checks, count);
+    fr_spfresh_resume_locked(index);
+    fr_mutex_unlock(&index->mu);
+    return st;
+}
+
+fr_status fr_spfresh_check_by(struct fr_spfresh *index, size_t threads)
+{
+    size_t count = FR_MIN(threads, (size_t)THREADS_MAX);
+    struct walks walks = {.index = index};
+    struct check *checks = NULL;
     fr_status st;
 
     if (fr_spfresh_tree(index) == NULL) return FR_OK;
     FR_TRY(fr_spfresh_wait_loaded(index));
-    check.vector = fr_alloc(index->options.dimension * sizeof(float));
-    check.x = fr_alloc_aligned(dims * sizeof(float), 64);
-    check.high = fr_alloc(dims);
-    check.low = fr_alloc(fr_row_low_size(dims));
-    if (check.vector == NULL || check.x == NULL || check.high == NULL || check.low == NULL) {
-        st = FR_FAIL(FR_ERR_NOMEM, "no memory to check an index");
-    } else {
-        fr_mutex_lock(&index->mu);
-        fr_spfresh_quiesce_locked(index);
-        check.tree = fr_spfresh_tree(index);
-        fr_tree_bury(check.tree); /* the dead are not counted */
-        st = check_all(&check);
-        fr_spfresh_resume_locked(index);
-        fr_mutex_unlock(&index->mu);
-    }
-    fr_free(check.vector);
-    fr_free(check.x);
-    fr_free(check.high);
-    fr_free(check.low);
-    fr_id_set_deinit(&check.ids);
+    checks = fr_alloc_zeroed(count, sizeof(*checks));
+    walks.pieces = fr_alloc((PIECES_MAX + 1) * sizeof(*walks.pieces));
+    if (checks == NULL || walks.pieces == NULL)
+        FR_TRY(FR_FAIL(FR_ERR_NOMEM, "no memory to check an index"));
+    for (size_t i = 0; i < count; i++)
+        FR_TRY(init_check(&checks[i], &walks));
+    st = check_quiet(&walks, checks, count);
 out:
+    for (size_t i = 0; checks != NULL && i < count; i++)
+        deinit_check(&checks[i]);
+    fr_free(checks);
+    fr_free(walks.pieces);
     return st;
+}
+
+/* Half of the processors, but two if there are. */
+fr_status fr_spfresh_check(struct fr_spfresh *index)
+{
+    unsigned processors = fr_thread_cpu_count(), half = FR_MAX(processors / 2, 2U);
+
+    return fr_spfresh_check_by(index, FR_MIN(processors, half));
 }

@@ -219,6 +219,37 @@ Test(verify, tells_of_all_that_is_wrong_not_of_the_first_alone)
     cr_assert_geq(pointers, 3, "%zu", pointers);
 }
 
+Test(verify, tells_the_same_in_the_same_order_by_however_many_threads)
+{
+    static const enum fr_file_kind kinds[] = {FR_FILE_TABLE, FR_FILE_VALUES};
+    static struct told first[200];
+    char name[FR_FILE_NAME_SIZE];
+    size_t files = 0, count;
+    uint64_t number;
+
+    for (size_t i = 0; i < 2; i++)
+        for (number = 0; test_store_next_file(dir, kinds[i], &number, name); files++)
+            for (uint64_t at = 4096 + 100; at < test_store_file_size(dir, name) - 200; at += 3000)
+                flip(name, at, 1);
+    cr_assert_geq(files, 4);
+    how.threads = 1;
+    verify();
+    count = told_count;
+    memcpy(first, told, sizeof(first));
+    cr_assert(count > files && count < 200, "%zu", count);
+    for (how.threads = 2; how.threads <= 5; how.threads++) {
+        memset(told, 0, sizeof(told));
+        verify();
+        cr_assert_eq(told_count, count);
+        for (size_t i = 0; i < count; i++) {
+            cr_assert_str_eq(told[i].words, first[i].words);
+            cr_assert_str_eq(told[i].file, first[i].file);
+            cr_assert_eq(told[i].offset, first[i].offset);
+            cr_assert_eq(told[i].kind, first[i].kind);
+        }
+    }
+}
+
 Test(verify, looks_at_tables_by_themselves_if_nobody_says_which_there_are)
 {
     char name[FR_FILE_NAME_SIZE], table[FR_FILE_NAME_SIZE];
