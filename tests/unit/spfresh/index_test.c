@@ -803,6 +803,46 @@ Test(index, many_write_and_search_while_it_is_maintained)
     close_bed();
 }
 
+/* ---- At rest ---- */
+
+static size_t entries_left_behind(void)
+{
+    const struct fr_tree *tree = fr_spfresh_tree(t.index);
+    size_t left = 0;
+
+    for (fr_slot slot = 0; slot < tree->tiers[1].slot_count; slot++) {
+        const struct fr_node *node = fr_tree_node(tree, 1, slot);
+
+        if (node != NULL) left += node->count - node->live;
+    }
+    return left;
+}
+
+Test(index, at_rest_has_few_entries_that_rows_have_left_behind)
+{
+    open_bed(0);
+    for (int round = 0; round < 60; round++)
+        put_some(64);
+    maintain();
+    for (int round = 0; round < 4; round++) {
+        put_some(64);
+        delete_some(20);
+    }
+    maintain();
+    size_t left = entries_left_behind();
+    cr_assert_leq(left, 32 + t.count / 16, "%zu of %zu", left, t.count);
+    uint64_t compacted = fr_spfresh_tree(t.index)->stats.compacted;
+    fr_seq written = fr_engine_last_seq(t.engine);
+    maintain();
+    cr_assert_eq(fr_spfresh_tree(t.index)->stats.compacted, compacted);
+    cr_assert_eq(fr_engine_last_seq(t.engine), written);
+    check_found(false);
+    must(fr_spfresh_check(t.index));
+    reopen();
+    check_found(false);
+    close_bed();
+}
+
 /* ---- Effort ---- */
 
 /* Data in which nothing is near to anything, in place of whatever was there. */
