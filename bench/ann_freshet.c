@@ -54,6 +54,7 @@ static void fill(struct fr_tree *tree, const struct ann_set *base)
         if (n % MAINTAIN_AFTER == MAINTAIN_AFTER - 1) must(fr_tree_maintain(tree, SIZE_MAX, &left));
     }
     must(fr_tree_maintain(tree, SIZE_MAX, &left));
+    must(fr_tree_tidy(tree, SIZE_MAX, &left));
 }
 
 static void *build(const struct ann_job *job, struct ann_built *ret_built)

@@ -118,6 +118,20 @@ static uint32_t *read_truth(const char *path, const struct set *base, const stru
     return truth;
 }
 
+/* Entries in postings of vectors, those that rows have left behind included. */
+static size_t count_entries(const struct fr_tree *tree)
+{
+    const struct fr_rows *rows = &tree->tiers[1];
+    size_t count = 0;
+
+    for (fr_slot slot = 0; slot < rows->slot_count; slot++) {
+        const struct fr_node *node = *fr_rows_node(rows, slot);
+
+        if (node != NULL) count += node->count;
+    }
+    return count;
+}
+
 static void fill(struct fr_tree *tree, const struct set *base, bool slow)
 {
     uint64_t start = measure_now_ns();
@@ -134,6 +148,7 @@ static void fill(struct fr_tree *tree, const struct set *base, bool slow)
         }
     }
     must(fr_tree_maintain(tree, SIZE_MAX, &left));
+    must(fr_tree_tidy(tree, SIZE_MAX, &left));
     double s = measure_seconds_since(start);
     printf("filled %u in %.1f s: %.0f/s, %.2f us each, of that %.2f us maintenance\n", base->count,
             s, base->count / s, s / base->count * 1e6, maintaining / base->count * 1e6);
@@ -148,6 +163,7 @@ static void refine(struct fr_tree *tree)
         must(fr_tree_refresh(tree, 64));
         must(fr_tree_maintain(tree, SIZE_MAX, &left));
     }
+    must(fr_tree_tidy(tree, SIZE_MAX, &left));
     printf("refined in %.1f s\n", measure_seconds_since(start));
 }
 
@@ -162,8 +178,9 @@ static void print_tree(struct fr_tree *tree)
             s->moved);
     for (uint32_t tier = 0; tier < tree->tier_count; tier++)
         printf("tier %u: %zu rows\n", tier, tree->tiers[tier].live_count);
-    printf("%.0f bytes a vector\n",
-            (double)fr_tree_bytes(tree) / (double)tree->tiers[0].live_count);
+    printf("%.0f bytes and %.3f entries a vector\n",
+            (double)fr_tree_bytes(tree) / (double)tree->tiers[0].live_count,
+            (double)count_entries(tree) / (double)tree->tiers[0].live_count);
     must(fr_tree_check(tree));
 }
 

@@ -120,6 +120,17 @@ float fr_block_put(uint8_t *block, size_t lane, const float *x, const float *cen
     return sum.square;
 }
 
+void fr_block_copy(uint8_t *block, size_t lane, const uint8_t *from, size_t from_lane,
+        size_t block_size)
+{
+    size_t tail = block_size - FR_BLOCK_TAIL_SIZE, factor = tail + 2 * FR_BLOCK_VECTORS;
+
+    for (size_t row = 0; row < tail; row += FR_BLOCK_ROW_SIZE)
+        memcpy(block + row + 4 * lane, from + row + 4 * from_lane, 4);
+    memcpy(block + tail + 2 * lane, from + tail + 2 * from_lane, 2);
+    memcpy(block + factor + 2 * lane, from + factor + 2 * from_lane, 2);
+}
+
 void fr_block_hide(uint8_t *block, size_t block_size, size_t lane)
 {
     put_factors(block + block_size - FR_BLOCK_TAIL_SIZE, lane, FR_HALF_MAX, 0);

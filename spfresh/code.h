@@ -64,6 +64,10 @@ void fr_row_decode(const int8_t *high, const uint8_t *low, float scale, size_t d
 /* Write a vector's signs and factors into a lane of a block, and answer |x - c|^2. */
 float fr_block_put(uint8_t *block, size_t lane, const float *x, const float *centroid, size_t dims);
 
+/* The same again, of a vector that is in a lane of another block of the same posting. */
+void fr_block_copy(uint8_t *block, size_t lane, const uint8_t *from, size_t from_lane,
+        size_t block_size);
+
 /* Make a lane's bound as high as can be, whatever the query. */
 void fr_block_hide(uint8_t *block, size_t block_size, size_t lane);
 

@@ -26,6 +26,9 @@
 #define REFRESH_EVERY 64
 #define REFRESH_ROUND 8
 
+/* Postings of a round that are looked at for what rows have left behind in them. */
+#define TIDY_ROUND 64
+
 /* An index is built anew for so many vectors that its space does not reach, and this part of all.
  */
 #define OUTGROWN_FEW  16
@@ -343,11 +346,11 @@ fr_status fr_spfresh_store_changes_locked(struct fr_spfresh *index)
 
 /* ---- Rounds ---- */
 
-/* Refreshing is for when nothing else is to do. */
+/* Refreshing is for when nothing else is to do, and tidying for when there is not even that. */
 static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, uint64_t *ret_left)
         FR_REQUIRES(index->mu)
 {
-    size_t left = 0;
+    size_t left = 0, untidy = 0;
     fr_status st = fr_tree_maintain(tree, ROUND_TASKS, &left);
 
     if (st == FR_OK && left == 0 && index->refresh_owed >= REFRESH_EVERY) {
@@ -357,7 +360,9 @@ static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, uin
         st = fr_tree_refresh(tree, count);
         left = fr_tree_pending(tree);
     }
-    *ret_left = left + index->refresh_owed / REFRESH_EVERY;
+    if (st == FR_OK && left == 0 && index->refresh_owed < REFRESH_EVERY)
+        st = fr_tree_tidy(tree, TIDY_ROUND, &untidy);
+    *ret_left = left + index->refresh_owed / REFRESH_EVERY + untidy;
     atomic_store_explicit(&index->pending, left, memory_order_relaxed);
     return st;
 }
@@ -457,8 +462,11 @@ out:
 
 static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
 {
+    const struct fr_tree *tree = fr_spfresh_tree(index);
+
     return index->failure.status == FR_OK &&
            (atomic_load_explicit(&index->pending, memory_order_relaxed) > 0 ||
+                   (tree != NULL && fr_tree_is_untidy(tree)) ||
                    index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN ||
                    is_outgrown_locked(index));
 }

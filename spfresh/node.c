@@ -78,6 +78,22 @@ uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const 
     return place;
 }
 
+uint32_t fr_node_append_from(struct fr_node *node, const struct fr_node *from, uint32_t place)
+{
+    uint32_t to = atomic_load_explicit(&node->count, memory_order_relaxed);
+
+    FR_ASSERT(to < node->capacity);
+    fr_block_copy(node->blocks + to / FR_BLOCK_VECTORS * node->block_size, to % FR_BLOCK_VECTORS,
+            from->blocks + place / FR_BLOCK_VECTORS * from->block_size, place % FR_BLOCK_VECTORS,
+            node->block_size);
+    node->radius = from->radius;
+    node->entries[to] = from->entries[place];
+    node->live++;
+    /* Release: the entry is complete. Acquire by whoever scans the node. */
+    atomic_store_explicit(&node->count, to + 1, memory_order_release);
+    return to;
+}
+
 void fr_node_take_signs(struct fr_node *node, const struct fr_node *lean)
 {
     uint32_t count = atomic_load_explicit(&lean->count, memory_order_relaxed);

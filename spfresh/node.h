@@ -11,6 +11,7 @@
 #ifndef FR_SPFRESH_NODE_H
 #define FR_SPFRESH_NODE_H
 
+#include <assert.h>
 #include <stdbool.h>
 
 #include "base/epoch.h"
@@ -24,11 +25,7 @@ struct fr_node_entry {
 };
 
 struct fr_node {
-    struct fr_epoch_item item;
-    struct fr_node_pool *pool; /* that it is of */
-    size_t size;
-    fr_slot number;    /* the slot of its centroid in the tier above */
-    uint32_t capacity; /* a multiple of FR_BLOCK_VECTORS */
+    /* What a search needs to have the blocks fetched, in one line of memory. */
     size_t block_size;
     struct fr_node_entry *entries; /* behind the blocks */
 
@@ -38,18 +35,26 @@ struct fr_node {
     /* Relaxed: a hint. Set by searches of a tree that is not all in memory. */
     _Atomic(bool) was_wanted;
 
+    bool is_partial; /* constant: while the tree is, rows may be missing; it is not scanned then */
+    bool is_lean;    /* constant: signs alone, without entries */
+
+    struct fr_epoch_item item;
+    struct fr_node_pool *pool; /* that it is of */
+    size_t size;
+    fr_slot number;    /* the slot of its centroid in the tier above */
+    uint32_t capacity; /* a multiple of FR_BLOCK_VECTORS */
+
     /* The writers'. */
     uint32_t live;           /* entries that are their rows' own */
     uint32_t split_after;    /* it could not be split with so many: not again before it has more */
     uint32_t dissolve_below; /* with so many there was no room elsewhere: not before it has fewer */
     uint32_t stale; /* entries dropped by compacting since all were last told to be written */
     bool is_queued;
-    bool is_partial; /* constant: while the tree is, rows may be missing; it is not scanned then */
-    bool is_lean;    /* constant: signs alone, without entries */
-    float radius;    /* the square distance of the farthest entry there has been */
+    float radius; /* the square distance of the farthest entry there has been */
 
     FR_ALIGNED(64) uint8_t blocks[];
 };
+static_assert(offsetof(struct fr_node, item) <= 64, "what a search needs is in the first line");
 
 /* Empty, with room for capacity entries at least. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_node_new(struct fr_node_pool *pool, size_t dims, fr_slot number,
@@ -70,6 +75,9 @@ static inline bool fr_node_is_full(const struct fr_node *node)
 /* Append the entry of a row with this vector; there is room. Answers its place. */
 uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const float *x,
         const float *centroid, size_t dims);
+
+/* Append an entry as it is in another node of the same centroid; there is room. */
+uint32_t fr_node_append_from(struct fr_node *node, const struct fr_node *from, uint32_t place);
 
 /* Of a node whose entries are there, and nothing else: the signs of a lean one, of the same rows.
  */

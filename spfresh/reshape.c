@@ -19,6 +19,9 @@
 /* A centroid follows the mean of its rows from this part of their mean square distance on. */
 #define DRIFT_PART 0.02f
 
+/* Entries that rows have left behind in a node: so many, as a part of the others, may stay. */
+#define TIDY_PART 32
+
 /* The slack with which neighbours' signs are scanned: what it misses now, refreshing finds. */
 #define SCAN_SLACK 1.5f
 
@@ -441,26 +444,30 @@ out:
     return st;
 }
 
-/* A copy of the node with its own entries only. */
-static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
+/*
+ * A copy of the node with its own entries only. Signs and entries are copied as they are, so no row
+ * is looked at but for whether the entry is its own. Searches that may have missed a row where it
+ * has moved to, or see one that has died, have ended: it is gone from here.
+ */
+static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *node, size_t room)
         FR_REQUIRES(tree->mu)
 {
-    struct fr_reshape *r = tree->reshape;
+    const struct fr_rows *rows = &tree->tiers[tier - 1];
+    uint32_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
     struct fr_node *copy;
     fr_status st;
 
-    FR_TRY(fr_node_new(&tree->pool, r->dims, node->number, r->count + FR_BLOCK_VECTORS / 2, &copy));
-    /* Whoever missed a row where it has moved to has ended, before it is gone from here. */
-    fr_epoch_wait(&tree->epoch);
-    for (size_t n = 0; n < r->count; n++) {
-        struct fr_row *row = fr_rows_row(&tree->tiers[tier - 1], r->slots[n]);
-
-        row->place = fr_node_append(copy, node->entries[row->place], vector(r, n), r->old, r->dims);
-    }
+    FR_TRY(fr_node_new(&tree->pool, tree->space->dims, node->number, room, &copy));
+    for (uint32_t place = 0; place < count; place++)
+        if (fr_entry_is_own(rows, node, place))
+            fr_rows_row(rows, node->entries[place].slot)->place =
+                    fr_node_append_from(copy, node, place);
+    FR_ASSERT(copy->live == node->live);
+    copy->is_queued = node->is_queued;
     copy->split_after = node->split_after;
     copy->dissolve_below = node->dissolve_below;
     /* Whoever keeps it elsewhere has what left, too, and may have it for some time. */
-    copy->stale = node->stale + node->count - (uint32_t)r->count;
+    copy->stale = node->stale + count - copy->live;
     if (copy->stale > copy->live) {
         fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, copy->number);
         copy->stale = 0;
@@ -474,19 +481,33 @@ out:
 fr_status fr_reshape_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
 {
     size_t limit = fr_node_most(&tree->options, tier), least = fr_node_least(&tree->options, tier);
-    size_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
-    fr_status st;
+    size_t count = atomic_load_explicit(&node->count, memory_order_relaxed), live = node->live;
+    bool is_large = live > limit && live > node->split_after;
+    bool is_small = live < least && live < node->dissolve_below && tree->tiers[tier].live_count > 1;
+    fr_status st = FR_OK;
 
-    FR_TRY(gather(tree, tier, node));
-    size_t live = tree->reshape->count;
-    if (live > limit && live > node->split_after) return split(tree, tier, node, limit);
-    if (live < least && live < node->dissolve_below && tree->tiers[tier].live_count > 1) {
+    if (is_large || is_small) FR_TRY(gather(tree, tier, node));
+    if (is_large) return split(tree, tier, node, limit);
+    if (is_small) {
         FR_TRY(dissolve(tree, tier, node, limit));
         if (node->is_queued) return FR_OK; /* it is gone */
     }
-    if (count > live) return compact(tree, tier, node);
+    if (count > live) {
+        fr_epoch_wait(&tree->epoch);
+        st = compact(tree, tier, node, live + FR_BLOCK_VECTORS / 2);
+    }
 out:
     return st;
+}
+
+fr_status fr_reshape_tidy_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
+{
+    uint32_t left = atomic_load_explicit(&node->count, memory_order_relaxed) - node->live;
+
+    if (left <= node->live / TIDY_PART) return FR_OK;
+    /* With as much room as it has: postings all shrink at once, and would all need memory of other
+     * sizes than they give back. */
+    return compact(tree, tier, node, node->capacity);
 }
 
 /* The mean has left the centroid: one group of all. */

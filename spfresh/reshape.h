@@ -34,6 +34,13 @@ void fr_reshape_free(struct fr_reshape *reshape);
 FR_NODISCARD fr_status fr_reshape_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
         FR_REQUIRES(tree->mu);
 
+/*
+ * Compact a node that needs nothing, if more than a few of its entries are not their rows' own.
+ * Searches that were under way when the lock was taken have ended since (fr_epoch_wait).
+ */
+FR_NODISCARD fr_status fr_reshape_tidy_locked(struct fr_tree *tree, uint32_t tier,
+        struct fr_node *node) FR_REQUIRES(tree->mu);
+
 /* Look after a node that needs nothing: move rows that lie nearer elsewhere, follow their mean. */
 FR_NODISCARD fr_status fr_reshape_refresh_locked(struct fr_tree *tree, uint32_t tier,
         struct fr_node *node) FR_REQUIRES(tree->mu);

@@ -23,6 +23,10 @@ static const struct fr_tree_options defaults = {.split_limit = 96,
 /* A node is made with room for some more, and grows by some. */
 #define ROOM_MIN FR_BLOCK_VECTORS
 
+/* All postings are tidied for so many entries that were left behind, and this part of all rows. */
+#define UNTIDY_MIN  32
+#define UNTIDY_PART 32
+
 struct fr_tree_options fr_tree_options_default(void)
 {
     return defaults;
@@ -296,6 +300,18 @@ out:
     return st;
 }
 
+static bool is_worth_tidying(const struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    return tree->left_behind > UNTIDY_MIN + tree->tiers[0].live_count / UNTIDY_PART;
+}
+
+/* An entry that stays where it is, since its posting is not worth a task. */
+static void note_left_behind(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    tree->left_behind++;
+    if (is_worth_tidying(tree)) atomic_store_explicit(&tree->is_untidy, true, memory_order_relaxed);
+}
+
 void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_row *row)
 {
     struct fr_node *node = fr_tree_node(tree, tier + 1, row->node);
@@ -308,6 +324,7 @@ void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_
     if ((node->live < least && node->live < node->dissolve_below) ||
             count > node->live + node->live / 8 + 2)
         fr_tree_queue_locked(tree, tier + 1, node);
+    if (!node->is_queued) note_left_behind(tree);
 }
 
 fr_status fr_tree_reserve_locked(struct fr_tree *tree, size_t count)
@@ -662,6 +679,73 @@ fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings)
         fr_tree_bury_locked(tree);
         fr_mutex_unlock(&tree->mu);
     }
+    return st;
+}
+
+/* ---- Tidying ---- */
+
+/* From the next posting on which it has not seen; false: it has seen all. */
+static bool next_to_tidy(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    uint32_t tiers = atomic_load_explicit(&tree->tier_count, memory_order_relaxed);
+
+    if (tree->tidied_tier == 0) {
+        tree->tidied_tier = 1;
+        tree->tidied = 0;
+        tree->left_behind = 0;
+    }
+    for (; tree->tidied_tier < tiers; tree->tidied_tier++, tree->tidied = 0)
+        for (; tree->tidied < tree->tiers[tree->tidied_tier].slot_count; tree->tidied++)
+            if (fr_row_is_live(fr_rows_row(&tree->tiers[tree->tidied_tier], tree->tidied)))
+                return true;
+    return false;
+}
+
+static void end_tidying(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    tree->tidied_tier = 0;
+    atomic_store_explicit(&tree->is_untidy, is_worth_tidying(tree), memory_order_relaxed);
+}
+
+static fr_status tidy_next(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    struct fr_node *node = fr_tree_node(tree, tree->tidied_tier, tree->tidied);
+    fr_status st = FR_OK;
+
+    if (node != NULL && !node->is_queued)
+        st = fr_reshape_tidy_locked(tree, tree->tidied_tier, node);
+    if (st == FR_OK) tree->tidied++;
+    return st;
+}
+
+/* As far as can be told without looking: slots, some of which nobody has. */
+static size_t left_to_tidy(const struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    uint32_t tiers = atomic_load_explicit(&tree->tier_count, memory_order_relaxed);
+    uint32_t tier = FR_MAX(tree->tidied_tier, 1u);
+    size_t left = 0;
+
+    if (!fr_tree_is_untidy(tree)) return 0;
+    for (uint32_t at = tier; at < tiers; at++)
+        left += tree->tiers[at].slot_count;
+    return FR_MAX(left - (tree->tidied_tier == 0 ? 0 : tree->tidied), (size_t)1);
+}
+
+fr_status fr_tree_tidy(struct fr_tree *tree, size_t postings, size_t *ret_left)
+{
+    fr_status st = FR_OK;
+
+    fr_mutex_lock(&tree->mu);
+    /* Once for all: nothing moves or dies before the lock is given back. */
+    if (fr_tree_is_untidy(tree)) fr_epoch_wait(&tree->epoch);
+    for (size_t i = 0; st == FR_OK && i < postings && fr_tree_is_untidy(tree); i++) {
+        if (next_to_tidy(tree))
+            st = tidy_next(tree);
+        else
+            end_tidying(tree);
+    }
+    *ret_left = left_to_tidy(tree);
+    fr_mutex_unlock(&tree->mu);
     return st;
 }
 

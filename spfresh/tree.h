@@ -108,6 +108,7 @@ struct fr_tree {
     _Atomic(uint32_t) tier_count; /* release when a tier is complete, acquire by searches */
     _Atomic(uint64_t) clock;      /* steps: release when a step is complete, acquire by searches */
     _Atomic(bool) is_partial;     /* release when the last posting is there, acquire by searches */
+    _Atomic(bool) is_untidy;      /* relaxed: a hint. Postings wait for fr_tree_tidy */
     struct fr_rows tiers[FR_TIERS_MAX];
 
     struct fr_mutex mu; /* rank FR_RANK_SPFRESH_TREE */
@@ -119,7 +120,10 @@ struct fr_tree {
     size_t corpse_count, corpse_capacity;
     size_t corpses_promised; /* room that is kept for deaths to come */
     fr_slot refreshed;       /* the posting at which the next refresh begins */
-    struct fr_probe *probe;  /* the writers' own, as what follows */
+    uint32_t tidied_tier;    /* the posting at which tidying goes on; 0: it begins */
+    fr_slot tidied;
+    uint64_t left_behind;   /* entries that were their rows' own, since tidying began last */
+    struct fr_probe *probe; /* the writers' own, as what follows */
     float *vector, *centroid;
     int8_t *high;
     uint8_t *low;
@@ -250,6 +254,21 @@ FR_NODISCARD fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, 
  * on how fast the vectors came. What it leaves to do is for fr_tree_maintain. FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings);
+
+/*
+ * Drop entries that rows have left behind in postings which are not worth a task yet, of so many
+ * postings, going on where the last call ended. Once there are enough of them all postings of all
+ * tiers are gone through, and then no more before there are as many again. The answer is how many
+ * postings are left to be seen. For when nothing else is to do: searches scan such entries for
+ * nothing. FR_ERR_NOMEM.
+ */
+FR_NODISCARD fr_status fr_tree_tidy(struct fr_tree *tree, size_t postings, size_t *ret_left);
+
+/* Whether that has something to do. */
+static inline bool fr_tree_is_untidy(const struct fr_tree *tree)
+{
+    return atomic_load_explicit(&tree->is_untidy, memory_order_relaxed);
+}
 
 /* Give back the slots of what has died, once no search that sees it is left. */
 void fr_tree_bury(struct fr_tree *tree);

@@ -139,6 +139,30 @@ Test(code, a_vector_whose_factors_do_not_fit_is_always_looked_at)
     cr_assert((kernels->scan(block, &scan, bounds) & 1u << 6) != 0);
 }
 
+Test(code, a_lane_that_is_copied_is_as_if_it_had_been_put_there)
+{
+    static uint8_t from[2 * (256 / 32 * 64 + 64)], to[sizeof(from)], expected[sizeof(from)];
+    size_t size = fr_block_size(256);
+    float x[256], c[256];
+
+    fr_rng_init(&rng, 6);
+    cr_assert_leq(size, sizeof(from));
+    fill(c, 256, 1);
+    for (size_t lane = 0; lane < FR_BLOCK_VECTORS; lane++) {
+        size_t other = (5 * lane + 3) % FR_BLOCK_VECTORS;
+
+        fill(x, 256, lane == 7 ? 1e4f : 1);
+        (void)fr_block_put(from, lane, x, c, 256);
+        (void)fr_block_put(expected, other, x, c, 256);
+        fr_block_copy(to, other, from, lane, size);
+    }
+    cr_assert_arr_eq(to, expected, size);
+    fr_block_hide(from, size, 0);
+    fr_block_hide(expected, size, 3);
+    fr_block_copy(to, 3, from, 0, size);
+    cr_assert_arr_eq(to, expected, size);
+}
+
 /* The table's sums are those of the query, to the precision of a byte. */
 Test(code, a_querys_table_has_its_sums)
 {

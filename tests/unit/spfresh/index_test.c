@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/thread.h"
 #include "io/sim.h"
+#include "spfresh/tree_priv.h"
 #include "tests/unit/spfresh/index_bed.h"
 
 Test(index, an_empty_one_finds_nothing_and_opens_again)
@@ -290,6 +291,46 @@ Test(index, many_write_and_search_while_it_is_maintained)
     bed_reopen();
     cr_assert_eq(bed.index->rebuilt, 0);
     must(fr_spfresh_check(bed.index));
+    bed_close();
+}
+
+/* ---- At rest ---- */
+
+static size_t entries_left_behind(void)
+{
+    const struct fr_tree *tree = fr_spfresh_tree(bed.index);
+    size_t left = 0;
+
+    for (fr_slot slot = 0; slot < tree->tiers[1].slot_count; slot++) {
+        const struct fr_node *node = fr_tree_node(tree, 1, slot);
+
+        if (node != NULL) left += node->count - node->live;
+    }
+    return left;
+}
+
+Test(index, at_rest_has_few_entries_that_rows_have_left_behind)
+{
+    bed_open(0);
+    for (int round = 0; round < 60; round++)
+        bed_put(64);
+    bed_maintain();
+    for (int round = 0; round < 4; round++) {
+        bed_put(64);
+        bed_delete(20);
+    }
+    bed_maintain();
+    size_t left = entries_left_behind();
+    cr_assert_leq(left, 32 + bed.count / 16, "%zu of %zu", left, bed.count);
+    uint64_t compacted = fr_spfresh_tree(bed.index)->stats.compacted;
+    fr_seq written = fr_engine_last_seq(bed.engine);
+    bed_maintain();
+    cr_assert_eq(fr_spfresh_tree(bed.index)->stats.compacted, compacted);
+    cr_assert_eq(fr_engine_last_seq(bed.engine), written);
+    bed_check_found(false);
+    must(fr_spfresh_check(bed.index));
+    bed_reopen();
+    bed_check_found(false);
     bed_close();
 }
 

@@ -93,6 +93,36 @@ static void maintain(struct garden *garden)
     must(fr_tree_check(garden->tree));
 }
 
+/* Entries that rows have left behind, and the most that may stay: a 32nd of each posting. */
+static size_t count_left_behind(const struct garden *garden, size_t *ret_allowed)
+{
+    size_t left = 0;
+
+    *ret_allowed = 0;
+    for (uint32_t tier = 1; tier < garden->tree->tier_count; tier++)
+        for (fr_slot slot = 0; slot < garden->tree->tiers[tier].slot_count; slot++) {
+            const struct fr_node *node = fr_tree_node(garden->tree, tier, slot);
+
+            if (node == NULL) continue;
+            left += node->count - node->live;
+            *ret_allowed += node->live / 32;
+        }
+    return left;
+}
+
+static void tidy(struct garden *garden)
+{
+    size_t left;
+
+    for (int calls = 0; calls < 1000; calls++) {
+        must(fr_tree_tidy(garden->tree, 7, &left));
+        if (left == 0) break;
+    }
+    cr_assert_eq(left, 0, "it does not come to rest");
+    cr_assert_not(fr_tree_is_untidy(garden->tree));
+    must(fr_tree_check(garden->tree));
+}
+
 static size_t search(struct garden *garden, struct fr_probe *probe, const float *x, size_t k,
         const struct fr_effort *effort, struct fr_found *found)
 {
@@ -263,6 +293,7 @@ Test(tree, updates_and_removals_leave_no_trace)
             garden_put(&garden, id);
         }
         if (step % 100 == 0) maintain(&garden);
+        if (step % 300 == 0) tidy(&garden);
         if (step % 2000 == 0) check_all_found(&garden);
     }
     maintain(&garden);
@@ -362,6 +393,62 @@ Test(tree, refreshing_keeps_all_and_comes_to_rest)
     garden_deinit(&garden);
 }
 
+static void fill_maintained(struct garden *garden)
+{
+    for (size_t id = 0; id < garden->capacity; id++) {
+        draw_vector(garden, garden->vectors + id * DIM);
+        garden_put(garden, id);
+        if (id % 50 == 0) maintain(garden);
+    }
+    maintain(garden);
+}
+
+Test(tree, tidying_drops_what_rows_have_left_behind)
+{
+    struct garden garden;
+    size_t allowed;
+
+    garden_init(&garden, 2500, NULL);
+    fill_maintained(&garden);
+    /* Too few of each posting for it to be compacted. */
+    for (size_t id = 0; id < garden.capacity; id += 12)
+        garden_remove(&garden, id);
+    maintain(&garden);
+    cr_assert(fr_tree_is_untidy(garden.tree));
+    size_t before = count_left_behind(&garden, &allowed), bytes = fr_tree_bytes(garden.tree);
+    cr_assert_gt(before, 2 * allowed + 32, "%zu are left, so this tries nothing", before);
+    tidy(&garden);
+    cr_assert_leq(count_left_behind(&garden, &allowed), allowed, "before it was %zu", before);
+    cr_assert_leq(fr_tree_bytes(garden.tree), bytes);
+    check_all_found(&garden);
+    garden_deinit(&garden);
+}
+
+Test(tree, one_that_is_tidy_is_left_alone_until_enough_has_changed)
+{
+    struct garden garden;
+    size_t left;
+
+    garden_init(&garden, 2500, &small);
+    fill_maintained(&garden);
+    tidy(&garden);
+    uint64_t compacted = garden.tree->stats.compacted;
+    /* Fewer than it is worth. Each may have its posting dissolved, or compacted, by maintenance. */
+    for (size_t id = 0; id < 20; id++)
+        garden_remove(&garden, id * 100);
+    cr_assert_not(fr_tree_is_untidy(garden.tree));
+    must(fr_tree_tidy(garden.tree, SIZE_MAX, &left));
+    cr_assert_eq(left, 0);
+    cr_assert_eq(garden.tree->stats.compacted, compacted);
+    for (size_t id = 0; id < garden.capacity; id += 5)
+        garden_remove(&garden, id);
+    maintain(&garden);
+    tidy(&garden);
+    cr_assert_gt(garden.tree->stats.compacted, compacted);
+    check_all_found(&garden);
+    garden_deinit(&garden);
+}
+
 Test(tree, the_same_history_builds_the_same_tree)
 {
     struct fr_tree_stats stats[2];
@@ -375,6 +462,7 @@ Test(tree, the_same_history_builds_the_same_tree)
             garden_put(&garden, id);
             if (id % 7 == 0) garden_remove(&garden, id / 2);
             if (id % 50 == 0) maintain(&garden);
+            if (id % 200 == 0) tidy(&garden);
         }
         stats[i] = garden.tree->stats;
         garden_deinit(&garden);
@@ -440,6 +528,7 @@ Test(tree, searches_beside_a_writer_miss_nothing_and_see_nothing_twice)
             garden_put(&garden, id);
         }
         if (step % 20 == 0) must(fr_tree_maintain(garden.tree, SIZE_MAX, &left));
+        if (step % 10 == 0) must(fr_tree_tidy(garden.tree, 20, &left));
     }
     for (int i = 0; i < 2; i++)
         fr_thread_join(&threads[i]);
@@ -465,6 +554,8 @@ Test(tree, failing_allocations_lose_nothing)
             garden.slots[id] = FR_SLOT_NONE;
         }
         st = fr_tree_maintain(garden.tree, 10, &left);
+        cr_assert(st == FR_OK || st == FR_ERR_NOMEM);
+        if (st == FR_OK) st = fr_tree_tidy(garden.tree, 10, &left);
         cr_assert(st == FR_OK || st == FR_ERR_NOMEM);
         fr_alloc_fail_at(0, false);
     }
