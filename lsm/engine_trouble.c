@@ -148,7 +148,7 @@ fr_status fr_engine_check_writable(struct fr_engine *engine)
     fr_mutex_lock(&engine->mu);
     fr_status st = fr_engine_check_writable_locked(engine);
     fr_mutex_unlock(&engine->mu);
-    return st;
+    return st < 0 ? st : fr_wal_writer_check(engine->log);
 }
 
 void fr_engine_note_failure(struct fr_engine *engine)

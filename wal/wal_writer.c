@@ -60,6 +60,14 @@ static fr_status check_locked(const struct fr_wal_writer *w) FR_REQUIRES(w->mu)
     return FR_OK;
 }
 
+fr_status fr_wal_writer_check(struct fr_wal_writer *w)
+{
+    fr_mutex_lock(&w->mu);
+    fr_status st = check_locked(w);
+    fr_mutex_unlock(&w->mu);
+    return st;
+}
+
 /*
  * The bytes of the log, or their durability, are unknown from here on. Yields the status: never one
  * that says that nothing was changed and that it may be tried again.

@@ -126,6 +126,9 @@ FR_NODISCARD fr_status fr_wal_writer_release(struct fr_wal_writer *w, fr_lsn lsn
 /* End the log properly and durably. Afterwards appends are FR_ERR_MISUSE. */
 FR_NODISCARD fr_status fr_wal_writer_seal(struct fr_wal_writer *w);
 
+/* Whether it takes anything at all: FR_ERR_POISONED after it has failed. */
+FR_NODISCARD fr_status fr_wal_writer_check(struct fr_wal_writer *w);
+
 /* Where the next group goes, or the next but a gap. */
 fr_lsn fr_wal_writer_end(const struct fr_wal_writer *w);
 

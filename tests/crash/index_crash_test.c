@@ -113,7 +113,7 @@ Test(index_crash, after_any_fault_the_index_is_a_prefix_and_what_is_derived_from
  */
 Test(index_crash, faults_that_were_told_once_are_mended, .timeout = 600)
 {
-    static const uint64_t seeds[] = {251750002, 251751000};
+    static const uint64_t seeds[] = {251750002, 251750014, 251751000};
     struct fr_crash_report report;
 
     for (size_t i = 0; i < FR_ARRAY_COUNT(seeds); i++) {

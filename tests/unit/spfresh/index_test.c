@@ -76,11 +76,9 @@ Test(index, opens_as_it_was_without_looking_at_rows)
 }
 
 /* What has failed may be there after all: nothing that follows may be told otherwise. */
-Test(index, a_poisoned_one_does_not_even_say_that_there_is_nothing_to_delete)
+static void check_poisoned(uint32_t ops)
 {
-    struct fr_sim_fault fault = {.ops = FR_SIM_MASK(FR_SIM_WRITE_DSYNC) | FR_SIM_MASK(FR_SIM_SYNC),
-            .os_error = EIO,
-            .forever = true};
+    struct fr_sim_fault fault = {.ops = ops, .name = "*.wal", .os_error = EIO, .forever = true};
     uint64_t id = 5;
     float x[DIM];
     size_t deleted;
@@ -88,7 +86,7 @@ Test(index, a_poisoned_one_does_not_even_say_that_there_is_nothing_to_delete)
     bed_open(0);
     bed_put(64);
     bed_draw(&bed.rng, x);
-    bed_delete_of(5, 1, 1);
+    bed_delete_of(id, 1, 1);
     must(fr_sim_fault_add(bed.world.sim, &fault));
     cr_assert_lt(fr_spfresh_upsert(bed.index, FR_DURABLE_DEVICE, 1, &id, x, NULL), 0);
     for (int durability = FR_DURABLE_DEVICE; durability <= FR_DURABLE_NONE; durability++)
@@ -97,6 +95,12 @@ Test(index, a_poisoned_one_does_not_even_say_that_there_is_nothing_to_delete)
     fr_sim_fault_clear(bed.world.sim);
     bed.may_be_poisoned = true;
     bed_close();
+}
+
+Test(index, a_poisoned_one_does_not_even_say_that_there_is_nothing_to_delete)
+{
+    check_poisoned(FR_SIM_MASK(FR_SIM_SYNC) | FR_SIM_MASK(FR_SIM_WRITE_DSYNC));
+    check_poisoned(FR_SIM_MASK(FR_SIM_WRITE) | FR_SIM_MASK(FR_SIM_WRITE_DSYNC));
 }
 
 /* ---- What is refused ---- */
