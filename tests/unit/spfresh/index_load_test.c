@@ -2,7 +2,6 @@
  * index_load_test.c - an index comes back: by its postings, which are loaded when they are wanted,
  * or by its rows, where these are damaged or lost.
  */
-
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/cover.h"
