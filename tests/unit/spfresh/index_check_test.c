@@ -7,10 +7,10 @@
 #include "base/alloc.h"
 #include "base/cover.h"
 #include "base/rng.h"
-#include "lsm/batch.h"
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
 #include "tests/unit/io/test_world.h"
+#include "tests/unit/spfresh/put_key.h"
 
 #define DIM   8
 #define COUNT 4500 /* rows: a few pieces */
@@ -58,21 +58,6 @@ static void tear_down(void)
 
 TestSuite(index_check, .init = set_up, .fini = tear_down, .timeout = 240);
 
-/* NULL bytes: there is no such key any more. */
-static void write_key(struct fr_index_key key, const void *bytes, size_t size)
-{
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    fr_slice all;
-
-    if (bytes == NULL)
-        must(fr_batch_add_delete(&batch, fr_index_key_slice(&key)));
-    else
-        must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, size)));
-    must(fr_batch_finish(&batch, &all));
-    must(fr_engine_write(t.engine, all, 1, FR_DURABLE_NONE));
-    fr_batch_deinit(&batch);
-}
-
 static struct fr_engine_value read_key(struct fr_index_key key)
 {
     struct fr_engine_value value;
@@ -104,7 +89,7 @@ static void spoil_row(uint64_t id)
 
     fr_stored_put_vector(&value, vector, DIM, NULL, NULL, 0);
     must(fr_buf_status(&value));
-    write_key(fr_key_vector(&t.index->prefix, id), value.data, value.size);
+    put_key(t.engine, fr_key_vector(&t.index->prefix, id), value.data, value.size);
     fr_buf_deinit(&value);
 }
 
@@ -146,7 +131,7 @@ static void change_posting(uint32_t number, uint64_t comes)
         fr_stored_put_left(&value, record.id);
     must(fr_buf_status(&value));
     fr_engine_value_release(&before);
-    write_key(posting_key(number), value.data, value.size);
+    put_key(t.engine, posting_key(number), value.data, value.size);
     fr_buf_deinit(&value);
 }
 
@@ -171,11 +156,11 @@ Test(index_check, finds_a_code_that_is_another_vectors_wherever_it_stands)
 
 Test(index_check, finds_rows_that_are_too_many_or_too_few_or_cannot_be_read)
 {
-    write_key(fr_key_vector(&t.index->prefix, 3000), NULL, 0);
+    put_key(t.engine, fr_key_vector(&t.index->prefix, 3000), NULL, 0);
     SAID("4499 rows, 4500 ids, 4500 vectors in the tree");
     spoil_row(3000000);
     SAID("vector 3000000 is a row and not in the index");
-    write_key(fr_key_vector(&t.index->prefix, 40), "xy", 2);
+    put_key(t.engine, fr_key_vector(&t.index->prefix, 40), "xy", 2);
     said();
     cr_assert(strstr(t.words, "3000000") == NULL && t.words[0] != '\0');
 }
@@ -191,7 +176,7 @@ Test(index_check, finds_what_postings_lack_or_have_too_much)
     change_posting(first, 5000000);
     snprintf(words, sizeof(words), "posting %u is stored with 1 too many", first);
     SAID(words);
-    write_key(centroid_key(later), "", 0);
+    put_key(t.engine, centroid_key(later), "", 0);
     said();
     cr_assert(strstr(t.words, "posting") == NULL && t.words[0] != '\0');
 }
@@ -200,12 +185,12 @@ Test(index_check, finds_centroids_and_postings_that_are_not_stored_or_of_nobody)
 {
     uint32_t last = fr_spfresh_tree(t.index)->tiers[1].slot_count;
 
-    write_key(centroid_key(nth_posting(7)), NULL, 0);
+    put_key(t.engine, centroid_key(nth_posting(7)), NULL, 0);
     SAID("centroids are stored of");
     change_posting(nth_posting(7), COUNT); /* so it is the posting that is told of */
     SAID("is stored with 1 too many");
     struct fr_engine_value value = read_key(centroid_key(nth_posting(3)));
-    write_key(centroid_key(last + 5), value.bytes.data, value.bytes.size);
+    put_key(t.engine, centroid_key(last + 5), value.bytes.data, value.bytes.size);
     fr_engine_value_release(&value);
     SAID("is stored, but not in memory");
 }

@@ -6,32 +6,18 @@
 #include "base/assert.h"
 #include "base/cover.h"
 #include "base/thread.h"
-#include "lsm/batch.h"
 #include "spfresh/tree_priv.h"
 #include "tests/unit/spfresh/index_bed.h"
+#include "tests/unit/spfresh/put_key.h"
 
 /* ---- What is derived is lost ---- */
-
-static void put_key(struct fr_index_key key, const void *bytes, size_t size)
-{
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    fr_slice all;
-
-    if (bytes == NULL)
-        must(fr_batch_add_delete(&batch, fr_index_key_slice(&key)));
-    else
-        must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, size)));
-    must(fr_batch_finish(&batch, &all));
-    must(fr_engine_write(bed.engine, all, 1, FR_DURABLE_OS));
-    fr_batch_deinit(&batch);
-}
 
 /* Whatever is done to it, the rows bring the index back, whole and stored anew. */
 static void spoil_and_reopen(struct fr_index_key key, const void *bytes, size_t size,
         uint64_t rebuilt)
 {
     fr_spfresh_close(bed.index);
-    put_key(key, bytes, size);
+    put_key(bed.engine, key, bytes, size);
     bed_open_index();
     must(fr_spfresh_wait_loaded(bed.index));
     cr_assert_eq(bed.index->rebuilt, rebuilt);
@@ -237,7 +223,7 @@ Test(index_load, a_search_of_a_damaged_posting_waits_until_it_is_made_from_the_r
     fill_bed();
     hurt = first_there();
     key = posting_of(hurt, &number);
-    put_key(key, "\1junk", 5);
+    put_key(bed.engine, key, "\1junk", 5);
     reopen_unhurried();
     cr_assert_eq(bed.index->rebuilt, 0);
     must(search_one(bed.vectors[hurt], 1, &found));
@@ -267,13 +253,13 @@ Test(index_load, mending_goes_by_the_rows_alone)
     for (other = gone + 1; !bed.there[other] || other == hurt;)
         other++;
     fr_key_prefix("", &prefix);
-    put_key(key, "\1junk", 5);
-    put_key(fr_key_vector(&prefix, gone), NULL, 0);
+    put_key(bed.engine, key, "\1junk", 5);
+    put_key(bed.engine, fr_key_vector(&prefix, gone), NULL, 0);
     bed.there[gone] = false;
     bed.count--;
     bed_draw(&bed.rng, bed.vectors[other]);
     fr_stored_put_vector(&row, bed.vectors[other], DIM, NULL, NULL, 0);
-    put_key(fr_key_vector(&prefix, other), row.data, row.size);
+    put_key(bed.engine, fr_key_vector(&prefix, other), row.data, row.size);
     fr_buf_deinit(&row);
     bed_reopen();
     bed_check_all();
@@ -297,7 +283,7 @@ Test(index_load, a_vector_in_two_postings_is_in_one_again)
     from = posting_of(id, &number);
     to = posting_of(elsewhere(number), &other);
     must(fr_engine_get(bed.engine, fr_index_key_slice(&from), FR_SEQ_MAX, &value));
-    put_key(to, value.bytes.data, value.bytes.size);
+    put_key(bed.engine, to, value.bytes.data, value.bytes.size);
     fr_engine_value_release(&value);
     bed_reopen();
     bed_check_all();
@@ -314,7 +300,7 @@ Test(index_load, a_reader_mends_for_itself)
     uint32_t number;
 
     fill_bed();
-    put_key(posting_of(first_there(), &number), "\1junk", 5);
+    put_key(bed.engine, posting_of(first_there(), &number), "\1junk", 5);
     bed.setup.read_only = true;
     for (int round = 0; round < 2; round++) {
         bed_reopen();
@@ -346,7 +332,7 @@ Test(index_load, many_rows_bring_it_back_by_several_threads)
         must(fr_spfresh_upsert(bed.index, FR_DURABLE_NONE, 50, ids, x[0], NULL));
     }
     fr_spfresh_close(bed.index);
-    put_key(fr_key_space(&prefix), NULL, 0);
+    put_key(bed.engine, fr_key_space(&prefix), NULL, 0);
     bed_open_index();
     cr_assert_eq(bed.index->rebuilt, 1);
     cr_assert_eq(bed.index->map.count, MANY);

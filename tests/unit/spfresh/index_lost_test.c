@@ -12,12 +12,12 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "io/sim.h"
-#include "lsm/batch.h"
 #include "lsm/place.h"
 #include "lsm/table.h"
 #include "lsm/version.h"
 #include "spfresh/index_priv.h"
 #include "tests/unit/io/test_world.h"
+#include "tests/unit/spfresh/put_key.h"
 #include "wal/file_name.h"
 
 #define DIM 20
@@ -147,17 +147,6 @@ static struct fr_index_stats stats_now(void)
     return stats;
 }
 
-static void put_key(struct fr_index_key key, const char *bytes)
-{
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    fr_slice all;
-
-    must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, strlen(bytes))));
-    must(fr_batch_finish(&batch, &all));
-    must(fr_engine_write(t.engine, all, 1, FR_DURABLE_OS));
-    fr_batch_deinit(&batch);
-}
-
 static uint32_t posting_of(uint64_t id)
 {
     const struct fr_rows *rows = &fr_spfresh_tree(t.index)->tiers[0];
@@ -169,7 +158,7 @@ static void spoil_posting(uint64_t id)
 {
     struct fr_index_key all = prefix();
 
-    put_key(fr_key_posting(&all, FR_GENERATION_FIRST, posting_of(id)), "\1junk");
+    put_key(t.engine, fr_key_posting(&all, FR_GENERATION_FIRST, posting_of(id)), "\1junk", 5);
 }
 
 /* What is derived is made anew for it. */
@@ -177,7 +166,7 @@ static void spoil_centroids(void)
 {
     struct fr_index_key all = prefix();
 
-    put_key(fr_key_centroid(&all, FR_GENERATION_FIRST, 1, 5000000), "?");
+    put_key(t.engine, fr_key_centroid(&all, FR_GENERATION_FIRST, 1, 5000000), "?", 1);
 }
 
 static uint64_t not_with(uint64_t id)
@@ -327,7 +316,7 @@ Test(index_lost, a_row_that_makes_no_sense_costs_itself_alone)
 
     open_bed(0);
     spoil_posting(700);
-    put_key(row_key(700), "?");
+    put_key(t.engine, row_key(700), "?", 1);
     for (int round = 0; round < 3; round++) {
         reopen();
         stats = stats_now();
@@ -358,7 +347,7 @@ Test(index_lost, a_lost_row_that_is_deleted_is_not_there)
 {
     open_bed(0);
     spoil_posting(700);
-    put_key(row_key(700), "?");
+    put_key(t.engine, row_key(700), "?", 1);
     reopen();
     delete_one(700);
     must_be(FR_NOT_FOUND, get(700));
@@ -373,7 +362,7 @@ Test(index_lost, the_code_of_a_lost_row_goes_on_being_found)
 {
     open_bed(0);
     spoil_posting(not_with(700));
-    put_key(row_key(700), "?");
+    put_key(t.engine, row_key(700), "?", 1);
     for (int round = 0; round < 2; round++) {
         reopen();
         cr_assert_eq(stats_now().rows_lost, 1);
@@ -507,9 +496,9 @@ Test(index_lost, an_index_that_has_lost_everything_says_so)
 {
     open_bed(0);
     for (uint64_t id = 0; id < IDS; id += 2)
-        put_key(row_key(id), "?");
+        put_key(t.engine, row_key(id), "?", 1);
     struct fr_index_key all = prefix();
-    put_key(fr_key_space(&all), "?");
+    put_key(t.engine, fr_key_space(&all), "?", 1);
     close_all();
     open_engine();
     must_be(FR_ERR_CORRUPT, try_index());

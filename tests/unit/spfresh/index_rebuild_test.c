@@ -17,6 +17,7 @@
 #include "lsm/batch.h"
 #include "spfresh/tree_priv.h"
 #include "tests/unit/spfresh/index_bed.h"
+#include "tests/unit/spfresh/put_key.h"
 
 static void fill_bed(size_t batches)
 {
@@ -619,17 +620,6 @@ Test(index_rebuild, leaves_one_or_the_other_where_a_write_fails)
     bed_close();
 }
 
-static void put_key(struct fr_index_key key, const char *bytes, size_t size)
-{
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    fr_slice all;
-
-    must(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_slice_of(bytes, size)));
-    must(fr_batch_finish(&batch, &all));
-    must(fr_engine_write(bed.engine, all, batch.count, FR_DURABLE_OS));
-    fr_batch_deinit(&batch);
-}
-
 /* What the old tree has of such a row is all there is of it. */
 Test(index_rebuild, ends_at_a_row_that_cannot_be_read)
 {
@@ -639,7 +629,7 @@ Test(index_rebuild, ends_at_a_row_that_cannot_be_read)
     fill_bed(20);
     while (!bed.there[id])
         id++;
-    put_key(fr_key_vector(&bed.index->prefix, id), "\1\1\0\0cut", 7);
+    put_key(bed.engine, fr_key_vector(&bed.index->prefix, id), "\1\1\0\0cut", 7);
     must_be(FR_ERR_CORRUPT, fr_spfresh_rebuild(bed.index, 1));
     cr_assert_eq(bed.index->generation, 1);
     check_only_generation(1);

@@ -10,10 +10,10 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "io/sim.h"
-#include "lsm/batch.h"
 #include "spfresh/index_priv.h"
 #include "spfresh/tree_priv.h"
 #include "tests/unit/io/test_world.h"
+#include "tests/unit/spfresh/put_key.h"
 
 #define DIM     20
 #define IDS     4000
@@ -589,16 +589,10 @@ Test(index_tiers, everything_without_memory_is_tried_again)
 
 static void put_posting(uint32_t generation, uint32_t number, fr_slice value)
 {
-    struct fr_batch batch = FR_BATCH_EMPTY;
     struct fr_index_key prefix;
-    fr_slice bytes;
 
     fr_key_prefix("", &prefix);
-    struct fr_index_key key = fr_key_posting(&prefix, generation, number);
-    must(fr_batch_add_put(&batch, fr_index_key_slice(&key), value));
-    must(fr_batch_finish(&batch, &bytes));
-    must(fr_engine_write(t.engine, bytes, batch.count, FR_DURABLE_OS));
-    fr_batch_deinit(&batch);
+    put_key(t.engine, fr_key_posting(&prefix, generation, number), value.data, value.size);
 }
 
 static uint32_t next_posting(uint32_t number)
