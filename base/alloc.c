@@ -221,6 +221,24 @@ void fr_alloc_prefer_huge(void *memory, size_t size)
     errno = before;
 }
 
+size_t fr_alloc_drop(void *memory, size_t size)
+{
+    char *bytes = memory;
+    size_t ahead = (size_t)(-(uintptr_t)memory & (PAGE - 1));
+    size_t whole = size < ahead ? 0 : (size - ahead) & ~(PAGE - 1);
+    int before = errno;
+
+    if (whole > 0 && madvise(bytes + ahead, whole, MADV_DONTNEED) < 0) whole = 0;
+    errno = before;
+    if (whole == 0) {
+        memset(bytes, 0, size);
+        return 0;
+    }
+    memset(bytes, 0, ahead);
+    memset(bytes + ahead + whole, 0, size - ahead - whole);
+    return whole;
+}
+
 void *fr_realloc(void *memory, size_t size)
 {
     if (memory == NULL) return fr_alloc(size);

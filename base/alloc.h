@@ -36,6 +36,13 @@ void *fr_alloc_aligned(size_t size, size_t alignment);
  */
 void fr_alloc_prefer_huge(void *memory, size_t size);
 
+/*
+ * What is in this part of a block is not needed for now: its pages go back to the system, as far as
+ * they are whole, and it reads as zeros. The answer is how much has gone back; accounts are not
+ * told, neither now nor when the pages come again as they are written to.
+ */
+size_t fr_alloc_drop(void *memory, size_t size);
+
 /* Grow or shrink; memory may be NULL. On failure NULL, and the old memory is as it was. */
 void *fr_realloc(void *memory, size_t size);
 

@@ -291,6 +291,13 @@ struct fr_version *fr_engine_version(struct fr_engine *engine);
 struct fr_dir *fr_engine_dir(const struct fr_engine *engine);
 struct fr_env *fr_engine_env(const struct fr_engine *engine);
 
+/*
+ * A file for what its owner may lose: it has no name, so nothing is left of it once it is closed or
+ * the process has ended, and it is no part of the store. FR_ERR_READONLY: there is no writing here.
+ */
+struct fr_file;
+FR_NODISCARD fr_status fr_engine_scratch(struct fr_engine *engine, struct fr_file **ret_file);
+
 /* Up to where in it the log is durable, a fr_lsn; 0: it is open for reading only. */
 uint64_t fr_engine_log_durable(const struct fr_engine *engine);
 

@@ -78,6 +78,25 @@ uint64_t fr_engine_next_number(void *arg)
     return atomic_fetch_add_explicit(&engine->next_number, 1, memory_order_relaxed);
 }
 
+/* It has the name of an orphan until it has none: an opening after a crash in between removes it.
+ */
+fr_status fr_engine_scratch(struct fr_engine *engine, struct fr_file **ret_file)
+{
+    char name[FR_FILE_NAME_SIZE];
+    struct fr_file *file = NULL;
+    fr_status st;
+
+    if (engine->log == NULL) return FR_FAIL(FR_ERR_READONLY, "the store is open for reading only");
+    fr_file_name_format(FR_FILE_VALUES, fr_engine_next_number(engine), name);
+    FR_TRY(fr_file_open(engine->dir, name, FR_OPEN_WRITE | FR_OPEN_CREATE, &file));
+    FR_TRY(fr_dir_unlink(engine->dir, name));
+    fr_file_advise(file, 0, 0, FR_ADVICE_RANDOM);
+    *ret_file = FR_TAKE(file);
+out:
+    fr_file_close(file);
+    return st < 0 ? st : FR_OK;
+}
+
 struct fr_file_id fr_engine_file_id(const struct fr_engine *engine, uint64_t number)
 {
     return (struct fr_file_id){

@@ -85,6 +85,26 @@ Test(alloc, large_zeroed_memory_is_zero_even_when_it_was_used)
     }
 }
 
+/* Whole pages go back, and what is beside them stays. */
+Test(alloc, what_is_dropped_reads_as_zeros_and_can_be_used_again)
+{
+    const size_t size = 1 << 20, page = 4096;
+    uint8_t *memory = fr_alloc(size);
+
+    for (size_t from = 0; from < 3 * page; from += 1000) {
+        for (size_t part = 1; part < 4 * page; part += 1777) {
+            memset(memory, 0xee, size);
+            size_t dropped = fr_alloc_drop(memory + from, part);
+            cr_assert_eq(dropped % page, 0);
+            cr_assert_leq(dropped, part);
+            cr_assert(part < 2 * page || dropped >= part - 2 * page);
+            for (size_t i = 0; i < 8 * page; i++)
+                cr_assert_eq(memory[i], i >= from && i < from + part ? 0 : 0xee);
+        }
+    }
+    fr_free(memory);
+}
+
 Test(alloc, a_product_that_overflows_is_no_memory)
 {
     cr_assert_null(fr_alloc_zeroed(SIZE_MAX / 2, 3));

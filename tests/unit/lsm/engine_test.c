@@ -800,3 +800,48 @@ Test(TEST_SUITE, who_lines_up_last_has_written_last)
     fr_mutex_deinit(&line.mu);
     close_store(&t);
 }
+
+/* ---- What is not part of the store ---- */
+
+static size_t count_names(struct test_store *t)
+{
+    struct fr_dir_names names;
+
+    must(fr_dir_list(t->world.dir, &names));
+    size_t count = names.count;
+    fr_dir_names_deinit(&names);
+    return count;
+}
+
+Test(TEST_SUITE, a_scratch_file_has_no_name_and_is_its_owners_alone)
+{
+    static struct test_store t;
+    struct fr_file *first, *second;
+    char bytes[5];
+
+    open_store(&t, 12);
+    size_t before = count_names(&t);
+    must(fr_engine_scratch(t.engine, &first));
+    must(fr_engine_scratch(t.engine, &second));
+    cr_assert_eq(count_names(&t), before);
+    must(fr_file_write(first, 7, "first", 5, 0));
+    must(fr_file_write(second, 7, "other", 5, 0));
+    must(fr_file_read_exact(first, 7, bytes, 5));
+    cr_assert_eq(memcmp(bytes, "first", 5), 0);
+    fr_file_close(second);
+    fr_file_close(first);
+    close_store(&t);
+}
+
+Test(TEST_SUITE, a_reader_has_no_scratch_file)
+{
+    static struct test_store t;
+    struct fr_file *file;
+
+    open_store(&t, 13);
+    must(fr_engine_close(t.engine));
+    t.options.read_only = true;
+    open_engine(&t);
+    must_be(FR_ERR_READONLY, fr_engine_scratch(t.engine, &file));
+    close_store(&t);
+}
