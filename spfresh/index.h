@@ -40,8 +40,8 @@ struct fr_spfresh_setup {
     enum fr_metric metric;   /* 0: as it is, or l2 */
     enum fr_id_kind id_kind; /* 0: as it is, or numbers */
     uint64_t seed;
-    uint32_t split_limit, merge_limit; /* as of a tree's options; 0: the defaults */
-    fr_spfresh_pin *pin;               /* for searches that are asked for payloads */
+    uint32_t split_limit, merge_limit, chunk_bits; /* as of a tree's options; 0: the defaults */
+    fr_spfresh_pin *pin;                           /* for searches that are asked for payloads */
 };
 
 /* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. Closing ends a rebuild. */

@@ -158,6 +158,7 @@ static fr_status build_on(struct builder *b)
         for (size_t n = 0; n < b->count; n++)
             FR_TRY(add_row(b, n));
         FR_TRY(fr_tree_maintain(b->build->how->tree, TASKS_AFTER, &left));
+        fr_spfresh_fit_tree(b->build->index, b->build->how->tree);
     } while (b->count > 0);
 out:
     return st;

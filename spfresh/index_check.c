@@ -66,6 +66,7 @@ struct check {
     float *vector, *x;
     int8_t *high;
     uint8_t *low;
+    struct fr_code_room room;
     struct fr_id_set ids;
 
     size_t failed; /* the piece, if status of failure is not 0 */
@@ -111,7 +112,6 @@ static fr_status check_row(struct check *check, const struct fr_index_key *kind,
         fr_slice value)
 {
     const struct fr_rows *rows = &check->tree->tiers[0];
-    size_t dims = rows->dims;
     fr_slice payload;
     uint64_t id = 0;
     fr_status st;
@@ -123,10 +123,11 @@ static fr_status check_row(struct check *check, const struct fr_index_key *kind,
     if (slot == FR_SLOT_NONE || !fr_row_is_live(fr_rows_row(rows, slot)))
         return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is a row and not in the index", id);
     fr_space_map_row(check->tree->space, check->vector, check->x);
-    float scale = fr_row_encode(check->x, dims, check->high, check->low);
-    if (scale != fr_rows_row(rows, slot)->scale ||
-            memcmp(check->high, fr_rows_high(rows, slot), dims) != 0 ||
-            memcmp(check->low, fr_rows_low(rows, slot), fr_row_low_size(dims)) != 0)
+    bool is_its_own = false;
+    struct fr_code code = {.high = check->high, .low = check->low};
+    code.scale = fr_row_encode(check->x, rows->dims, check->high, check->low);
+    FR_TRY(fr_tree_has_code(check->tree, slot, &code, &check->room, &is_its_own));
+    if (!is_its_own)
         return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " has the code of another one", id);
     check->rows++;
 out:
@@ -429,7 +430,7 @@ static fr_status init_check(struct check *check, struct walks *walks)
     check->low = fr_alloc(fr_row_low_size(dims));
     if (check->vector == NULL || check->x == NULL || check->high == NULL || check->low == NULL)
         return FR_FAIL(FR_ERR_NOMEM, "no memory to check an index");
-    return FR_OK;
+    return fr_code_room_init(&check->room, dims);
 }
 
 static void deinit_check(struct check *check)
@@ -438,6 +439,7 @@ static void deinit_check(struct check *check)
     fr_free(check->x);
     fr_free(check->high);
     fr_free(check->low);
+    fr_code_room_deinit(&check->room);
     fr_id_set_deinit(&check->ids);
 }
 

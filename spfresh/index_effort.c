@@ -62,6 +62,7 @@ static fr_status choose_query(struct measuring *m, struct fr_rng *rng)
 {
     const struct fr_rows *rows = &m->tree->tiers[0];
     fr_slot count = atomic_load_explicit(&rows->slot_count, memory_order_acquire);
+    fr_status st;
 
     for (int attempt = 0; attempt < 100; attempt++) {
         fr_slot slot = (fr_slot)fr_rng_below(rng, count);
@@ -71,10 +72,12 @@ static fr_status choose_query(struct measuring *m, struct fr_rng *rng)
         uint64_t stamp = atomic_load_explicit(&row->stamp, memory_order_acquire);
         if ((stamp & (FR_ROW_DEAD | FR_ROW_UNBORN)) != 0) continue;
         m->slot = slot;
-        fr_rows_decode(rows, slot, m->work->query);
-        return FR_OK;
+        FR_TRY(fr_rows_read_vector(rows, slot, &m->work->probe->room, m->work->query));
+        if (st == FR_OK) return FR_OK;
     }
-    return FR_NOT_FOUND;
+    st = FR_NOT_FOUND;
+out:
+    return st;
 }
 
 static fr_status run_queries(struct measuring *m)

@@ -197,6 +197,7 @@ static fr_status load_value(struct loader *l, uint32_t number, fr_slice value)
         fr_tree_load_show(tree, node);
     else
         fr_tree_load_undo(tree, node, l->rows, l->row_count);
+    fr_spfresh_fit_tree(l->index, tree);
 out:
     return st;
 }

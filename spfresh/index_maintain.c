@@ -40,6 +40,9 @@
 /* Between two attempts to write what was given up. */
 #define RETRY_US 200000
 
+/* Between two looks at the budget, while nothing is to do. */
+#define LOOK_US 200000
+
 void fr_spfresh_quiesce_locked(struct fr_spfresh *index)
 {
     while (index->maintaining)
@@ -78,12 +81,41 @@ out:
     return st;
 }
 
-static void put_came(const struct fr_rows *rows, fr_slot slot, struct fr_buf *value)
+/* No write is in flight: rows stay what they are, but codes may become cold. */
+static fr_status put_came(const struct fr_tree *tree, fr_slot slot, const struct fr_code_room *room,
+        struct fr_buf *value)
 {
+    struct fr_epoch *epoch = fr_unconst(&tree->epoch);
+    const struct fr_rows *rows = &tree->tiers[0];
     const struct fr_row *row = fr_rows_row(rows, slot);
+    const int8_t *high;
+    const uint8_t *low;
 
-    fr_stored_put_came(value, rows->dims, row->id, row->scale, fr_rows_high(rows, slot),
-            fr_rows_low(rows, slot));
+    unsigned reader = fr_epoch_enter(epoch);
+    fr_status st = fr_rows_code(rows, slot, room, &high, &low);
+    FR_ASSERT(st != FR_NOT_FOUND);
+    if (st == FR_OK) fr_stored_put_came(value, rows->dims, row->id, row->scale, high, low);
+    fr_epoch_leave(epoch, reader);
+    return st;
+}
+
+/* All rows that are a posting's own. */
+static fr_status put_rows(const struct fr_tree *tree, const struct fr_node *node,
+        struct fr_buf *value)
+{
+    const struct fr_rows *rows = &tree->tiers[0];
+    struct fr_code_room room;
+    fr_status st;
+
+    FR_TRY(fr_code_room_init(&room, rows->dims));
+    for (uint32_t place = 0; place < node->count; place++)
+        if (fr_entry_is_own(rows, node, place)) fr_rows_expect(rows, node->entries[place].slot);
+    for (uint32_t place = 0; place < node->count && st == FR_OK; place++)
+        if (fr_entry_is_own(rows, node, place))
+            st = put_came(tree, node->entries[place].slot, &room, value);
+    fr_code_room_deinit(&room);
+out:
+    return st;
 }
 
 static fr_status add_centroid(struct fr_spfresh *index, uint32_t generation,
@@ -138,7 +170,6 @@ fr_status fr_spfresh_add_posting(struct fr_spfresh *index, uint32_t generation,
         const struct fr_tree *tree, fr_slot number, struct fr_batch *batch, struct fr_buf *value)
 {
     struct fr_index_key key = fr_key_posting(&index->prefix, generation, number);
-    const struct fr_rows *rows = &tree->tiers[0];
     const struct fr_node *node = fr_tree_node(tree, 1, number);
     fr_status st;
 
@@ -146,8 +177,7 @@ fr_status fr_spfresh_add_posting(struct fr_spfresh *index, uint32_t generation,
         return delete_posting(index, generation, number, batch);
     FR_TRY(add_centroid(index, generation, tree, node, batch, value));
     fr_buf_clear(value);
-    for (uint32_t place = 0; place < node->count; place++)
-        if (fr_entry_is_own(rows, node, place)) put_came(rows, node->entries[place].slot, value);
+    FR_TRY(put_rows(tree, node, value));
     FR_TRY(fr_buf_status(value));
     st = fr_batch_add_put(batch, fr_index_key_slice(&key), fr_buf_slice(value));
 out:
@@ -257,7 +287,26 @@ static int compare_changes(const void *a, const void *b)
     return x < y ? -1 : 1;
 }
 
-/* All changes of one posting, in their order. */
+/* What has come to one posting and left it, in its order. */
+static fr_status put_changes(const struct fr_tree *tree, struct fr_change **changes, size_t count,
+        struct fr_buf *value)
+{
+    struct fr_code_room room;
+    fr_status st;
+
+    FR_TRY(fr_code_room_init(&room, tree->space->dims));
+    for (size_t i = 0; i < count && st == FR_OK; i++) {
+        if (changes[i]->kind == FR_CHANGE_LEFT)
+            fr_stored_put_left(value, changes[i]->id);
+        else if (!FR_MUSEUM(38)) /* museum 38: a move that is written at its source only */
+            st = put_came(tree, changes[i]->slot, &room, value);
+    }
+    fr_code_room_deinit(&room);
+out:
+    return st;
+}
+
+/* All changes of one posting. */
 static fr_status add_changes(struct fr_spfresh *index, uint32_t generation,
         const struct fr_tree *tree, struct fr_change **changes, size_t count,
         struct fr_batch *batch, struct fr_buf *value)
@@ -270,12 +319,7 @@ static fr_status add_changes(struct fr_spfresh *index, uint32_t generation,
             return fr_spfresh_add_posting(index, generation, tree, changes[0]->number, batch,
                     value);
     fr_buf_clear(value);
-    for (size_t i = 0; i < count; i++) {
-        if (changes[i]->kind == FR_CHANGE_LEFT)
-            fr_stored_put_left(value, changes[i]->id);
-        else if (!FR_MUSEUM(38)) /* museum 38: a move that is written at its source only */
-            put_came(&tree->tiers[0], changes[i]->slot, value);
-    }
+    FR_TRY(put_changes(tree, changes, count, value));
     FR_TRY(fr_buf_status(value));
     st = fr_batch_add_append(batch, fr_index_key_slice(&key), fr_buf_slice(value));
 out:
@@ -393,6 +437,7 @@ static fr_status one_round(struct fr_spfresh *index, uint64_t *ret_left)
     fr_mutex_lock(&index->mu);
     fr_status st = round_locked(index, ret_left);
     fr_mutex_unlock(&index->mu);
+    fr_spfresh_fit(index);
     return st;
 }
 
@@ -523,6 +568,15 @@ static bool wait_loaded(struct fr_spfresh *index)
     return st == FR_OK;
 }
 
+/* Where there is a budget, it may be changed while nothing is to do. */
+static void await_work_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    if (fr_engine_indexes_most(index->engine) == SIZE_MAX)
+        fr_cond_wait(&index->work, &index->mu);
+    else
+        (void)fr_cond_wait_for(&index->work, &index->mu, LOOK_US);
+}
+
 void fr_spfresh_thread_main(void *arg)
 {
     struct fr_spfresh *index = arg;
@@ -535,8 +589,9 @@ void fr_spfresh_thread_main(void *arg)
             fr_mutex_unlock(&index->mu);
             if (fr_spfresh_measure_efforts(index) < 0)
                 fr_log(FR_LOG_WARN, "spfresh", "measuring efforts: %s", fr_last_error());
+            fr_spfresh_fit(index);
             fr_mutex_lock(&index->mu);
-            if (!has_work_locked(index) && !index->closing) fr_cond_wait(&index->work, &index->mu);
+            if (!has_work_locked(index) && !index->closing) await_work_locked(index);
             continue;
         }
         linger_locked(index);
@@ -546,6 +601,9 @@ void fr_spfresh_thread_main(void *arg)
             continue;
         }
         fr_status st = round_locked(index, &left);
+        fr_mutex_unlock(&index->mu);
+        fr_spfresh_fit(index);
+        fr_mutex_lock(&index->mu);
         /* Whoever waits goes first. */
         while (index->writers_waiting > 0 && !index->closing)
             fr_cond_wait(&index->work, &index->mu);

@@ -25,6 +25,7 @@ struct mender {
     float *vector, *x;
     int8_t *high;
     uint8_t *low;
+    struct fr_code_room room;
     uint8_t *seen; /* a bit of each slot */
     size_t seen_capacity;
     uint64_t entered, removed;
@@ -91,25 +92,19 @@ out:
     return st;
 }
 
-static bool has_code(const struct mender *m, fr_slot slot, float scale)
-{
-    const struct fr_rows *rows = &m->tree->tiers[0];
-
-    return fr_rows_row(rows, slot)->scale == scale &&
-           memcmp(m->high, fr_rows_high(rows, slot), rows->dims) == 0 &&
-           memcmp(m->low, fr_rows_low(rows, slot), fr_row_low_size(rows->dims)) == 0;
-}
-
 static fr_status mend_row(struct mender *m, uint64_t id)
 {
+    struct fr_code code = {.high = m->high, .low = m->low};
+    bool is_good = false;
     fr_status st = FR_OK;
 
     fr_space_map_row(&m->index->space, m->vector, m->x);
-    float scale = fr_row_encode(m->x, m->index->space.dims, m->high, m->low);
+    code.scale = fr_row_encode(m->x, m->index->space.dims, m->high, m->low);
     fr_mutex_lock(&m->index->mu);
     fr_slot slot = fr_id_map_find(&m->index->map, id);
     fr_mutex_unlock(&m->index->mu);
-    if (slot == FR_SLOT_NONE || !has_code(m, slot, scale)) FR_TRY(enter_row(m, id, slot, &slot));
+    if (slot != FR_SLOT_NONE) FR_TRY(fr_tree_has_code(m->tree, slot, &code, &m->room, &is_good));
+    if (!is_good) FR_TRY(enter_row(m, id, slot, &slot));
     st = see(m, slot);
 out:
     return st;
@@ -176,6 +171,8 @@ static fr_status init_mender(struct mender *m, struct fr_spfresh *index)
     m->low = fr_alloc(fr_row_low_size(dims));
     if (m->vector == NULL || m->x == NULL || m->high == NULL || m->low == NULL)
         st = FR_FAIL(FR_ERR_NOMEM, "no memory to mend an index");
+    else
+        st = fr_code_room_init(&m->room, dims);
 out:
     return st;
 }
@@ -188,6 +185,7 @@ static void deinit_mender(struct mender *m)
     fr_free(m->x);
     fr_free(m->high);
     fr_free(m->low);
+    fr_code_room_deinit(&m->room);
     fr_free(m->seen);
 }
 

@@ -154,7 +154,7 @@ struct fr_spfresh {
     struct fr_stored_options options;
     bool read_only;
     fr_spfresh_pin *pin;
-    uint32_t split_limit, merge_limit; /* as in fr_spfresh_setup */
+    uint32_t split_limit, merge_limit, chunk_bits; /* as in fr_spfresh_setup */
 
     _Atomic(uint64_t) rebuilt; /* relaxed: as in fr_index_stats */
 
@@ -211,11 +211,14 @@ struct fr_spfresh {
     struct fr_efforts efforts;
     _Atomic(uint64_t) efforts_due; /* relaxed: measured again after so many upserts and deletes */
 
+    _Atomic(uint64_t) fit_after_us; /* relaxed: nobody sees to the budget before */
+
     struct fr_loading loading;
     struct fr_lost lost;
 
     struct fr_thread thread;
     bool has_thread;
+    _Atomic(bool) is_fitting; /* acquire and release: somebody sees to the budget */
 };
 
 /* NULL: no vector has come yet. See there for how long it lives. */
@@ -304,6 +307,16 @@ bool fr_spfresh_make_lean(struct fr_spfresh *index, size_t coming);
  * What was found is to be looked for again.
  */
 FR_NODISCARD fr_status fr_spfresh_found_twice(struct fr_spfresh *index, uint64_t id);
+
+/*
+ * See to it that indexes have the memory that they may have: codes leave, or come back. The tree
+ * stays until then: nobody else has it yet, or the caller has a work of it. No lock of the index is
+ * held, and the caller is not in the epoch.
+ */
+void fr_spfresh_fit_tree(struct fr_spfresh *index, struct fr_tree *tree);
+
+/* The same of the current one, if all of it is loaded. */
+void fr_spfresh_fit(struct fr_spfresh *index);
 
 /* What has come and left. */
 void fr_spfresh_tiers_count(struct fr_spfresh *index, struct fr_index_stats *ret_stats);

@@ -127,10 +127,14 @@ static void describe(struct fr_work *work, const struct fr_answer *answer)
         quest->slot = FR_SLOT_NONE; /* deleted, or put anew, since it was located */
         return;
     }
-    why->distance =
-            fr_search_tell(answer, work->probe->tree->space->kernels->l2_row12(work->query,
-                                           fr_rows_high(rows, quest->slot),
-                                           fr_rows_low(rows, quest->slot), row->scale, rows->dims));
+    const int8_t *high;
+    const uint8_t *low;
+    if (fr_rows_code(rows, quest->slot, &work->probe->room, &high, &low) != FR_OK) {
+        quest->slot = FR_SLOT_NONE; /* the same, or nobody can say how far it is */
+        return;
+    }
+    why->distance = fr_search_tell(answer, work->probe->tree->space->kernels->l2_row12(work->query,
+                                                   high, low, row->scale, rows->dims));
     describe_posting(work, answer);
     why->probed = quest->reached != FR_QUEST_UNSEEN;
     if (!why->probed) return;

@@ -84,12 +84,24 @@ static size_t bytes_of_all(const struct fr_tree *tree, size_t vectors)
     return postings * fr_tree_posting_bytes(tree, each) + 2 * vectors * sizeof(fr_slot);
 }
 
+/* Less than that cannot be, if it is to be written: with all codes in a file (index_cold.c). */
+static size_t bytes_of_least(const struct fr_tree *tree, size_t vectors)
+{
+    size_t code = tree->space->dims + fr_row_low_size(tree->space->dims);
+
+    return bytes_of_all(tree, vectors) - vectors * code;
+}
+
 fr_status fr_spfresh_bound(struct fr_spfresh *index, struct fr_tree *tree, size_t vectors)
 {
     struct fr_loading *l = &index->loading;
     fr_status st;
 
     if (has_room(index, bytes_of_all(tree, vectors))) return FR_OK;
+    if (!index->read_only && has_room(index, bytes_of_least(tree, vectors))) {
+        FR_COVER("index: it is loaded, but for codes");
+        return FR_OK;
+    }
     FR_COVER("index: it is bounded");
     fr_log(FR_LOG_INFO, "spfresh",
             "index \"%s\": its postings take about %zu MiB, more than the memory budget has for "

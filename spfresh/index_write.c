@@ -551,6 +551,7 @@ fr_status fr_spfresh_upsert_named(struct fr_spfresh *index, enum fr_durability d
         if (st == FR_END) FR_COVER("index: a write is located again in a tree that was rebuilt");
     } while (st == FR_END);
     atomic_fetch_add_explicit(&index->upserts, count, memory_order_relaxed);
+    if (!index->has_thread) fr_spfresh_fit_tree(index, work->generation->tree);
 out:
     fr_spfresh_give_work(index, work);
     return st;

@@ -6,8 +6,10 @@
 #define PIECE_FIRST ((size_t)64 << 10)
 #define PIECE_LAST  ((size_t)2 << 20)
 
-/* As many of the last size are taken at once: a boundary of huge pages costs one of them. */
+/* As many of the last size are taken at once, where there are many: a boundary of huge pages costs
+ * one of them. Of all that there is a part may be taken and not used yet: no more than that. */
 #define PIECES_AT_ONCE 8
+#define SPARE_PART     4
 
 struct fr_node_pool_piece {
     struct fr_node_pool_piece *next;
@@ -48,14 +50,24 @@ static size_t rounded(const struct fr_node_pool *pool, size_t size)
     return (size + FR_NODE_POOL_STEP - 1) / FR_NODE_POOL_STEP * FR_NODE_POOL_STEP;
 }
 
+static size_t size_of_next(const struct fr_node_pool *pool)
+{
+    size_t size = FR_MAX(pool->bytes, PIECE_FIRST);
+    size_t most = PIECES_AT_ONCE * PIECE_LAST;
+    size_t part = pool->bytes / SPARE_PART / PIECE_LAST * PIECE_LAST;
+
+    if (size <= PIECE_LAST) return size;
+    if (part < PIECE_LAST) return PIECE_LAST;
+    return FR_MIN(part, most);
+}
+
 /* What is left of the piece before is given up: less than a posting in each. */
 static bool add_piece_locked(struct fr_node_pool *pool) FR_REQUIRES(pool->mu)
 {
     struct fr_node_pool_piece *piece = FR_NEW(struct fr_node_pool_piece);
-    size_t size = FR_MAX(pool->bytes, PIECE_FIRST);
+    size_t size = size_of_next(pool);
 
     if (piece == NULL) return false;
-    if (size > PIECE_LAST) size = PIECES_AT_ONCE * PIECE_LAST;
     piece->memory = fr_alloc(size + 64);
     if (piece->memory == NULL) {
         fr_free(piece);

@@ -45,7 +45,8 @@ fr_status fr_probe_new(const struct fr_tree *tree, struct fr_probe **ret_probe)
         probe->query = fr_alloc_aligned(dims * sizeof(float), 64);
         probe->table = fr_alloc_aligned(fr_query_table_size(dims), 64);
     }
-    if (probe == NULL || probe->query == NULL || probe->table == NULL) {
+    if (probe == NULL || probe->query == NULL || probe->table == NULL ||
+            fr_code_room_init(&probe->room, dims) < 0) {
         fr_probe_free(probe);
         return FR_FAIL(FR_ERR_NOMEM, "no memory for a search");
     }
@@ -67,6 +68,8 @@ void fr_probe_free(struct fr_probe *probe)
     fr_free(probe->near);
     fr_free(probe->pool);
     fr_free(probe->pool_scratch);
+    fr_probe_cold_deinit(&probe->cold);
+    fr_code_room_deinit(&probe->room);
     fr_free(probe);
 }
 
@@ -353,11 +356,9 @@ static void fetch_row(const struct fr_rows *rows, const struct fr_node_entry *en
         fetch(high + i);
 }
 
-FR_INLINE float measure(const struct fr_probe *probe, const struct fr_rows *rows,
-        const struct fr_node_entry *entry)
+FR_INLINE float measure(const struct fr_probe *probe, const int8_t *high, float scale)
 {
-    return probe->tree->space->kernels->l2_row8(probe->query, fr_rows_high(rows, entry->slot),
-            entry->scale, probe->dims);
+    return probe->tree->space->kernels->l2_row8(probe->query, high, scale, probe->dims);
 }
 
 /* Measure all that is wanted, dead or alive, into found. */
@@ -373,7 +374,7 @@ static fr_status measure_centroids(struct fr_probe *probe, const struct fr_rows 
         if (i + FETCH_AHEAD < count) fetch_row(rows, probe->wanted[i + FETCH_AHEAD]);
         probe->found[i] = (struct fr_found){.slot = entry->slot,
                 .version = entry->version,
-                .distance = measure(probe, rows, entry)};
+                .distance = measure(probe, fr_rows_high(rows, entry->slot), entry->scale)};
     }
     probe->stats.measured += count;
 out:
@@ -493,6 +494,19 @@ static void drop_chosen(struct fr_probe *probe)
     probe->chosen_count = 0;
 }
 
+/* High bytes of what was chosen, where some are cold. */
+static fr_status bring_chosen(struct fr_probe *probe, const struct fr_rows *rows)
+{
+    fr_status st;
+
+    FR_TRY(fr_probe_cold_begin(&probe->cold, probe->dims, probe->chosen_count));
+    for (size_t i = 0; i < probe->chosen_count; i++)
+        fr_probe_cold_name(&probe->cold, probe->wanted[i]->slot, probe->wanted[i]->version);
+    st = fr_probe_cold_bring(&probe->cold, rows, FR_CODE_HIGH);
+out:
+    return st;
+}
+
 /*
  * What was chosen, by high bytes. An entry may have been left behind by a row whose slot is being
  * filled anew: whether it's alive is asked last, see is_alive.
@@ -502,13 +516,19 @@ static fr_status measure_chosen(struct fr_probe *probe, size_t k)
     const struct fr_rows *rows = &probe->tree->tiers[0];
     const struct fr_node_entry **wanted = probe->wanted;
     size_t chosen = probe->chosen_count, waiting = 0;
+    bool is_cold = fr_rows_any_cold(rows);
     fr_status st;
 
     FR_TRY(reserve_pool(probe, probe->pool_count + chosen));
     if (probe->trace != NULL) fr_probe_trace_chosen(probe);
+    if (FR_UNLIKELY(is_cold)) FR_TRY(bring_chosen(probe, rows));
     for (size_t i = 0; i < chosen; i++) {
+        const int8_t *high = FR_UNLIKELY(is_cold) ? (const int8_t *)probe->cold.at[FR_CODE_HIGH][i]
+                                                  : fr_rows_high(rows, wanted[i]->slot);
+
+        if (FR_UNLIKELY(high == NULL)) continue; /* of a row that is no more */
         if (i + FETCH_AHEAD < chosen) fetch_row(rows, wanted[i + FETCH_AHEAD]);
-        float distance = measure(probe, rows, wanted[i]);
+        float distance = measure(probe, high, wanted[i]->scale);
         if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) continue;
         fetch(fr_rows_row(rows, wanted[i]->slot));
         probe->pool[probe->pool_count + waiting++] = (struct fr_found){
@@ -635,8 +655,35 @@ static void find_missing(struct fr_probe *probe)
     probe->missing_count = missing;
 }
 
+FR_INLINE float finish(const struct fr_probe *probe, fr_slot slot, const int8_t *high,
+        const uint8_t *low)
+{
+    const struct fr_row *row = fr_rows_row(&probe->tree->tiers[0], slot);
+
+    return probe->tree->space->kernels->l2_row12(probe->query, high, low, row->scale, probe->dims);
+}
+
+/* What is in the pool was alive when the search began, so its slots are its own until it ends. */
+static fr_status finish_cold(struct fr_probe *probe)
+{
+    const struct fr_rows *rows = &probe->tree->tiers[0];
+    struct fr_probe_cold *cold = &probe->cold;
+    fr_status st;
+
+    FR_TRY(fr_probe_cold_begin(cold, probe->dims, probe->pool_count));
+    for (size_t i = 0; i < probe->pool_count; i++)
+        fr_probe_cold_name(cold, probe->pool[i].slot, probe->pool[i].version);
+    FR_TRY(fr_probe_cold_bring(cold, rows, FR_CODE_HIGH));
+    FR_TRY(fr_probe_cold_bring(cold, rows, FR_CODE_LOW));
+    for (size_t i = 0; i < probe->pool_count; i++)
+        probe->pool[i].distance = finish(probe, probe->pool[i].slot,
+                (const int8_t *)cold->at[FR_CODE_HIGH][i], cold->at[FR_CODE_LOW][i]);
+out:
+    return st;
+}
+
 /* By all their bits. */
-static void finish_pool(struct fr_probe *probe, size_t k)
+static fr_status finish_pool(struct fr_probe *probe, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
     float limit = NEAR_MARGIN * limit_now(probe, k);
@@ -644,15 +691,16 @@ static void finish_pool(struct fr_probe *probe, size_t k)
 
     for (size_t i = 0; i < probe->pool_count; i++)
         if (probe->pool[i].distance <= limit) probe->pool[count++] = probe->pool[i];
+    probe->stats.finished += count;
+    probe->pool_count = count;
+    if (FR_UNLIKELY(fr_rows_any_cold(rows))) return finish_cold(probe);
     for (size_t i = 0; i < count; i++) {
         fr_slot slot = probe->pool[i].slot;
 
         probe->pool[i].distance =
-                probe->tree->space->kernels->l2_row12(probe->query, fr_rows_high(rows, slot),
-                        fr_rows_low(rows, slot), fr_rows_row(rows, slot)->scale, probe->dims);
+                finish(probe, slot, fr_rows_high(rows, slot), fr_rows_low(rows, slot));
     }
-    probe->stats.finished += count;
-    probe->pool_count = count;
+    return FR_OK;
 }
 
 fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort, size_t k,
@@ -671,7 +719,7 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     FR_TRY(scan_postings(probe, effort, k));
     if (FR_UNLIKELY(probe->missing_count > 0)) return FR_OK;
     if (probe->trace != NULL) fr_probe_trace_step(probe, 0, probe->found_count);
-    finish_pool(probe, k);
+    FR_TRY(finish_pool(probe, k));
     size_t size =
             fr_select_found(probe->pool, probe->pool_count, probe->pool_count, probe->pool_scratch);
     for (size_t i = 0; i < size && count < k; i++) {

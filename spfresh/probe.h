@@ -9,6 +9,7 @@
 #ifndef FR_SPFRESH_PROBE_H
 #define FR_SPFRESH_PROBE_H
 
+#include "spfresh/probe_cold.h"
 #include "spfresh/tree.h"
 
 struct fr_engine;
@@ -82,6 +83,8 @@ struct fr_probe {
     struct fr_found *pool; /* rows that may be among the k nearest */
     struct fr_found *pool_scratch;
     size_t pool_count, pool_capacity;
+    struct fr_probe_cold cold;
+    struct fr_code_room room; /* of one row, for whoever has the probe */
     struct fr_probe_stats stats;
     struct fr_probe_trace *trace; /* the caller's, or NULL */
 };

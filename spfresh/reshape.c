@@ -124,13 +124,14 @@ static fr_status gather(struct fr_tree *tree, uint32_t tier, const struct fr_nod
 
     FR_TRY(reserve(r, FR_MAX(count, 1u)));
     r->count = 0;
-    for (uint32_t place = 0; place < count; place++) {
-        if (!fr_entry_is_own(rows, node, place)) continue;
-        r->slots[r->count] = node->entries[place].slot;
-        fr_rows_decode(rows, r->slots[r->count], r->vectors + r->count * r->dims);
-        r->count++;
-    }
+    for (uint32_t place = 0; place < count; place++)
+        if (fr_entry_is_own(rows, node, place)) {
+            r->slots[r->count++] = node->entries[place].slot;
+            fr_rows_expect(rows, node->entries[place].slot);
+        }
     FR_ASSERT(r->count == node->live);
+    for (size_t n = 0; n < r->count; n++)
+        FR_TRY(fr_rows_read_vector(rows, r->slots[n], &tree->room, r->vectors + n * r->dims));
     fr_rows_decode(&tree->tiers[tier], node->number, r->old);
 out:
     return st;
@@ -238,14 +239,11 @@ out:
 }
 
 /* The successor that is nearer to a row than its own centroid, or none. */
-static fr_slot nearer_successor(struct fr_tree *tree, uint32_t tier, fr_slot slot)
+static fr_slot nearer_successor(struct fr_tree *tree, const int8_t *high, float scale)
         FR_REQUIRES(tree->mu)
 {
     const struct fr_reshape *r = tree->reshape;
-    const struct fr_rows *rows = &tree->tiers[tier - 1];
     const struct fr_kernels *kernels = tree->space->kernels;
-    const int8_t *high = fr_rows_high(rows, slot);
-    float scale = fr_rows_row(rows, slot)->scale;
     float least = kernels->l2_row8(r->other, high, scale, r->dims);
     fr_slot best = FR_SLOT_NONE;
 
@@ -284,14 +282,22 @@ static fr_status move_entry(struct fr_tree *tree, uint32_t tier, struct fr_node 
         uint32_t place) FR_REQUIRES(tree->mu)
 {
     struct fr_reshape *r = tree->reshape;
+    const struct fr_rows *rows = &tree->tiers[tier - 1];
     fr_slot slot = node->entries[place].slot;
+    const int8_t *high;
+    const uint8_t *low;
+    fr_status st;
 
-    if (!fr_entry_is_own(&tree->tiers[tier - 1], node, place)) return FR_OK;
-    fr_slot better = nearer_successor(tree, tier, slot);
+    if (!fr_entry_is_own(rows, node, place)) return FR_OK;
+    FR_TRY(fr_rows_code(rows, slot, &tree->room, &high, &low));
+    float scale = fr_rows_row(rows, slot)->scale;
+    fr_slot better = nearer_successor(tree, high, scale);
     if (better == FR_SLOT_NONE) return FR_OK;
     tree->stats.moved++;
-    fr_rows_decode(&tree->tiers[tier - 1], slot, r->vectors); /* the old node's are done with */
-    return fr_tree_list_locked(tree, tier - 1, slot, r->vectors, better);
+    fr_row_decode(high, low, scale, rows->dims, r->vectors); /* the old node's are done with */
+    st = fr_tree_list_locked(tree, tier - 1, slot, r->vectors, better);
+out:
+    return st;
 }
 
 static void aim_scan(struct fr_reshape *r, size_t n, const float *at)

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/status.h"
+#include "io/file.h"
 
 /* High bytes of a chunk: a few huge pages, so that few translations serve many rows. */
 #define CHUNK_BYTES    ((size_t)4 << 20)
@@ -23,13 +24,15 @@ static unsigned bits_of_chunks(size_t dims, bool are_centroids)
     return bits;
 }
 
-fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids, fr_charge charge)
+fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids, unsigned chunk_bits,
+        fr_charge charge)
 {
     *rows = (struct fr_rows){.dims = dims,
             .charge = charge,
             .are_centroids = are_centroids,
-            .chunk_bits = bits_of_chunks(dims, are_centroids),
+            .usual_bits = chunk_bits > 0 ? chunk_bits : bits_of_chunks(dims, are_centroids),
             .chunk_max = FR_ROW_CHUNKS_MAX};
+    rows->chunk_bits = rows->usual_bits;
     rows->chunks = fr_alloc_zeroed(FR_ROW_CHUNKS_MAX, sizeof(rows->chunks[0]));
     if (rows->chunks == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the rows of an index");
     return FR_OK;
@@ -44,7 +47,9 @@ static size_t untouched(const struct fr_rows *rows)
 static void free_chunk(const struct fr_rows *rows, struct fr_row_chunk *chunk)
 {
     if (chunk == NULL) return;
-    if (chunk->memory != NULL) fr_account_add(rows->charge, untouched(rows));
+    if (chunk->memory != NULL)
+        fr_account_add(rows->charge,
+                untouched(rows) + chunk->dropped[FR_CODE_LOW] + chunk->dropped[FR_CODE_HIGH]);
     fr_free(chunk->memory);
     fr_free(chunk->nodes);
     fr_free(chunk);
@@ -56,6 +61,7 @@ void fr_rows_deinit(struct fr_rows *rows)
         free_chunk(rows, atomic_load_explicit(&rows->chunks[i], memory_order_relaxed));
     fr_free(rows->chunks);
     fr_free(rows->free_slots);
+    fr_file_close(rows->file);
     *rows = (struct fr_rows){0};
 }
 
@@ -218,6 +224,7 @@ fr_status fr_rows_begin(struct fr_rows *rows, size_t piece_count)
 
     FR_ASSERT(rows->live_count == 0);
     FR_ASSERT(!rows->are_centroids);
+    FR_ASSERT(rows->cold[FR_CODE_LOW] == 0);
     if (chunks == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the rows of an index");
     for (size_t i = 0; i < rows->chunk_max; i++)
         free_chunk(rows, atomic_load_explicit(&rows->chunks[i], memory_order_relaxed));
@@ -227,7 +234,7 @@ fr_status fr_rows_begin(struct fr_rows *rows, size_t piece_count)
     rows->chunks = chunks;
     rows->chunk_max = chunk_max;
     rows->in_pieces = piece_count > 0;
-    rows->chunk_bits = rows->in_pieces ? FR_ROW_PIECE_BITS : bits_of_chunks(rows->dims, false);
+    rows->chunk_bits = rows->in_pieces ? FR_ROW_PIECE_BITS : rows->usual_bits;
     atomic_store_explicit(&rows->slot_count, 0, memory_order_relaxed);
     return FR_OK;
 }
@@ -322,5 +329,6 @@ size_t fr_rows_bytes(const struct fr_rows *rows)
     size_t row_bytes = rows->dims + fr_row_low_size(rows->dims) + sizeof(struct fr_row);
 
     /* What lies in front of a chunk's boundary is never touched. */
-    return chunk_count * count * row_bytes + rows->free_capacity * sizeof(fr_slot);
+    return chunk_count * count * row_bytes - rows->dropped_bytes +
+           rows->free_capacity * sizeof(fr_slot);
 }

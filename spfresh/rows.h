@@ -17,6 +17,9 @@
  * raises it before the first byte, with a fence between, and a search has its fence between the
  * last byte and the version.
  *
+ * Where there is not the memory for all codes, those of some chunks lie in a file instead
+ * (spfresh/rows_cold.h); then whoever looks at a code must be ready to read it.
+ *
  * Instead of that the rows of a store that come and go by whole postings (spfresh/index_tiers.c)
  * lie in pieces: chunks as large as what they were taken for, each of which is freed as one when
  * nobody can be looking at it any more. Such a store does not hold what is not in use.
@@ -75,6 +78,10 @@ static inline bool fr_row_lived(uint64_t stamp, uint64_t clock)
 }
 
 struct fr_node;
+struct fr_file;
+
+/* A code's parts, in the order in which they leave memory: few rows are measured by low bits. */
+enum fr_code_part { FR_CODE_LOW, FR_CODE_HIGH, FR_CODE_PARTS };
 
 struct fr_row_chunk {
     void *memory; /* of the three that follow; NULL: it lies in front of them */
@@ -83,6 +90,7 @@ struct fr_row_chunk {
     struct fr_row *rows;
     _Atomic(struct fr_node *) *nodes; /* of centroids: their postings. Release and acquire. */
     size_t count, bytes;              /* of a piece: its rows, and its memory */
+    size_t dropped[FR_CODE_PARTS];    /* of cold parts: memory that has gone back to the system */
 };
 
 #define FR_ROW_CHUNKS_MAX 65536
@@ -95,12 +103,21 @@ struct fr_rows {
     size_t dims;
     fr_charge charge; /* whose memory it is (base/account.h) */
     bool are_centroids;
+    unsigned usual_bits; /* chunk_bits, but of pieces */
     unsigned chunk_bits; /* a chunk has two to that many rows, or a piece up to so many */
     bool in_pieces;
     size_t chunk_max; /* so many chunks there can be */
 
     /* Release when a chunk is added, acquire when one is looked at. */
     _Atomic(struct fr_row_chunk *) *chunks;
+
+    /*
+     * The first so many chunks have that part of their codes in the file. Release once it has all
+     * of them, or before the first byte of memory is a code's again; acquire before a code is
+     * looked at.
+     */
+    _Atomic(uint32_t) cold[FR_CODE_PARTS];
+    struct fr_file *file; /* set before anything is cold; theirs to close */
 
     /* Ever used. Release after the row's chunk is there, acquire by who looks at all of them. */
     _Atomic(fr_slot) slot_count;
@@ -110,11 +127,12 @@ struct fr_rows {
     size_t free_count, free_capacity;
     size_t live_count;
     size_t piece_bytes;
+    size_t dropped_bytes; /* of all chunks */
 };
 
-/* FR_ERR_NOMEM. */
+/* chunk_bits: 0 for the default. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_rows_init(struct fr_rows *rows, size_t dims, bool are_centroids,
-        fr_charge charge);
+        unsigned chunk_bits, fr_charge charge);
 void fr_rows_deinit(struct fr_rows *rows);
 
 /* A slot for a new vector, whose parts the caller fills. FR_ERR_NOMEM, FR_ERR_FULL. */
@@ -162,6 +180,8 @@ static inline struct fr_row *fr_rows_row(const struct fr_rows *rows, fr_slot slo
 {
     return fr_rows_chunk(rows, slot)->rows + fr_rows_offset(rows, slot);
 }
+
+/* What follows is of rows whose codes are in memory. */
 
 static inline int8_t *fr_rows_high(const struct fr_rows *rows, fr_slot slot)
 {

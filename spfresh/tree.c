@@ -41,6 +41,7 @@ static void set_options(struct fr_tree_options *to, const struct fr_tree_options
     if (from->inner_limit > 0) to->inner_limit = from->inner_limit;
     if (from->neighbours > 0) to->neighbours = from->neighbours;
     if (from->insert_width > 0) to->insert_width = from->insert_width;
+    to->chunk_bits = from->chunk_bits;
     to->charge = from->charge;
     to->restored = from->restored;
 }
@@ -52,8 +53,9 @@ static fr_status init_tiers(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     fr_status st;
 
     if (origin == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
-    FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false, tree->options.charge));
-    FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true, tree->options.charge));
+    FR_TRY(fr_rows_init(&tree->tiers[0], tree->space->dims, false, tree->options.chunk_bits,
+            tree->options.charge));
+    FR_TRY(fr_rows_init(&tree->tiers[1], tree->space->dims, true, 0, tree->options.charge));
     if (!tree->options.restored)
         FR_TRY(fr_tree_add_centroid_locked(tree, 1, origin, ROOM_MIN, &slot));
     atomic_store_explicit(&tree->tier_count, 2, memory_order_release);
@@ -83,6 +85,7 @@ fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options
     tree->centroid = fr_alloc(space->dims * sizeof(float));
     tree->high = fr_alloc(space->dims);
     tree->low = fr_alloc(fr_row_low_size(space->dims));
+    FR_TRY(fr_code_room_init(&tree->room, space->dims));
     if (tree->vector == NULL || tree->centroid == NULL || tree->high == NULL || tree->low == NULL) {
         st = FR_FAIL(FR_ERR_NOMEM, "no memory for an index");
         goto out;
@@ -119,6 +122,7 @@ void fr_tree_free(struct fr_tree *tree)
     fr_free(tree->centroid);
     fr_free(tree->high);
     fr_free(tree->low);
+    fr_code_room_deinit(&tree->room);
     fr_free(tree->tasks);
     fr_free(tree->corpses);
     fr_free(tree->changes.items);
@@ -455,7 +459,7 @@ static fr_status add_tier(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     fr_slot number;
     fr_status st;
 
-    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true, tree->options.charge));
+    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true, 0, tree->options.charge));
     memset(tree->vector, 0, tree->space->dims * sizeof(float));
     FR_TRY(fr_tree_add_centroid_locked(tree, last + 1, tree->vector, ROOM_MIN, &number));
     FR_TRY(list_all(tree, last, number));
@@ -606,7 +610,7 @@ static fr_status add_tier_of_groups(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 
     if (st < 0) goto out;
     draw_sample(&s, &tree->tiers[last], tree->space->dims);
-    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true, tree->options.charge));
+    FR_TRY(fr_rows_init(&tree->tiers[last + 1], tree->space->dims, true, 0, tree->options.charge));
     FR_TRY(add_groups(tree, last + 1, &s));
     FR_TRY(list_in_groups(tree, last, &s));
     fr_tree_step_locked(tree);

@@ -29,6 +29,7 @@
 #define FR_SPFRESH_TREE_H
 
 #include "spfresh/node.h"
+#include "spfresh/rows_cold.h"
 #include "spfresh/space.h"
 
 #define FR_TIERS_MAX 8
@@ -39,6 +40,7 @@ struct fr_tree_options {
     uint32_t inner_limit;  /* the same of centroids */
     uint32_t neighbours;   /* postings around a split whose rows are looked at */
     uint32_t insert_width; /* postings of centroids that are looked at to place a vector */
+    uint32_t chunk_bits;   /* of rows of vectors (spfresh/rows.h) */
     fr_charge charge;      /* whose memory it is (base/account.h) */
     bool restored;         /* begins without a posting: these come by fr_tree_restore_posting */
 };
@@ -127,6 +129,7 @@ struct fr_tree {
     float *vector, *centroid;
     int8_t *high;
     uint8_t *low;
+    struct fr_code_room room; /* of a row whose code is cold */
     struct fr_reshape *reshape;
     struct fr_tree_stats stats;
     struct fr_changes changes;
@@ -275,6 +278,30 @@ void fr_tree_bury(struct fr_tree *tree);
 
 /* Postings that wait to be looked at. */
 size_t fr_tree_pending(struct fr_tree *tree);
+
+/*
+ * Less memory, and more again (spfresh/rows_cold.h): part of one chunk of codes leaves for a file,
+ * or comes back. The answer is how many bytes that was. The caller is not in the epoch. FR_END:
+ * there is nothing that could leave, or come back.
+ */
+FR_NODISCARD fr_status fr_tree_cool(struct fr_tree *tree, size_t *ret_bytes);
+FR_NODISCARD fr_status fr_tree_warm(struct fr_tree *tree, size_t *ret_bytes);
+
+/* Whether a row that is in use has this very code; room: for its own, if that is cold. */
+struct fr_code {
+    const int8_t *high;
+    const uint8_t *low;
+    float scale;
+};
+FR_NODISCARD fr_status fr_tree_has_code(struct fr_tree *tree, fr_slot slot,
+        const struct fr_code *code, const struct fr_code_room *room, bool *ret_has);
+
+/* Where codes can go: an empty file, the tree's from then on. It has none yet. */
+void fr_tree_set_file(struct fr_tree *tree, struct fr_file *file);
+bool fr_tree_has_file(struct fr_tree *tree);
+
+/* Vectors of which the low bits are in the file, and of which all is; as far as slots tell. */
+void fr_tree_count_cold(struct fr_tree *tree, uint64_t *ret_cool, uint64_t *ret_cold);
 
 /* What there is, and what was done: postings, tiers, splits, merges, refreshes, moved. */
 void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats);

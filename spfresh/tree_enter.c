@@ -66,13 +66,12 @@ static fr_status enter_locked(struct fr_tree *tree, struct fr_entrant *entrant)
     FR_TRY(find_again(tree, entrant));
     FR_TRY(fr_rows_take(rows, &slot));
     struct fr_row *row = fr_rows_row(rows, slot);
-    memcpy(fr_rows_high(rows, slot), entrant->high, rows->dims);
-    memcpy(fr_rows_low(rows, slot), entrant->low, fr_row_low_size(rows->dims));
+    st = fr_rows_put_code(rows, slot, entrant->high, entrant->low);
     row->scale = entrant->scale;
     row->id = entrant->id;
     /* Release, as whoever finds its entry looks at the stamp first. Acquire in is_alive. */
     atomic_store_explicit(&row->stamp, FR_ROW_UNBORN, memory_order_release);
-    st = fr_tree_list_locked(tree, 0, slot, entrant->x, entrant->number);
+    if (st == FR_OK) st = fr_tree_list_locked(tree, 0, slot, entrant->x, entrant->number);
     if (st < 0) fr_rows_give(rows, slot);
     entrant->slot = slot;
 out:

@@ -86,16 +86,28 @@ static fr_status take_slots(struct fr_tree *tree, struct fr_entrant *from, size_
     return st;
 }
 
-static void fill_row(struct fr_rows *rows, const struct fr_entrant *from)
+static fr_status fill_row(struct fr_rows *rows, const struct fr_entrant *from)
 {
     struct fr_row *row = fr_rows_row(rows, from->slot);
 
-    memcpy(fr_rows_high(rows, from->slot), from->high, rows->dims);
-    memcpy(fr_rows_low(rows, from->slot), from->low, fr_row_low_size(rows->dims));
     row->scale = from->scale;
     row->id = from->id;
     /* Always there. Release, as everywhere: acquire in is_alive. */
     atomic_store_explicit(&row->stamp, 0, memory_order_release);
+    return fr_rows_put_code(rows, from->slot, from->high, from->low);
+}
+
+/* All or none: in the turn of writers, since chunks become cold in it. */
+static fr_status fill_rows(struct fr_tree *tree, const struct fr_entrant *from, size_t count)
+{
+    fr_status st = FR_OK;
+
+    fr_mutex_lock(&tree->mu);
+    for (size_t i = 0; i < count && st == FR_OK; i++)
+        st = fill_row(&tree->tiers[0], &from[i]);
+    if (st < 0) give_slots_locked(tree, from, count);
+    fr_mutex_unlock(&tree->mu);
+    return st;
 }
 
 fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_entrant *from,
@@ -109,6 +121,7 @@ fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_ent
     FR_TRY(fr_node_new(rows->in_pieces ? &tree->pieces : &tree->pool, rows->dims, number,
             FR_MAX(count, (size_t)1), &node));
     FR_TRY(take_slots(tree, from, count));
+    FR_TRY(fill_rows(tree, from, count));
     const struct fr_node *lean = fr_tree_node(tree, 1, number);
     bool has_signs = lean != NULL && lean->count == count;
     fr_rows_decode(&tree->tiers[1], number, centroid);
@@ -118,7 +131,6 @@ fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_ent
                 .scale = from[i].scale,
                 .version = atomic_load_explicit(&row->version, memory_order_relaxed)};
 
-        fill_row(rows, &from[i]);
         row->node = number;
         row->place = (uint32_t)i;
         node->entries[i] = entry;

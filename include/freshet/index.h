@@ -384,6 +384,8 @@ struct fr_index_stats {
     uint64_t rebuild_done, rebuild_of; /* of one that is under way: vectors that are built in, of
                                           about so many; 0 of 0: there is none */
     uint32_t generation;               /* one more with each rebuild there ever was */
+    uint64_t cool, cold; /* vectors of which a part of what is in memory otherwise, and most of it,
+                            lies in a file for the budget's sake, and is read when it is wanted */
 };
 
 FR_API FR_NODISCARD fr_status fr_index_stats_get(struct fr_index *index,

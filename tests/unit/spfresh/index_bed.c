@@ -4,13 +4,28 @@
 
 struct index_bed bed;
 
-void bed_open_engine(void)
+static struct fr_engine_options engine_options(void)
 {
     struct fr_engine_options options = fr_engine_options_default();
 
     options.memtable_size = 512 << 10;
     options.table_size = 256 << 10;
     options.cache_size = 256 << 10;
+    options.memory_budget = bed.budget;
+    return options;
+}
+
+void bed_set_budget(uint64_t bytes)
+{
+    bed.budget = bytes / 3 * 4;
+    struct fr_engine_options options = engine_options();
+    fr_engine_retune(bed.engine, &options);
+}
+
+void bed_open_engine(void)
+{
+    struct fr_engine_options options = engine_options();
+
     must(fr_engine_open(bed.world.env, fr_dir_path(bed.world.dir), &options, &bed.engine));
 }
 

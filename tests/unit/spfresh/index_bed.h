@@ -20,6 +20,7 @@ struct index_bed {
     struct fr_engine *engine;
     struct fr_spfresh *index;
     struct fr_spfresh_setup setup; /* of the next opening */
+    uint64_t budget;               /* the engine's, of the next opening, or by bed_set_budget */
     bool may_be_poisoned;          /* closing the engine may fail */
     struct fr_rng rng;
     size_t count; /* of those that are there */
@@ -36,6 +37,9 @@ void bed_close(void);
 void bed_open_engine(void);
 void bed_open_index(void);
 void bed_reopen(void); /* both */
+
+/* So that indexes may have so many bytes; 0: as many as they like. At once. */
+void bed_set_budget(uint64_t bytes);
 
 /* A vector of one of a few clusters. */
 void bed_draw(struct fr_rng *rng, float *x);

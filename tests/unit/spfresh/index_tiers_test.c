@@ -333,10 +333,11 @@ Test(index_tiers, what_is_searched_again_and_again_stays)
 Test(index_tiers, the_budget_counts_from_when_it_is_set)
 {
     open_bed();
-    reopen(budget_for(7));
+    reopen(budget_for(4));
+    cr_assert(fr_spfresh_is_bounded(t.index));
     check_searches(1000000);
     uint64_t before = stats_now().loaded;
-    set_budget(budget_for(2));
+    set_budget(budget_for(1));
     check_searches(1000000);
     cr_assert_lt(stats_now().loaded, before / 2);
     check_budget();
