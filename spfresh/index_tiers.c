@@ -41,7 +41,8 @@
  *
  * A bounded index is one that is not written. Writing and maintaining take all postings, and so
  * does asking for all of them: the first call that needs that makes all postings leave, lays out
- * rows in chunks, and loads everything, whatever the budget is. The next opening is bounded again.
+ * rows in chunks, and loads everything; codes leave again as they come (index_cold.c). The next
+ * opening is bounded again.
  *
  * The budget is looked at whenever something is loaded, after each search, and now and then.
  */

@@ -18,11 +18,13 @@
  *
  * What finds the vectors is in memory, about two fifths of a vector of floats and ninety bytes
  * each. It is a part of the store's memory_budget, of which the block cache has what is left; the
- * store always has a quarter of the budget for itself. An index that is opened and does not fit
- * into what is left of the budget is searched within it: what searches need is read from the store,
- * and what they have not needed for the longest time leaves for it. But what is written to must be
- * in memory, so the first call that writes to such an index, maintains it, verifies it, asks what
- * became of an id, or waits for all of it, loads all, whatever the budget is.
+ * store always has a quarter of the budget for itself. Where that is too little, codes of vectors,
+ * which are most of it, lie in a file of the store's, and a search reads those that it measures by;
+ * some ninety bytes a vector of 128 dimensions stay. An index that is opened and for which even
+ * that is too much is searched within the budget: what searches need is read from the store, and
+ * what they have not needed for the longest time leaves for it. But the first call that writes to
+ * such an index, maintains it, verifies it, asks what became of an id, or waits for all of it,
+ * loads all but codes, whatever the budget is.
  *
  * Any number of threads may call anything but close. What was upserted is found by every search
  * that begins after the call has returned, what was deleted by none.
