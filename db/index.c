@@ -20,7 +20,7 @@ struct fr_index {
 
 void fr_index_options_init(struct fr_index_options *options)
 {
-    *options = (struct fr_index_options){.size = sizeof(*options), .create = true};
+    *options = (struct fr_index_options){.size = sizeof(*options), .create = true, .copies = 50};
 }
 
 static fr_status check_index(const struct fr_index *index)
@@ -41,6 +41,8 @@ static fr_status take_options(const struct fr_index_options *from, struct fr_ind
         return FR_FAIL(FR_ERR_MISUSE, "%d is no metric", (int)to->metric);
     if ((int)to->id_kind < 0 || to->id_kind > FR_ID_TEXT)
         return FR_FAIL(FR_ERR_MISUSE, "%d is no kind of ids", (int)to->id_kind);
+    if (to->copies > 100)
+        return FR_FAIL(FR_ERR_MISUSE, "copies are %u of 100 vectors", (unsigned)to->copies);
     return FR_OK;
 }
 
@@ -110,6 +112,7 @@ fr_status fr_index_open(struct fr_db *db, const char *name, const struct fr_inde
             .metric = given.metric,
             .id_kind = given.id_kind,
             .seed = given.seed,
+            .copies = given.copies > 0 ? given.copies : FR_SPFRESH_NO_COPIES,
             .pin = fr_db_pin_part};
     st = fr_spfresh_open(db->engine, name, &setup, &index->core);
     if (st < 0) {

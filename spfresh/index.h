@@ -28,6 +28,9 @@
 
 struct fr_spfresh;
 
+/* For copies in a setup: no vector is listed twice (spfresh/copies.h). */
+#define FR_SPFRESH_NO_COPIES UINT32_MAX
+
 /* Hand out a part of a value, which is the receiver's to release from then on. */
 typedef void fr_spfresh_pin(const struct fr_engine_value *value, fr_slice part,
         struct fr_pinned *ret_pinned);
@@ -40,8 +43,9 @@ struct fr_spfresh_setup {
     enum fr_metric metric;   /* 0: as it is, or l2 */
     enum fr_id_kind id_kind; /* 0: as it is, or numbers */
     uint64_t seed;
-    uint32_t split_limit, merge_limit, chunk_bits; /* as of a tree's options; 0: the defaults */
-    fr_spfresh_pin *pin;                           /* for searches that are asked for payloads */
+    uint32_t split_limit, merge_limit, copies,
+            chunk_bits;  /* as of a tree's options; 0: the defaults */
+    fr_spfresh_pin *pin; /* for searches that are asked for payloads */
 };
 
 /* The name was checked. Statuses as of fr_index_open(), but FR_ERR_BUSY. Closing ends a rebuild. */

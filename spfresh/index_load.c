@@ -36,6 +36,9 @@
 /* Fewer postings are walked over by one thread. */
 #define POSTINGS_MANY 256
 
+/* Postings between two looks at whether it is to stop. */
+#define TIDIED_AT_ONCE 16
+
 /* ---- One posting ---- */
 
 /* The memory of whoever loads. */
@@ -657,11 +660,28 @@ out:
     return st;
 }
 
+/* Nobody maintains what is open for reading only. */
+static fr_status copy_rows(struct fr_spfresh *index)
+{
+    struct fr_tree *tree = fr_spfresh_tree(index);
+    fr_status st = FR_OK;
+
+    if (!index->read_only || fr_spfresh_is_loading(index)) return FR_OK;
+    tree->changes.on = false;
+    for (size_t left = 1; left > 0;) {
+        FR_TRY(fr_spfresh_check_stop(index));
+        FR_TRY(fr_tree_tidy(tree, TIDIED_AT_ONCE, &left));
+    }
+out:
+    return st;
+}
+
 static void loader_main(void *arg)
 {
     struct fr_spfresh *index = arg;
     fr_status st = fr_spfresh_is_bounded(index) ? load_until_full(index) : load_all(index);
 
+    if (st == FR_OK) st = copy_rows(index);
     if (st < 0 && st != FR_ERR_CANCELLED)
         fr_log(FR_LOG_WARN, "spfresh", "index \"%s\": loading: %s", index->name, fr_last_error());
     end_turn(index, st);

@@ -27,7 +27,7 @@
 #define REFRESH_ROUND 8
 
 /* Postings of a round that are looked at for what rows have left behind in them. */
-#define TIDY_ROUND 64
+#define TIDY_ROUND 16
 
 /* An index is built anew for so many vectors that its space does not reach, and this part of all.
  */

@@ -42,6 +42,7 @@ fr_status fr_spfresh_new_tree(struct fr_spfresh *index, const struct fr_space *s
         struct fr_tree **ret_tree)
 {
     struct fr_tree_options options = {.split_limit = index->split_limit,
+            .copies = index->copies,
             .chunk_bits = index->chunk_bits,
             .merge_limit = index->merge_limit,
             .charge = fr_engine_charge(index->engine, FR_MEMORY_INDEXES),
@@ -348,6 +349,8 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
     index->read_only = setup->read_only;
     index->pin = setup->pin;
     index->split_limit = setup->split_limit;
+    static_assert(FR_SPFRESH_NO_COPIES == FR_COPIES_NONE, "a setup says it as a tree's options do");
+    index->copies = setup->copies;
     index->chunk_bits = setup->chunk_bits;
     index->merge_limit = setup->merge_limit;
     index->loading.at = FR_SEQ_MAX;

@@ -154,7 +154,7 @@ struct fr_spfresh {
     struct fr_stored_options options;
     bool read_only;
     fr_spfresh_pin *pin;
-    uint32_t split_limit, merge_limit, chunk_bits; /* as in fr_spfresh_setup */
+    uint32_t split_limit, merge_limit, copies, chunk_bits; /* as in fr_spfresh_setup */
 
     _Atomic(uint64_t) rebuilt; /* relaxed: as in fr_index_stats */
 

@@ -129,6 +129,9 @@ static size_t count_changed(struct rebuild *r)
 /* What comes later may be longer again, and not be a reason for the next rebuild. */
 #define LONGER 1.5f
 
+/* Postings between two looks at whether it is to stop. */
+#define TIDIED_AT_ONCE 64
+
 /* Evenly from all rows; and how long the longest of these is, where that matters. */
 static fr_status read_sample(struct rebuild *r, float *sample, size_t most, size_t *ret_count,
         float *ret_longest)
@@ -213,6 +216,11 @@ static fr_status fill(struct rebuild *r)
     fr_status st = fr_spfresh_fill(r->index, &how);
 
     drop_moment(r);
+    /* So that it finds at once what the one before it found. */
+    for (size_t left = 1; st == FR_OK && left > 0;) {
+        st = check_stop(r);
+        if (st == FR_OK) st = fr_tree_tidy(how.tree, TIDIED_AT_ONCE, &left);
+    }
     return st;
 }
 

@@ -372,6 +372,7 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
         ret_stats->rebuild_done = atomic_load_explicit(&index->rebuild->done, memory_order_relaxed);
     }
     fr_tree_count(tree, ret_stats);
+    ret_stats->copied = fr_tree_copied(tree);
     fr_tree_count_cold(tree, &ret_stats->cool, &ret_stats->cold);
     if (fr_spfresh_is_bounded(index)) ret_stats->count = fr_tree_vectors(tree);
     fr_mutex_unlock(&index->mu);

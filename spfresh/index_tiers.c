@@ -82,7 +82,10 @@ static size_t bytes_of_all(const struct fr_tree *tree, size_t vectors)
     size_t postings = FR_MAX(tree->tiers[1].live_count, (size_t)1);
     size_t each = (vectors + vectors / 4) / postings + 1;
 
-    return postings * fr_tree_posting_bytes(tree, each) + 2 * vectors * sizeof(fr_slot);
+    return postings * fr_tree_posting_bytes(tree, each) + 2 * vectors * sizeof(fr_slot) +
+           vectors * tree->options.copies / 100 *
+                   (fr_block_size(tree->space->dims) / FR_BLOCK_VECTORS +
+                           sizeof(struct fr_node_entry));
 }
 
 /* Less than that cannot be, if it is to be written: with all codes in a file (index_cold.c). */

@@ -78,6 +78,19 @@ uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const 
     return place;
 }
 
+void fr_node_append_copy(struct fr_node *node, struct fr_node_entry entry, const float *x,
+        const float *centroid, size_t dims)
+{
+    float radius = node->radius;
+
+    entry.version--;
+    FR_ASSERT(fr_entry_is_copy(&entry));
+    (void)fr_node_append(node, entry, x, centroid, dims);
+    node->live--;
+    node->copies++;
+    node->radius = radius; /* of those that belong here */
+}
+
 uint32_t fr_node_append_from(struct fr_node *node, const struct fr_node *from, uint32_t place)
 {
     uint32_t to = atomic_load_explicit(&node->count, memory_order_relaxed);
@@ -88,7 +101,10 @@ uint32_t fr_node_append_from(struct fr_node *node, const struct fr_node *from, u
             node->block_size);
     node->radius = from->radius;
     node->entries[to] = from->entries[place];
-    node->live++;
+    if (fr_entry_is_copy(&from->entries[place]))
+        node->copies++;
+    else
+        node->live++;
     /* Release: the entry is complete. Acquire by whoever scans the node. */
     atomic_store_explicit(&node->count, to + 1, memory_order_release);
     return to;
@@ -120,6 +136,7 @@ void fr_node_copy(struct fr_node *to, const struct fr_node *from)
     memcpy(to->blocks, from->blocks, blocks_bytes(from->block_size, from->capacity));
     memcpy(to->entries, from->entries, count * sizeof(from->entries[0]));
     to->live = from->live;
+    to->copies = from->copies;
     to->split_after = from->split_after;
     to->dissolve_below = from->dissolve_below;
     to->stale = from->stale;

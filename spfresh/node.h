@@ -20,9 +20,21 @@
 
 struct fr_node_entry {
     fr_slot slot;
-    uint32_t version; /* of the slot, when the entry was made */
+    uint32_t version; /* of the slot, when the entry was made; of a copy less one */
     float scale;      /* the row's, to spare a look at it */
 };
+
+/* Versions of slots in use are odd. A copy: see spfresh/copies.h. */
+static inline bool fr_entry_is_copy(const struct fr_node_entry *entry)
+{
+    return entry->version % 2 == 0;
+}
+
+/* Of the slot, of either. */
+static inline uint32_t fr_entry_version(const struct fr_node_entry *entry)
+{
+    return entry->version | 1;
+}
 
 struct fr_node {
     /* What a search needs to have the blocks fetched, in one line of memory. */
@@ -46,6 +58,7 @@ struct fr_node {
 
     /* The writers'. */
     uint32_t live;           /* entries that are their rows' own */
+    uint32_t copies;         /* entries that are copies, good or not */
     uint32_t split_after;    /* it could not be split with so many: not again before it has more */
     uint32_t dissolve_below; /* with so many there was no room elsewhere: not before it has fewer */
     uint32_t stale; /* entries dropped by compacting since all were last told to be written */
@@ -67,6 +80,12 @@ FR_NODISCARD fr_status fr_node_new_lean(struct fr_node_pool *pool, const struct 
 /* Accepts NULL. */
 void fr_node_free(struct fr_node *node);
 
+/* Entries that are no copies. */
+static inline uint32_t fr_node_listed(const struct fr_node *node)
+{
+    return atomic_load_explicit(&node->count, memory_order_relaxed) - node->copies;
+}
+
 static inline bool fr_node_is_full(const struct fr_node *node)
 {
     return atomic_load_explicit(&node->count, memory_order_relaxed) == node->capacity;
@@ -74,6 +93,10 @@ static inline bool fr_node_is_full(const struct fr_node *node)
 
 /* Append the entry of a row with this vector; there is room. Answers its place. */
 uint32_t fr_node_append(struct fr_node *node, struct fr_node_entry entry, const float *x,
+        const float *centroid, size_t dims);
+
+/* The same of a copy, as which the entry is marked. */
+void fr_node_append_copy(struct fr_node *node, struct fr_node_entry entry, const float *x,
         const float *centroid, size_t dims);
 
 /* Append an entry as it is in another node of the same centroid; there is room. */

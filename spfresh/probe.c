@@ -501,7 +501,8 @@ static fr_status bring_chosen(struct fr_probe *probe, const struct fr_rows *rows
 
     FR_TRY(fr_probe_cold_begin(&probe->cold, probe->dims, probe->chosen_count));
     for (size_t i = 0; i < probe->chosen_count; i++)
-        fr_probe_cold_name(&probe->cold, probe->wanted[i]->slot, probe->wanted[i]->version);
+        fr_probe_cold_name(&probe->cold, probe->wanted[i]->slot,
+                fr_entry_version(probe->wanted[i]));
     st = fr_probe_cold_bring(&probe->cold, rows, FR_CODE_HIGH);
 out:
     return st;
@@ -531,8 +532,9 @@ static fr_status measure_chosen(struct fr_probe *probe, size_t k)
         float distance = measure(probe, high, wanted[i]->scale);
         if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) continue;
         fetch(fr_rows_row(rows, wanted[i]->slot));
-        probe->pool[probe->pool_count + waiting++] = (struct fr_found){
-                .distance = distance, .slot = wanted[i]->slot, .version = wanted[i]->version};
+        probe->pool[probe->pool_count + waiting++] = (struct fr_found){.distance = distance,
+                .slot = wanted[i]->slot,
+                .version = fr_entry_version(wanted[i])};
         if (waiting < WAITING_MAX) continue;
         let_in(probe, waiting, k);
         waiting = 0;
@@ -703,6 +705,14 @@ static fr_status finish_pool(struct fr_probe *probe, size_t k)
     return FR_OK;
 }
 
+/* It was found twice: then as far away as before, and so may others be. */
+static bool is_among_last(const struct fr_found *found, size_t count, const struct fr_found *next)
+{
+    while (count-- > 0 && found[count].distance == next->distance)
+        if (found[count].slot == next->slot) return true;
+    return false;
+}
+
 fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort, size_t k,
         struct fr_found *ret_found, size_t *ret_count)
 {
@@ -722,10 +732,8 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     FR_TRY(finish_pool(probe, k));
     size_t size =
             fr_select_found(probe->pool, probe->pool_count, probe->pool_count, probe->pool_scratch);
-    for (size_t i = 0; i < size && count < k; i++) {
-        if (count > 0 && ret_found[count - 1].slot == probe->pool[i].slot) continue;
-        ret_found[count++] = probe->pool[i];
-    }
+    for (size_t i = 0; i < size && count < k; i++)
+        if (!is_among_last(ret_found, count, &probe->pool[i])) ret_found[count++] = probe->pool[i];
     *ret_count = count;
     if (probe->trace != NULL) fr_probe_trace_finish(probe);
 out:

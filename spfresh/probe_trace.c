@@ -49,7 +49,7 @@ void fr_probe_trace_finish(struct fr_probe *probe)
 
 static bool is_sought(const struct fr_probe_quest *quest, const struct fr_node_entry *entry)
 {
-    return entry->slot == quest->slot && entry->version == quest->version;
+    return entry->slot == quest->slot && fr_entry_version(entry) == quest->version;
 }
 
 /* The bound that a scan finds for one entry. */

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/museum.h"
 #include "base/status.h"
+#include "spfresh/copies.h"
 #include "spfresh/kmeans.h"
 #include "spfresh/probe.h"
 #include "spfresh/tree_priv.h"
@@ -146,10 +147,11 @@ static fr_status add_successors(struct fr_tree *tree, uint32_t tier) FR_REQUIRES
 
     FR_TRY(fr_tree_reserve_locked(tree, GROUPS_MAX + 1));
     for (; made < r->group_count; made++) {
-        size_t room = FR_BLOCK_VECTORS / 2;
+        size_t room = 0;
 
         for (size_t n = 0; n < r->count; n++)
             room += r->groups[n] == made;
+        room = fr_tree_room_for(tree, tier, room) + FR_BLOCK_VECTORS / 2;
         FR_TRY(fr_tree_add_centroid_locked(tree, tier, centroid(r, made), room, &r->numbers[made]));
         fr_rows_decode(&tree->tiers[tier], r->numbers[made], centroid(r, made));
     }
@@ -364,6 +366,7 @@ static fr_status succeed(struct fr_tree *tree, uint32_t tier, struct fr_node *no
     node->is_queued = true; /* it is being seen to */
     FR_TRY(add_successors(tree, tier));
     move_to_successors(tree, tier);
+    if (tier == 1) fr_copies_drop_locked(tree, node);
     fr_tree_kill_locked(tree, tier, node->number);
     fr_tree_step_locked(tree);
     FR_TRY(move_own(tree, tier));
@@ -389,7 +392,7 @@ static fr_status split(struct fr_tree *tree, uint32_t tier, struct fr_node *node
     r->group_count = fr_kmeans(tree->space->kernels, r->vectors, r->count, r->dims, k, node->number,
             r->scratch, r->centroids, r->groups);
     if (r->group_count < 2) {
-        node->split_after = 2 * atomic_load_explicit(&node->count, memory_order_relaxed);
+        node->split_after = 2 * fr_node_listed(node);
         tree->stats.split_failures++;
         return FR_OK;
     }
@@ -441,6 +444,7 @@ static fr_status dissolve(struct fr_tree *tree, uint32_t tier, struct fr_node *n
     node->is_queued = true;
     for (size_t n = 0; n < r->count; n++)
         FR_TRY(fr_tree_list_locked(tree, tier - 1, r->slots[n], vector(r, n), r->groups[n]));
+    if (tier == 1) fr_copies_drop_locked(tree, node);
     fr_tree_kill_locked(tree, tier, node->number);
     fr_tree_step_locked(tree);
     tree->stats.dissolved++;
@@ -450,10 +454,25 @@ out:
     return st;
 }
 
+/* Whether an entry stays when its node is compacted. A copy that is not needed any more is gone. */
+static bool stays(struct fr_tree *tree, uint32_t tier, const struct fr_node *node, uint32_t place)
+        FR_REQUIRES(tree->mu)
+{
+    const struct fr_rows *rows = &tree->tiers[tier - 1];
+    const struct fr_node_entry *entry = &node->entries[place];
+
+    if (!fr_entry_is_copy(entry)) return fr_entry_is_own(rows, node, place);
+    if (fr_copy_is_good(rows, node, place)) return true;
+    struct fr_row *row = fr_rows_row(rows, entry->slot);
+    if (row->version == fr_entry_version(entry) && fr_row_is_copied(row))
+        fr_copies_forget_locked(tree, row);
+    return false;
+}
+
 /*
- * A copy of the node with its own entries only. Signs and entries are copied as they are, so no row
- * is looked at but for whether the entry is its own. Searches that may have missed a row where it
- * has moved to, or see one that has died, have ended: it is gone from here.
+ * A copy of the node with its own entries, and good copies. Signs and entries are copied as they
+ * are, so no row is looked at but for whether the entry stays. Searches that may have missed a row
+ * where it has moved to, or see one that has died, have ended: it is gone from here.
  */
 static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *node, size_t room)
         FR_REQUIRES(tree->mu)
@@ -464,16 +483,18 @@ static fr_status compact(struct fr_tree *tree, uint32_t tier, struct fr_node *no
     fr_status st;
 
     FR_TRY(fr_node_new(&tree->pool, tree->space->dims, node->number, room, &copy));
-    for (uint32_t place = 0; place < count; place++)
-        if (fr_entry_is_own(rows, node, place))
-            fr_rows_row(rows, node->entries[place].slot)->place =
-                    fr_node_append_from(copy, node, place);
+    for (uint32_t place = 0; place < count; place++) {
+        if (!stays(tree, tier, node, place)) continue;
+        uint32_t to = fr_node_append_from(copy, node, place);
+        if (!fr_entry_is_copy(&copy->entries[to]))
+            fr_row_set_place(fr_rows_row(rows, copy->entries[to].slot), to);
+    }
     FR_ASSERT(copy->live == node->live);
     copy->is_queued = node->is_queued;
     copy->split_after = node->split_after;
     copy->dissolve_below = node->dissolve_below;
     /* Whoever keeps it elsewhere has what left, too, and may have it for some time. */
-    copy->stale = node->stale + count - copy->live;
+    copy->stale = node->stale + fr_node_listed(node) - copy->live;
     if (copy->stale > copy->live) {
         fr_tree_note_posting_locked(tree, FR_CHANGE_WRITTEN, tier, copy->number);
         copy->stale = 0;
@@ -487,7 +508,7 @@ out:
 fr_status fr_reshape_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
 {
     size_t limit = fr_node_most(&tree->options, tier), least = fr_node_least(&tree->options, tier);
-    size_t count = atomic_load_explicit(&node->count, memory_order_relaxed), live = node->live;
+    size_t live = node->live;
     bool is_large = live > limit && live > node->split_after;
     bool is_small = live < least && live < node->dissolve_below && tree->tiers[tier].live_count > 1;
     fr_status st = FR_OK;
@@ -498,9 +519,11 @@ fr_status fr_reshape_locked(struct fr_tree *tree, uint32_t tier, struct fr_node 
         FR_TRY(dissolve(tree, tier, node, limit));
         if (node->is_queued) return FR_OK; /* it is gone */
     }
-    if (count > live) {
+    if (fr_node_listed(node) > live) {
+        size_t room = FR_MAX(fr_tree_room_for(tree, tier, live), live + node->copies);
+
         fr_epoch_wait(&tree->epoch);
-        st = compact(tree, tier, node, live + FR_BLOCK_VECTORS / 2);
+        st = compact(tree, tier, node, room + FR_BLOCK_VECTORS / 2);
     }
 out:
     return st;
@@ -508,8 +531,9 @@ out:
 
 fr_status fr_reshape_tidy_locked(struct fr_tree *tree, uint32_t tier, struct fr_node *node)
 {
-    uint32_t left = atomic_load_explicit(&node->count, memory_order_relaxed) - node->live;
+    uint32_t left = fr_node_listed(node) - node->live;
 
+    if (node->copies > 0) left += node->copies - fr_copies_count(&tree->tiers[0], node);
     if (left <= node->live / TIDY_PART) return FR_OK;
     /* With as much room as it has: postings all shrink at once, and would all need memory of other
      * sizes than they give back. */

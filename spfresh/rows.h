@@ -43,11 +43,34 @@ struct fr_row {
     uint64_t id;               /* the user's, or nothing */
     _Atomic(uint32_t) version; /* odd: the slot is in use */
     fr_slot node;              /* the posting whose entry is the row's; the writers' */
-    uint32_t place;            /* where in it */
+    uint32_t place;            /* where in it, and FR_ROW_COPIED */
     float scale;
 };
 
 #define FR_ROW_DEAD ((uint64_t)1 << 63)
+
+/* In place: it is listed in another posting, too (spfresh/copies.h). */
+#define FR_ROW_COPIED ((uint32_t)1 << 31)
+
+static inline uint32_t fr_row_place(const struct fr_row *row)
+{
+    return row->place & ~FR_ROW_COPIED;
+}
+
+static inline void fr_row_set_place(struct fr_row *row, uint32_t place)
+{
+    row->place = (row->place & FR_ROW_COPIED) | place;
+}
+
+static inline bool fr_row_is_copied(const struct fr_row *row)
+{
+    return (row->place & FR_ROW_COPIED) != 0;
+}
+
+static inline void fr_row_set_copied(struct fr_row *row, bool is_copied)
+{
+    row->place = fr_row_place(row) | (is_copied ? FR_ROW_COPIED : 0);
+}
 
 /*
  * The stamp of a dead row says for how many steps it was alive, too, at the most so many: who began

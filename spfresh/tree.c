@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/status.h"
+#include "spfresh/copies.h"
 #include "spfresh/kmeans.h"
 #include "spfresh/probe.h"
 #include "spfresh/reshape.h"
@@ -15,7 +16,8 @@ static const struct fr_tree_options defaults = {.split_limit = 96,
         .merge_limit = 16,
         .inner_limit = 192,
         .neighbours = 64,
-        .insert_width = 8};
+        .insert_width = 8,
+        .copies = 50};
 
 /* More centroids than this in the last tier get one above. */
 #define LAST_TIER_MAX 256
@@ -41,6 +43,7 @@ static void set_options(struct fr_tree_options *to, const struct fr_tree_options
     if (from->inner_limit > 0) to->inner_limit = from->inner_limit;
     if (from->neighbours > 0) to->neighbours = from->neighbours;
     if (from->insert_width > 0) to->insert_width = from->insert_width;
+    if (from->copies > 0) to->copies = from->copies == FR_COPIES_NONE ? 0 : from->copies;
     to->chunk_bits = from->chunk_bits;
     to->charge = from->charge;
     to->restored = from->restored;
@@ -81,6 +84,7 @@ fr_status fr_tree_new(const struct fr_space *space, const struct fr_tree_options
     tree->pieces.is_loose = true;
     FR_TRY(fr_probe_new(tree, &tree->probe));
     FR_TRY(fr_reshape_new(space, &tree->reshape));
+    FR_TRY(fr_copier_new(space, &tree->copier));
     tree->vector = fr_alloc(space->dims * sizeof(float));
     tree->centroid = fr_alloc(space->dims * sizeof(float));
     tree->high = fr_alloc(space->dims);
@@ -118,6 +122,7 @@ void fr_tree_free(struct fr_tree *tree)
     }
     fr_probe_free(tree->probe);
     fr_reshape_free(tree->reshape);
+    fr_copier_free(tree->copier);
     fr_free(tree->vector);
     fr_free(tree->centroid);
     fr_free(tree->high);
@@ -182,6 +187,19 @@ out:
     return st;
 }
 
+fr_status fr_tree_node_with_room_locked(struct fr_tree *tree, uint32_t tier, fr_slot number,
+        struct fr_node **ret_node)
+{
+    struct fr_node *node = fr_tree_node(tree, tier, number);
+    fr_status st = FR_OK;
+
+    FR_ASSERT(node != NULL);
+    if (fr_node_is_full(node)) FR_TRY(grow(tree, tier, &node));
+    *ret_node = node;
+out:
+    return st;
+}
+
 static void note(struct fr_tree *tree, struct fr_change change) FR_REQUIRES(tree->mu)
 {
     struct fr_changes *changes = &tree->changes;
@@ -219,13 +237,12 @@ void fr_tree_note_posting_locked(struct fr_tree *tree, enum fr_change_kind kind,
 fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot, const float *x,
         fr_slot number)
 {
-    struct fr_node *node = fr_tree_node(tree, tier + 1, number);
     struct fr_row *row = fr_rows_row(&tree->tiers[tier], slot);
     float *centroid = tree->centroid;
-    fr_status st = FR_OK;
+    struct fr_node *node;
+    fr_status st;
 
-    FR_ASSERT(node != NULL);
-    if (fr_node_is_full(node)) FR_TRY(grow(tree, tier + 1, &node));
+    FR_TRY(fr_tree_node_with_room_locked(tree, tier + 1, number, &node));
     fr_rows_decode(&tree->tiers[tier + 1], number, centroid);
     struct fr_node_entry entry = {.slot = slot,
             .scale = row->scale,
@@ -236,10 +253,10 @@ fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot,
         note_row(tree, FR_CHANGE_LEFT, tier, before, slot);
         note_row(tree, FR_CHANGE_CAME, tier, number, slot);
     }
-    row->place = fr_node_append(node, entry, x, centroid, tree->space->dims);
+    fr_row_set_place(row, fr_node_append(node, entry, x, centroid, tree->space->dims));
     row->node = number;
     uint32_t limit = fr_node_most(&tree->options, tier + 1);
-    if (atomic_load_explicit(&node->count, memory_order_relaxed) > FR_MAX(limit, node->split_after))
+    if (fr_node_listed(node) > FR_MAX(limit, node->split_after))
         fr_tree_queue_locked(tree, tier + 1, node);
 out:
     return st;
@@ -309,10 +326,9 @@ static bool is_worth_tidying(const struct fr_tree *tree) FR_REQUIRES(tree->mu)
     return tree->left_behind > UNTIDY_MIN + tree->tiers[0].live_count / UNTIDY_PART;
 }
 
-/* An entry that stays where it is, since its posting is not worth a task. */
-static void note_left_behind(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+void fr_tree_note_untidy_locked(struct fr_tree *tree, size_t count)
 {
-    tree->left_behind++;
+    tree->left_behind += count;
     if (is_worth_tidying(tree)) atomic_store_explicit(&tree->is_untidy, true, memory_order_relaxed);
 }
 
@@ -324,11 +340,11 @@ void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_
     FR_ASSERT(node->live > 0);
     node->live--;
     uint32_t least = fr_node_least(&tree->options, tier + 1);
-    uint32_t count = atomic_load_explicit(&node->count, memory_order_relaxed);
     if ((node->live < least && node->live < node->dissolve_below) ||
-            count > node->live + node->live / 8 + 2)
+            fr_node_listed(node) > node->live + node->live / 8 + 2)
         fr_tree_queue_locked(tree, tier + 1, node);
-    if (!node->is_queued) note_left_behind(tree);
+    /* Which stays where it is, since its posting is not worth a task. */
+    if (!node->is_queued) fr_tree_note_untidy_locked(tree, 1);
 }
 
 fr_status fr_tree_reserve_locked(struct fr_tree *tree, size_t count)
@@ -370,9 +386,13 @@ void fr_tree_kill_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot)
     uint64_t step = atomic_load_explicit(&tree->clock, memory_order_relaxed) + 1;
 
     FR_ASSERT(tree->corpse_count < tree->corpse_capacity);
-    tree->corpses[tree->corpse_count++] =
-            (struct fr_corpse){.tier = tier, .slot = slot, .node = row->node, .place = row->place};
+    tree->corpses[tree->corpse_count++] = (struct fr_corpse){
+            .tier = tier, .slot = slot, .node = row->node, .place = fr_row_place(row)};
     if (row->node != FR_SLOT_NONE) fr_tree_unlist_locked(tree, tier, row);
+    if (fr_row_is_copied(row)) {
+        fr_copies_forget_locked(tree, row);
+        fr_tree_note_untidy_locked(tree, 1);
+    }
     row->node = FR_SLOT_NONE;
     fr_tree_note_posting_locked(tree, FR_CHANGE_GONE, tier, slot);
     /* Acquire in is_alive. */
@@ -718,6 +738,8 @@ static fr_status tidy_next(struct fr_tree *tree) FR_REQUIRES(tree->mu)
 
     if (node != NULL && !node->is_queued)
         st = fr_reshape_tidy_locked(tree, tree->tidied_tier, node);
+    if (st == FR_OK && tree->tidied_tier == 1)
+        st = fr_copies_add_locked(tree, fr_tree_node(tree, 1, tree->tidied));
     if (st == FR_OK) tree->tidied++;
     return st;
 }
@@ -779,6 +801,14 @@ void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats)
     ret_stats->refreshes = tree->stats.refreshed;
     ret_stats->moved = tree->stats.moved;
     fr_mutex_unlock(&tree->mu);
+}
+
+size_t fr_tree_copied(struct fr_tree *tree)
+{
+    fr_mutex_lock(&tree->mu);
+    size_t count = tree->copies;
+    fr_mutex_unlock(&tree->mu);
+    return count;
 }
 
 size_t fr_tree_vectors(struct fr_tree *tree)

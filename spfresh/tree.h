@@ -34,12 +34,16 @@
 
 #define FR_TIERS_MAX 8
 
+/* For fr_tree_options.copies: no vector is listed twice. */
+#define FR_COPIES_NONE UINT32_MAX
+
 struct fr_tree_options {
     uint32_t split_limit;  /* a posting of vectors is split beyond; 0: the default */
     uint32_t merge_limit;  /* and dissolved below */
     uint32_t inner_limit;  /* the same of centroids */
     uint32_t neighbours;   /* postings around a split whose rows are looked at */
     uint32_t insert_width; /* postings of centroids that are looked at to place a vector */
+    uint32_t copies;       /* of a hundred vectors so many are listed twice (spfresh/copies.h) */
     uint32_t chunk_bits;   /* of rows of vectors (spfresh/rows.h) */
     fr_charge charge;      /* whose memory it is (base/account.h) */
     bool restored;         /* begins without a posting: these come by fr_tree_restore_posting */
@@ -124,13 +128,16 @@ struct fr_tree {
     fr_slot refreshed;       /* the posting at which the next refresh begins */
     uint32_t tidied_tier;    /* the posting at which tidying goes on; 0: it begins */
     fr_slot tidied;
-    uint64_t left_behind;   /* entries that were their rows' own, since tidying began last */
+    uint64_t left_behind; /* entries that were their rows' own, and rows to be copied, since tidying
+                             began last */
+    size_t copies;        /* rows that have one */
     struct fr_probe *probe; /* the writers' own, as what follows */
     float *vector, *centroid;
     int8_t *high;
     uint8_t *low;
     struct fr_code_room room; /* of a row whose code is cold */
     struct fr_reshape *reshape;
+    struct fr_copier *copier;
     struct fr_tree_stats stats;
     struct fr_changes changes;
 };
@@ -259,11 +266,11 @@ FR_NODISCARD fr_status fr_tree_maintain(struct fr_tree *tree, size_t tasks_max, 
 FR_NODISCARD fr_status fr_tree_refresh(struct fr_tree *tree, size_t postings);
 
 /*
- * Drop entries that rows have left behind in postings which are not worth a task yet, of so many
- * postings, going on where the last call ended. Once there are enough of them all postings of all
- * tiers are gone through, and then no more before there are as many again. The answer is how many
- * postings are left to be seen. For when nothing else is to do: searches scan such entries for
- * nothing. FR_ERR_NOMEM.
+ * Drop entries that rows have left behind in postings which are not worth a task yet, and list rows
+ * a second time that are to be (spfresh/copies.h), of so many postings, going on where the last
+ * call ended. Once there are enough of them all postings of all tiers are gone through, and then no
+ * more before there are as many again. The answer is how many postings are left to be seen. For
+ * when nothing else is to do. FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_tree_tidy(struct fr_tree *tree, size_t postings, size_t *ret_left);
 
@@ -305,6 +312,9 @@ void fr_tree_count_cold(struct fr_tree *tree, uint64_t *ret_cool, uint64_t *ret_
 
 /* What there is, and what was done: postings, tiers, splits, merges, refreshes, moved. */
 void fr_tree_count(struct fr_tree *tree, struct fr_index_stats *ret_stats);
+
+/* Vectors that are listed twice. */
+size_t fr_tree_copied(struct fr_tree *tree);
 
 /* Vectors that are in memory. */
 size_t fr_tree_vectors(struct fr_tree *tree);

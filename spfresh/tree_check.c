@@ -1,6 +1,7 @@
 /* tree_check.c - what must hold in a tree between two changes. */
 #include "base/alloc.h"
 #include "base/status.h"
+#include "spfresh/copies.h"
 #include "spfresh/tree_priv.h"
 
 /* Each entry of a node that is its row's own is counted; all others are left over. */
@@ -50,6 +51,31 @@ out:
     return st;
 }
 
+/* Each row that says so has one copy, and no other row has any. */
+static fr_status check_copies(struct fr_tree *tree) FR_REQUIRES(tree->mu)
+{
+    const struct fr_rows *rows = &tree->tiers[0], *centroids = &tree->tiers[1];
+    size_t copied = 0, copies = 0;
+
+    for (fr_slot slot = 0; slot < rows->slot_count; slot++)
+        copied += fr_row_is_live(fr_rows_row(rows, slot)) &&
+                  fr_row_is_copied(fr_rows_row(rows, slot));
+    for (fr_slot number = 0; number < centroids->slot_count; number++) {
+        const struct fr_node *node = fr_tree_node(tree, 1, number);
+
+        if (node == NULL || !fr_row_is_live(fr_rows_row(centroids, number))) continue;
+        uint32_t there = fr_copies_there(rows, node);
+        if (there > node->copies)
+            return FR_FAIL(FR_ERR_CORRUPT, "node %u has %u copies and counts %u", number, there,
+                    node->copies);
+        copies += there;
+    }
+    if (copies != copied || copies != tree->copies)
+        return FR_FAIL(FR_ERR_CORRUPT, "%zu rows say that they are listed twice, %zu are of %zu",
+                copied, copies, tree->copies);
+    return FR_OK;
+}
+
 fr_status fr_tree_check(struct fr_tree *tree)
 {
     fr_status st = FR_OK;
@@ -58,6 +84,7 @@ fr_status fr_tree_check(struct fr_tree *tree)
     uint32_t tier_count = atomic_load_explicit(&tree->tier_count, memory_order_relaxed);
     for (uint32_t tier = 0; st == FR_OK && tier < tier_count; tier++)
         st = check_tier(tree, tier, tier + 1 == tier_count);
+    if (st == FR_OK && !tree->tiers[0].in_pieces) st = check_copies(tree);
     fr_mutex_unlock(&tree->mu);
     return st;
 }

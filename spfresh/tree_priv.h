@@ -31,7 +31,7 @@ static inline bool fr_entry_is_own(const struct fr_rows *rows, const struct fr_n
     const struct fr_row *row = fr_rows_row(rows, entry->slot);
 
     return atomic_load_explicit(&row->version, memory_order_relaxed) == entry->version &&
-           row->node == node->number && row->place == place && fr_row_is_live(row);
+           row->node == node->number && fr_row_place(row) == place && fr_row_is_live(row);
 }
 
 /* A row with this vector, not listed anywhere yet; a coarse one if it is a centroid. */
@@ -42,6 +42,22 @@ FR_NODISCARD fr_status fr_tree_take_row_locked(struct fr_tree *tree, uint32_t ti
  */
 FR_NODISCARD fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot,
         const float *x, fr_slot number) FR_REQUIRES(tree->mu);
+
+/* Of a node that is to have so many rows: with their copies, which are as many as there will be. */
+static inline size_t fr_tree_room_for(const struct fr_tree *tree, uint32_t tier, size_t rows)
+{
+    return tier == 1 ? rows + rows * tree->options.copies / 100 : rows;
+}
+
+/* So many entries were left behind, or rows are to be listed twice: for fr_tree_tidy. */
+void fr_tree_note_untidy_locked(struct fr_tree *tree, size_t count) FR_REQUIRES(tree->mu);
+
+/* The node of a centroid; if it was full, a copy of it with more room. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_tree_node_with_room_locked(struct fr_tree *tree, uint32_t tier,
+        fr_slot number, struct fr_node **ret_node) FR_REQUIRES(tree->mu);
+
+/* A row's copy is gone, or it has died (spfresh/copies.h). */
+void fr_copies_forget_locked(struct fr_tree *tree, struct fr_row *row) FR_REQUIRES(tree->mu);
 
 /* Aim the writers' probe; it sees what the step under way has done. */
 void fr_tree_aim_locked(struct fr_tree *tree, const float *x) FR_REQUIRES(tree->mu);

@@ -119,7 +119,8 @@ fr_status fr_tree_load_rows(struct fr_tree *tree, uint32_t number, struct fr_ent
     fr_status st;
 
     FR_TRY(fr_node_new(rows->in_pieces ? &tree->pieces : &tree->pool, rows->dims, number,
-            FR_MAX(count, (size_t)1), &node));
+            rows->in_pieces ? FR_MAX(count, (size_t)1) : fr_tree_room_for(tree, 1, count + 1),
+            &node));
     FR_TRY(take_slots(tree, from, count));
     FR_TRY(fill_rows(tree, from, count));
     const struct fr_node *lean = fr_tree_node(tree, 1, number);
@@ -237,6 +238,8 @@ void fr_tree_set_partial(struct fr_tree *tree, bool is_partial)
 {
     fr_mutex_lock(&tree->mu);
     if (!is_partial) queue_large(tree);
+    if (!is_partial && tree->options.copies > 0)
+        fr_tree_note_untidy_locked(tree, tree->tiers[0].live_count);
     atomic_store_explicit(&tree->is_partial, is_partial, memory_order_release);
     fr_mutex_unlock(&tree->mu);
 }

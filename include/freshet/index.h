@@ -77,6 +77,13 @@ struct fr_index_options {
 
     /* Split, merge and reassign only when fr_index_maintain() is called (false). */
     bool manual_maintenance;
+
+    /*
+     * So many of a hundred vectors, 0 to 100, are found from two postings: those that are likely to
+     * be missed otherwise (50). More of them take more memory, and searches look at fewer postings.
+     * It is seen to whenever nothing else is to be maintained, after each opening, too.
+     */
+    uint32_t copies;
 };
 
 FR_API void fr_index_options_init(struct fr_index_options *options);
@@ -386,6 +393,7 @@ struct fr_index_stats {
     uint64_t rebuild_done, rebuild_of; /* of one that is under way: vectors that are built in, of
                                           about so many; 0 of 0: there is none */
     uint32_t generation;               /* one more with each rebuild there ever was */
+    uint64_t copied;                   /* vectors that are found from two postings */
     uint64_t cool, cold; /* vectors of which a part of what is in memory otherwise, and most of it,
                             lies in a file for the budget's sake, and is read when it is wanted */
 };

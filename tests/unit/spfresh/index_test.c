@@ -308,7 +308,7 @@ static size_t entries_left_behind(void)
     for (fr_slot slot = 0; slot < tree->tiers[1].slot_count; slot++) {
         const struct fr_node *node = fr_tree_node(tree, 1, slot);
 
-        if (node != NULL) left += node->count - node->live;
+        if (node != NULL) left += fr_node_listed(node) - node->live;
     }
     return left;
 }

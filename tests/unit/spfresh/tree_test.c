@@ -104,7 +104,7 @@ static size_t count_left_behind(const struct garden *garden, size_t *ret_allowed
             const struct fr_node *node = fr_tree_node(garden->tree, tier, slot);
 
             if (node == NULL) continue;
-            left += node->count - node->live;
+            left += fr_node_listed(node) - node->live;
             *ret_allowed += node->live / 32;
         }
     return left;
@@ -167,8 +167,8 @@ static void check_all_found(struct garden *garden)
     fr_free(seen);
 }
 
-/* The part of the true nearest that usual searches find. */
-static double recall(struct garden *garden)
+/* The part of the true nearest that such searches find. */
+static double recall_of(struct garden *garden, const struct fr_effort *effort)
 {
     struct fr_probe *probe;
     size_t hits = 0, queries = 100;
@@ -178,7 +178,7 @@ static double recall(struct garden *garden)
     for (size_t q = 0; q < queries; q++) {
         struct fr_found found[K];
         float x[DIM];
-        float heap[K];
+        float heap[K] = {0};
         size_t kept = 0;
 
         draw_vector(garden, x);
@@ -188,7 +188,7 @@ static double recall(struct garden *garden)
             distances[id] = fr_kernels_get()->l2(x, garden->vectors + id * DIM, DIM);
             fr_heap_push(heap, &kept, K, distances[id]);
         }
-        size_t count = search(garden, probe, x, K, &usual, found);
+        size_t count = search(garden, probe, x, K, effort, found);
         for (size_t i = 0; i < count; i++)
             hits += distances[fr_rows_row(&garden->tree->tiers[0], found[i].slot)->id] <=
                     heap[0] * 1.001f;
@@ -196,6 +196,11 @@ static double recall(struct garden *garden)
     fr_probe_free(probe);
     fr_free(distances);
     return (double)hits / (double)(queries * K);
+}
+
+static double recall(struct garden *garden)
+{
+    return recall_of(garden, &usual);
 }
 
 /* Neither the one that it was replaced by, nor the one that this was replaced by. */
@@ -403,12 +408,15 @@ static void fill_maintained(struct garden *garden)
     maintain(garden);
 }
 
+/* So that no entry comes while others are dropped. */
+static const struct fr_tree_options once = {.copies = FR_COPIES_NONE};
+
 Test(tree, tidying_drops_what_rows_have_left_behind)
 {
     struct garden garden;
     size_t allowed;
 
-    garden_init(&garden, 2500, NULL);
+    garden_init(&garden, 2500, &once);
     fill_maintained(&garden);
     /* Too few of each posting for it to be compacted. */
     for (size_t id = 0; id < garden.capacity; id += 12)
@@ -420,6 +428,94 @@ Test(tree, tidying_drops_what_rows_have_left_behind)
     tidy(&garden);
     cr_assert_leq(count_left_behind(&garden, &allowed), allowed, "before it was %zu", before);
     cr_assert_leq(fr_tree_bytes(garden.tree), bytes);
+    check_all_found(&garden);
+    garden_deinit(&garden);
+}
+
+/* ---- Listed twice ---- */
+
+static const struct fr_effort few = {.postings = 2, .width = 12, .slack = 2};
+
+static double recall_with(struct garden *garden, const struct fr_effort *effort)
+{
+    fr_rng_init(&garden->rng, 99);
+    return recall_of(garden, effort);
+}
+
+Test(tree, vectors_that_are_listed_twice_are_found_with_fewer_postings_and_once)
+{
+    struct fr_tree_options options = fr_tree_options_default();
+    double found[2];
+
+    options.split_limit = 24;
+    for (int half = 0; half < 2; half++) {
+        struct garden garden;
+
+        options.copies = half ? 50 : FR_COPIES_NONE;
+        garden_init(&garden, 2500, &options);
+        fill_maintained(&garden);
+        cr_assert_eq(fr_tree_copied(garden.tree), 0); /* that is for when it is at rest */
+        tidy(&garden);
+        size_t copied = fr_tree_copied(garden.tree);
+        if (half)
+            cr_assert(copied > garden.capacity * 2 / 5 && copied <= garden.capacity / 2,
+                    "%zu are listed twice", copied);
+        else
+            cr_assert_eq(copied, 0);
+        found[half] = recall_with(&garden, &few);
+        check_all_found(&garden);
+        garden_deinit(&garden);
+    }
+    cr_assert_gt(found[1], found[0] + 0.05, "%.3f with, %.3f without", found[1], found[0]);
+}
+
+Test(tree, second_listings_end_with_their_vectors_and_their_postings)
+{
+    struct garden garden;
+
+    garden_init(&garden, 2500, &small);
+    fill_maintained(&garden);
+    tidy(&garden);
+    size_t before = fr_tree_copied(garden.tree);
+    for (size_t id = 0; id < garden.capacity; id += 2)
+        garden_remove(&garden, id);
+    must(fr_tree_check(garden.tree));
+    cr_assert_lt(fr_tree_copied(garden.tree), before * 2 / 3);
+    check_all_found(&garden);
+    maintain(&garden); /* postings are dissolved */
+    check_all_found(&garden);
+    for (size_t id = 0; id < garden.capacity; id += 2)
+        garden_put(&garden, id);
+    maintain(&garden); /* and split */
+    check_all_found(&garden);
+    must(fr_tree_refresh(garden.tree, 2 * garden.tree->tiers[1].live_count));
+    maintain(&garden);
+    tidy(&garden);
+    check_all_found(&garden);
+    cr_assert_gt(fr_tree_copied(garden.tree), before * 4 / 5);
+    garden_deinit(&garden);
+}
+
+/* All of them are equally far from any query: what was found before is not the last that was. */
+Test(tree, vectors_that_are_alike_are_found_once_each_though_listed_twice)
+{
+    struct garden garden;
+
+    garden_init(&garden, 1200, &small);
+    for (size_t id = 0; id < garden.capacity; id++) {
+        if (id < 12)
+            draw_vector(&garden, garden.vectors + id * DIM);
+        else
+            memcpy(garden.vectors + id * DIM, garden.vectors + id % 12 * DIM, DIM * sizeof(float));
+        garden_put(&garden, id);
+        if (id % 100 == 0) {
+            maintain(&garden);
+            tidy(&garden);
+            check_all_found(&garden);
+        }
+    }
+    maintain(&garden);
+    tidy(&garden);
     check_all_found(&garden);
     garden_deinit(&garden);
 }
