@@ -11,6 +11,8 @@ static const struct fr_kernels *const variants[] = {
 #if defined(__x86_64__)
         &fr_kernels_avx2,
         &fr_kernels_avx512,
+#elif defined(__aarch64__)
+        &fr_kernels_neon,
 #endif
 };
 

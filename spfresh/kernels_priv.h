@@ -10,6 +10,8 @@ extern const struct fr_kernels fr_kernels_scalar;
 #if defined(__x86_64__)
 extern const struct fr_kernels fr_kernels_avx2;
 extern const struct fr_kernels fr_kernels_avx512;
+#elif defined(__aarch64__)
+extern const struct fr_kernels fr_kernels_neon;
 #endif
 
 /* The low four bits of 12 count from -8, so that the high eight alone are rounded to nearest. */

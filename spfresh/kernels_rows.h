@@ -3,7 +3,7 @@
  * make up the lanes. A set defines struct lanes with fold, VALUE_REGISTERS, load_row8 and
  * load_row12, broadcast, add_values_l2 and add_values_dot.
  *
- * Not alone: it is part of kernels_avx2.c and kernels_avx512.c.
+ * Not alone: it is part of kernels_avx2.c, kernels_avx512.c and kernels_neon.c.
  */
 #ifndef FR_SPFRESH_KERNELS_ROWS_H
 #define FR_SPFRESH_KERNELS_ROWS_H
