@@ -200,6 +200,23 @@ out:
     return st;
 }
 
+/*
+ * For one more row of its own. The room for copies grows with their number, long before there are
+ * any: else all postings would grow at once when they come, and leave memory of other sizes behind.
+ */
+static fr_status make_room(struct fr_tree *tree, uint32_t tier, fr_slot number,
+        struct fr_node **ret_node) FR_REQUIRES(tree->mu)
+{
+    struct fr_node *node = fr_tree_node(tree, tier, number);
+    size_t room = fr_tree_room_for(tree, tier, (size_t)fr_node_listed(node) + 1);
+    fr_status st;
+
+    if (node->capacity < room) FR_TRY(grow(tree, tier, &node));
+    st = fr_tree_node_with_room_locked(tree, tier, number, ret_node);
+out:
+    return st;
+}
+
 static void note(struct fr_tree *tree, struct fr_change change) FR_REQUIRES(tree->mu)
 {
     struct fr_changes *changes = &tree->changes;
@@ -242,7 +259,7 @@ fr_status fr_tree_list_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot,
     struct fr_node *node;
     fr_status st;
 
-    FR_TRY(fr_tree_node_with_room_locked(tree, tier + 1, number, &node));
+    FR_TRY(make_room(tree, tier + 1, number, &node));
     fr_rows_decode(&tree->tiers[tier + 1], number, centroid);
     struct fr_node_entry entry = {.slot = slot,
             .scale = row->scale,
