@@ -141,7 +141,8 @@ static size_t compare(struct fr_spfresh *index)
                 fr_status_name(st));
         missing += st == FR_NOT_FOUND;
         if (st != FR_OK) continue;
-        cr_assert_eq(memcmp(vector, vectors[id], sizeof(vector)), 0);
+        for (size_t i = 0; i < DIM; i++)
+            cr_assert_eq(vector[i], vectors[id][i]);
         fr_engine_value_release(&value);
     }
     return missing;
@@ -205,11 +206,13 @@ static bool on_finding(void *ctx, const struct fr_finding *finding)
     return true;
 }
 
-static bool verify_names(char *name)
+static bool verify_names(const char *name)
 {
     struct fr_verify_stats found = {.size = sizeof(found)};
-    const struct fr_verify_options how = {
-            .size = sizeof(how), .depth = FR_VERIFY_ENGINE, .finding = on_finding, .ctx = name};
+    const struct fr_verify_options how = {.size = sizeof(how),
+            .depth = FR_VERIFY_ENGINE,
+            .finding = on_finding,
+            .ctx = fr_unconst(name)};
 
     was_named = false;
     must(fr_verify_path(env, "/store", &how, NULL, &found));
