@@ -30,8 +30,12 @@ static struct {
 
 static void set_up(void)
 {
-    struct fr_spfresh_setup setup = {
-            .create = true, .manual = true, .dimension = DIM, .seed = 7, .split_limit = 16};
+    struct fr_spfresh_setup setup = {.create = true,
+            .manual = true,
+            .dimension = DIM,
+            .seed = 7,
+            .split_limit = 16,
+            .chunk_bits = 6};
     struct fr_engine_options options = fr_engine_options_default();
     options.value_threshold = DIM * sizeof(float); /* so rows lie in value files */
     float vectors[STEP][DIM];
@@ -337,6 +341,26 @@ Test(index_check, rows_that_are_known_and_too_many_are_found)
     put_key(t.engine, fr_key_vector(&t.index->prefix, 3000000), NULL, 0);
     put_key(t.engine, fr_key_vector(&t.index->prefix, 7), NULL, 0);
     cr_assert_not_null(strstr(said_with(&known, NULL), "4499 rows, 4500 ids, 4500 vectors"));
+    fr_known_deinit(&known);
+}
+
+Test(index_check, codes_that_are_cold_are_compared_with_digests_as_well)
+{
+    struct fr_tree *tree = fr_spfresh_tree(t.index);
+    struct fr_file *file;
+    struct fr_known known;
+    size_t bytes;
+
+    know_all(&known);
+    must(fr_engine_scratch(t.engine, &file));
+    fr_tree_set_file(tree, file);
+    while (fr_tree_cool(tree, &bytes) == FR_OK)
+        continue;
+    cr_assert(fr_rows_any_cold(&tree->tiers[0]));
+    cr_assert_str_eq(said_with(&known, NULL), "");
+    cr_assert_eq(rows_read_again(), 0);
+    spoil_row(100);
+    cr_assert_not_null(strstr(said_with(&known, NULL), "vector 100 has the code of another one"));
     fr_known_deinit(&known);
 }
 
