@@ -12,6 +12,8 @@
 #include "lsm/engine.h"
 
 struct fr_env;
+struct fr_index_checked;
+struct fr_known;
 
 struct fr_db {
     /* Constant after open. */
@@ -42,6 +44,10 @@ FR_NODISCARD fr_status fr_db_check(const struct fr_db *db);
 FR_NODISCARD fr_status fr_db_write_options(const struct fr_db *db,
         const struct fr_write_options *how, enum fr_durability *ret_durability,
         uint64_t *ret_expires_us);
+
+/* As fr_index_verify(), with values that are known; or NULL. */
+FR_NODISCARD fr_status fr_index_verify_with(struct fr_index *index, const struct fr_known *known,
+        struct fr_index_checked *ret_checked);
 
 /* A part of a value, which is the caller's to release as if it were all of it. */
 void fr_db_pin_part(const struct fr_engine_value *value, fr_slice part,

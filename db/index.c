@@ -383,10 +383,16 @@ out:
 
 fr_status fr_index_verify(struct fr_index *index)
 {
+    return fr_index_verify_with(index, NULL, NULL);
+}
+
+fr_status fr_index_verify_with(struct fr_index *index, const struct fr_known *known,
+        struct fr_index_checked *ret_checked)
+{
     fr_status st;
 
     FR_TRY(check_index(index));
-    st = fr_spfresh_check(index->core);
+    st = fr_spfresh_check_with(index->core, known, ret_checked);
 out:
     return st;
 }

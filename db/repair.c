@@ -35,7 +35,8 @@ const char *fr_loss_kind_name(fr_loss_kind kind)
             [FR_LOSS_STALE] = "stale",
             [FR_LOSS_LOG] = "log",
             [FR_LOSS_HISTORY] = "history",
-            [FR_LOSS_DERIVED] = "derived"};
+            [FR_LOSS_DERIVED] = "derived",
+            [FR_LOSS_OPTIONS] = "options"};
 
     if ((size_t)kind >= FR_ARRAY_COUNT(names) || names[kind] == NULL) return "unknown";
     return names[kind];

@@ -34,7 +34,7 @@ fr_status fr_verify(const char *path, const struct fr_verify_options *how,
     FR_TRY(take_arguments(how, ret_stats, &taken));
     FR_TRY(fr_env_open(NULL, &env));
     *ret_stats = (struct fr_verify_stats){.size = sizeof(*ret_stats)};
-    st = fr_verify_path(env, path, &taken, ret_stats);
+    st = fr_verify_path(env, path, &taken, NULL, ret_stats);
 out:
     fr_env_close(env);
     return st;

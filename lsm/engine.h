@@ -194,6 +194,11 @@ struct fr_engine_scan_options {
      */
     fr_iter_damage_fn *damage;
     void *damage_ctx;
+
+    /* Asked of a value in a value file before it is read, unless it is part of a longer one. NULL:
+     * all are read. */
+    fr_iter_known_fn *known;
+    void *known_ctx;
 };
 
 /* Visible keys and values (lsm/visible_iter.h). Holds what it needs. */

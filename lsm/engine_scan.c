@@ -214,6 +214,8 @@ static fr_status open_scan(struct fr_engine *engine, const struct fr_engine_scan
             .fetch_ctx = scan,
             .damage = options->damage,
             .damage_ctx = options->damage_ctx,
+            .known = options->known,
+            .known_ctx = options->known_ctx,
             .ranges = s.ranges,
             .range_count = s.range_count};
     size_t count = s.count;

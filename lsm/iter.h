@@ -45,6 +45,12 @@ struct fr_iter_ops {
  */
 typedef fr_status fr_iter_damage_fn(void *ctx, fr_slice low, fr_slice high);
 
+/*
+ * Asked of an entry whose value lies in a value file, before it is read from there; the entry's own
+ * value is the place. true: whoever walks knows it, and gets *ret_value for it.
+ */
+typedef bool fr_iter_known_fn(void *ctx, const struct fr_entry *entry, fr_slice *ret_value);
+
 /* The first member of every iterator's own struct. */
 struct fr_iter {
     const struct fr_iter_ops *ops;

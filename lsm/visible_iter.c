@@ -224,14 +224,23 @@ static fr_status put_together(struct visible_iter *v, fr_slice base)
     return fr_buf_status(&v->value);
 }
 
+/* What whoever walks has in place of the base's bytes. */
+static bool is_known(struct visible_iter *v, fr_slice *ret_bytes)
+{
+    if (FR_LIKELY(v->options.known == NULL)) return false;
+    if (!(v->base.flags & FR_ENTRY_PLACED) || v->first != NULL) return false;
+    v->base.key = fr_buf_slice(&v->key);
+    return v->options.known(v->options.known_ctx, &v->base, ret_bytes);
+}
+
 /* Show the key with what has been gathered. A lone value is shown where it lies. */
 static fr_status show(struct visible_iter *v)
 {
     struct fr_entry *entry = &v->it.entry;
-    fr_slice base;
-    fr_status st;
+    fr_slice base = {0};
+    fr_status st = FR_OK;
 
-    FR_TRY(find_base(v, &base));
+    if (!is_known(v, &base)) FR_TRY(find_base(v, &base));
     if (v->first != NULL) {
         FR_TRY(put_together(v, base));
         base = fr_buf_slice(&v->value);

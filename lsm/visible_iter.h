@@ -29,6 +29,9 @@ struct fr_visible_options {
     /* Told of a key whose value is damaged, which is passed over forwards; NULL: it is an error. */
     fr_iter_damage_fn *damage;
     void *damage_ctx;
+    /* Asked of a placed value, unless fragments go behind it. NULL: all are read. */
+    fr_iter_known_fn *known;
+    void *known_ctx;
     /* The range deletes of all sources, each a reference that the iterator takes for itself. */
     struct fr_range_set *const *ranges;
     size_t range_count;

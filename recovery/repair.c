@@ -95,7 +95,7 @@ static fr_status verify(struct fr_repair *r, const char *path)
     const struct fr_verify_options how = {.size = sizeof(how), .depth = FR_VERIFY_ENGINE};
     struct fr_verify_stats stats = {.size = sizeof(stats)};
 
-    fr_status st = fr_verify_path(r->env, path, &how, &stats);
+    fr_status st = fr_verify_path(r->env, path, &how, NULL, &stats);
     if (st < 0 || stats.findings == 0) return st;
     return FR_FAIL(FR_ERR_CORRUPT, "%s: the new store is damaged, too; it is removed", path);
 }

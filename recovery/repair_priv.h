@@ -65,6 +65,8 @@ struct fr_repair {
     struct fr_index_key index_prefix;
     bool in_index;
     bool index_hurt;
+    bool index_has_options; /* that are kept; and rows */
+    bool index_has_rows;
     uint64_t derived_count; /* of its keys that are derived, and could be kept */
     uint64_t derived_bytes;
     uint64_t derived_print;

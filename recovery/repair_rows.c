@@ -191,6 +191,20 @@ static bool is_hurt(const struct fr_repair *r, const char *name)
     return false;
 }
 
+/* Its options are lost, and it has rows: nobody can open it without naming these. */
+static fr_status tell_options(struct fr_repair *r)
+{
+    struct fr_loss loss = {.kind = FR_LOSS_OPTIONS, .key = r->index, .key_size = strlen(r->index)};
+
+    if (r->index_has_options || !r->index_has_rows) return FR_OK;
+    r->index_hurt = true; /* what is derived goes by them */
+    (void)FR_FAIL(FR_ERR_CORRUPT,
+            "index \"%s\": its options are lost; its rows are kept: open it with its metric "
+            "(freshet rebuild --metric)",
+            r->index);
+    return fr_repair_tell(r, &loss);
+}
+
 /* In the first walk it has turned out by now whether what is derived can stay. */
 static fr_status leave_index(struct fr_repair *r)
 {
@@ -199,6 +213,8 @@ static fr_status leave_index(struct fr_repair *r)
     if (!r->in_index) return FR_OK;
     r->in_index = false;
     if (r->engine != NULL) return FR_OK;
+    fr_status told = tell_options(r);
+    if (told < 0) return told;
     if (!r->index_hurt) {
         r->stats->keys += r->derived_count;
         r->stats->value_bytes += r->derived_bytes;
@@ -227,6 +243,7 @@ static fr_status enter_index(struct fr_repair *r)
     memcpy(r->index, name, strlen(name));
     fr_key_prefix(name, &r->index_prefix);
     r->in_index = true;
+    r->index_has_options = r->index_has_rows = false;
     r->index_hurt = r->engine != NULL ? is_hurt(r, name) : r->stats->history_lost;
     r->derived_count = r->derived_bytes = r->derived_print = 0;
     for (size_t i = 0; i < r->gap_count && !r->index_hurt; i++)
@@ -246,6 +263,22 @@ static bool is_derived(const struct fr_repair *r)
                                   fr_slice_starts_with(key, fr_index_key_slice(&postings)) ||
                                   fr_slice_equal(key, fr_index_key_slice(&space)) ||
                                   fr_slice_equal(key, fr_index_key_slice(&lost)));
+}
+
+static bool is_options(const struct fr_repair *r)
+{
+    struct fr_index_key options = fr_key_options(&r->index_prefix);
+
+    return r->in_index && fr_slice_equal(fr_buf_slice(&r->key), fr_index_key_slice(&options));
+}
+
+static void note_kept(struct fr_repair *r)
+{
+    struct fr_index_key rows = fr_key_kind(&r->index_prefix, 'v');
+
+    if (!r->in_index) return;
+    r->index_has_options |= is_options(r);
+    r->index_has_rows |= fr_slice_starts_with(fr_buf_slice(&r->key), fr_index_key_slice(&rows));
 }
 
 /* --- What becomes of it --- */
@@ -357,6 +390,7 @@ static fr_status keep(struct fr_repair *r, size_t count, bool derived)
 
     for (size_t i = 0; i < count; i++)
         size += held_at(r, i)->size;
+    note_kept(r);
     if (r->engine == NULL) {
         *(derived ? &r->derived_count : &r->stats->keys) += 1;
         *(derived ? &r->derived_bytes : &r->stats->value_bytes) += size;
@@ -383,6 +417,17 @@ static fr_status lose(struct fr_repair *r, enum fr_loss_kind kind, bool derived,
     return quarantine(r, kind, value);
 }
 
+/* Options that say nothing are worse than none: those may be named by who opens the index. */
+static fr_status check_options(const struct fr_repair *r, size_t count)
+{
+    struct fr_stored_options options;
+
+    if (!is_options(r)) return FR_OK;
+    if (count > 1) return FR_FAIL(FR_ERR_CORRUPT, "the options of an index are in parts");
+    fr_status st = fr_stored_read_options(value_of(r, held_at(r, 0)), &options);
+    return st == FR_ERR_CORRUPT ? st : FR_OK;
+}
+
 static fr_status settle(struct fr_repair *r, size_t count, fr_seq base)
 {
     bool derived = is_derived(r), stale = is_stale(r, fr_buf_slice(&r->key), base);
@@ -396,6 +441,8 @@ static fr_status settle(struct fr_repair *r, size_t count, fr_seq base)
         if (st == FR_ERR_NOMEM) return st;
         if (st < 0) return lose(r, FR_LOSS_VALUE, derived, value_so_far(r, i + 1, count));
     }
+    if (check_options(r, count) < 0)
+        return lose(r, FR_LOSS_VALUE, derived, value_so_far(r, 0, count));
     if (!stale) return keep(r, count, derived);
     (void)FR_FAIL(FR_ERR_CORRUPT, "what is lost may have changed it since");
     if (!r->how->keep_stale || derived)

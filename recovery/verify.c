@@ -53,6 +53,7 @@ static void close_items(struct fr_verify *v)
         fr_table_unref(v->items[i].table);
         fr_value_file_unref(v->items[i].values);
         fr_free(v->items[i].records);
+        fr_free(v->items[i].digests);
     }
     fr_free(FR_TAKE(v->items));
     v->item_count = v->values_count = 0;
@@ -300,7 +301,7 @@ static fr_status verify_order(struct on_disk *d)
 }
 
 fr_status fr_verify_path(struct fr_env *env, const char *path, const struct fr_verify_options *how,
-        struct fr_verify_stats *ret_stats)
+        const struct fr_verify_keep *keep, struct fr_verify_stats *ret_stats)
 {
     struct fr_dir *dir = NULL;
     struct on_disk d = {0};
@@ -311,6 +312,7 @@ fr_status fr_verify_path(struct fr_env *env, const char *path, const struct fr_v
     if (st < 0) goto close;
     fr_obsolete_init(&d.obsolete);
     verify_init(&d.v, env, dir, how);
+    d.v.keep = keep;
     st = settle(&d, attempt);
     if (st >= 0) st = fr_verify_names(&d.v, ret_stats);
     if (st >= 0) st = fr_verify_items(&d.v);

@@ -11,16 +11,16 @@
  * what cannot be found that way is what is lost, and is told with its key's table and place.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/hash.h"
 #include "base/thread.h"
 #include "io/env.h"
 #include "lsm/place.h"
 #include "lsm/table.h"
 #include "lsm/value_file.h"
+#include "recovery/verify.h"
 #include "recovery/verify_priv.h"
+#include "spfresh/row_digest.h"
 
 #define MEMORY_DEFAULT ((uint64_t)256 << 20)
 #define THREADS_MAX    16
@@ -49,11 +49,6 @@ bool fr_verify_goes_on(const struct fr_verify *v)
     return atomic_load_explicit(&v->failed, memory_order_relaxed) == FR_OK && !is_stopped(v);
 }
 
-static uint64_t print_of(fr_slice key, fr_seq seq, uint64_t size)
-{
-    return fr_hash_fold(fr_hash64(key) ^ FR_HASH_K2, (seq ^ size * FR_HASH_K1) + FR_HASH_K3);
-}
-
 /* --- Value files --- */
 
 /* One item and who looks at it. */
@@ -66,6 +61,8 @@ struct walk {
     uint64_t entries;
     uint64_t placed_bytes;
     uint64_t placed_count;
+
+    struct fr_row_digester *digester; /* of a value file; NULL: nobody asks */
 };
 
 static bool on_value_finding(void *ctx, uint64_t offset, fr_status st)
@@ -82,11 +79,24 @@ static bool on_record(void *ctx, const struct fr_value_item *record)
     struct fr_verify_item *item = w->item;
     const struct fr_value_meta *meta = fr_value_file_meta(item->values);
 
-    if (item->record_count < meta->count)
+    if (item->record_count < meta->count) {
+        if (item->digests != NULL)
+            item->digests[item->record_count] =
+                    fr_row_digest(w->digester, record->key, record->value);
         item->records[item->record_count++] =
-                (struct fr_verify_record){.offset = record->place.offset,
-                        .print = print_of(record->key, record->seq, record->place.size)};
+                (struct fr_known_value){.offset = record->place.offset,
+                        .print = fr_known_print(record->key, record->seq, record->place.size)};
+    }
     return fr_verify_goes_on(w->v);
+}
+
+/* For who reads the store afterwards. It may do without. */
+static void begin_digests(struct walk *w, size_t count)
+{
+    const struct fr_verify_keep *keep = w->v->keep;
+
+    if (keep == NULL || fr_row_digester_new(keep->digests, &w->digester) < 0) return;
+    w->item->digests = fr_alloc((count + 1) * sizeof(*w->item->digests));
 }
 
 static void look_at_values(struct fr_verify *v, struct fr_verify_item *item)
@@ -103,24 +113,22 @@ static void look_at_values(struct fr_verify *v, struct fr_verify_item *item)
                 FR_FAIL(FR_ERR_NOMEM, "no memory for the places of %zu values", count));
         return;
     }
+    begin_digests(&walk, count);
     (void)!fr_value_check(item->values, &check); /* each failure was told */
+    fr_row_digester_free(walk.digester);
     item->loaded = true;
     item->looked_at = true;
     atomic_fetch_add_explicit(&v->values, item->record_count, memory_order_relaxed);
 }
 
-static void forget_records(struct fr_verify_item *item)
+static void forget_records(const struct fr_verify *v, struct fr_verify_item *item)
 {
+    if (v->keep != NULL)
+        fr_known_keep(v->keep->known, item->number, FR_TAKE(item->records), FR_TAKE(item->digests),
+                item->record_count);
     fr_free(FR_TAKE(item->records));
     item->record_count = 0;
     item->loaded = false;
-}
-
-static int compare_records(const void *a, const void *b)
-{
-    const struct fr_verify_record *left = a, *right = b;
-
-    return left->offset < right->offset ? -1 : left->offset > right->offset;
 }
 
 /* --- Pointers --- */
@@ -143,13 +151,10 @@ static struct fr_verify_item *find_values(const struct fr_verify *v, uint64_t nu
 static bool is_listed(const struct fr_verify_item *values, const struct fr_place *place,
         fr_slice key, fr_seq seq)
 {
-    const struct fr_verify_record wanted = {.offset = place->offset};
-    const struct fr_verify_record *found =
-            values->record_count == 0 ? NULL
-                                      : bsearch(&wanted, values->records, values->record_count,
-                                                sizeof(wanted), compare_records);
+    const struct fr_known_value *found =
+            fr_known_search(values->records, values->record_count, place->offset);
 
-    return found != NULL && found->print == print_of(key, seq, place->size);
+    return found != NULL && found->print == fr_known_print(key, seq, place->size);
 }
 
 /* The reader has the words for what is wrong with a place. */
@@ -402,7 +407,7 @@ static size_t fill_memory(const struct fr_verify *v, size_t first)
     for (; i < v->values_count; i++) {
         const struct fr_verify_item *item = &v->items[i];
         if (item->values == NULL) continue;
-        taken += fr_value_file_meta(item->values)->count * sizeof(struct fr_verify_record);
+        taken += fr_value_file_meta(item->values)->count * sizeof(struct fr_known_value);
         if (taken > room && i > first) break;
     }
     return i;
@@ -432,7 +437,7 @@ fr_status fr_verify_items(struct fr_verify *v)
         FR_TRY(run_crew(v, first, end, NULL));
         FR_TRY(run_crew(v, v->values_count, v->item_count, points_to_loaded));
         for (; first < end; first++)
-            forget_records(&v->items[first]);
+            forget_records(v, &v->items[first]);
     } while (end < v->values_count);
 out:
     return st;

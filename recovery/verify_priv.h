@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "lsm/edit_format.h"
+#include "lsm/known.h"
 #include "lsm/rate_limit.h"
 #include "lsm/super_format.h"
 #include "recovery/findings.h"
@@ -16,14 +17,9 @@
 struct fr_dir;
 struct fr_env;
 struct fr_table;
+struct fr_verify_keep;
 struct fr_value_file;
 struct fr_version;
-
-/* Where a value lies in its file, and whose it is. */
-struct fr_verify_record {
-    uint64_t offset;
-    uint64_t print; /* of key, sequence number and size */
-};
 
 /* A table or a value file. */
 struct fr_verify_item {
@@ -39,7 +35,8 @@ struct fr_verify_item {
     unsigned told; /* findings of it */
 
     /* Of a value file of the present walk: its records, ascending by offset. */
-    struct fr_verify_record *records;
+    struct fr_known_value *records;
+    uint64_t *digests; /* of them, or NULL: nobody asks, or there is no memory */
     size_t record_count;
     bool loaded; /* records has all that there are */
 };
@@ -51,9 +48,10 @@ struct fr_verify {
     struct fr_findings findings;
     struct fr_rate_limiter own_limiter;
     struct fr_rate_limiter *limiter;
-    const _Atomic(bool) *stop;        /* relaxed; NULL: nobody stops it */
-    const struct fr_version *version; /* NULL: it is not known */
-    uint64_t last_seq;                /* no entry is above; 0: it is not known */
+    const struct fr_verify_keep *keep; /* or NULL */
+    const _Atomic(bool) *stop;         /* relaxed; NULL: nobody stops it */
+    const struct fr_version *version;  /* NULL: it is not known */
+    uint64_t last_seq;                 /* no entry is above; 0: it is not known */
 
     /* Value files first, each kind ascending by number. */
     struct fr_verify_item *items;

@@ -13,42 +13,84 @@
 static_assert((VALUE_MAX + FR_ROW_LOW_BIAS) / 16 == INT8_MAX,
         "the largest code is the largest byte");
 
+/* What follows is done in lanes, and with the bits of floats as whole numbers, which are in the
+ * same order: so that compilers find instructions for many at once. Dimensions are a multiple. */
+#define LANES 16
+static_assert(FR_CODE_DIMS % LANES == 0, "");
+
+static inline int32_t bits_of(float value)
+{
+    int32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static inline float float_of(int32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+#define INFINITE_BITS 0x7f800000
+
+/* What is no number does not count. */
 static float largest(const float *x, size_t dims)
 {
-    float most = 0;
+    int32_t most[LANES] = {0};
 
-    for (size_t i = 0; i < dims; i++)
-        most = fmaxf(most, fabsf(x[i]));
-    return most;
+    for (size_t start = 0; start < dims; start += LANES)
+        for (size_t i = 0; i < LANES; i++) {
+            int32_t bits = bits_of(x[start + i]) & INT32_MAX;
+            bits = bits > INFINITE_BITS ? 0 : bits;
+            most[i] = bits > most[i] ? bits : most[i];
+        }
+    for (size_t i = 1; i < LANES; i++)
+        most[0] = most[i] > most[0] ? most[i] : most[0];
+    return float_of(most[0]);
 }
 
-static void put_low(uint8_t *low, size_t i, unsigned bits)
-{
-    uint8_t *byte = low + i / 32 * 16 + i % 16;
+/* As lrintf() would: a sum as large as this has no place for a fraction, and is rounded to even. */
+#define ROUNDING 12582912.0f
 
-    *byte = (uint8_t)(i % 32 < 16 ? (*byte & 0xf0u) | bits : (*byte & 15u) | bits << 4);
+static inline int rounded(float value, int limit)
+{
+    int nearest = bits_of(value + ROUNDING) - bits_of(ROUNDING);
+
+    nearest = nearest < limit ? nearest : limit;
+    return nearest > -limit ? nearest : -limit;
 }
 
-static int rounded(float value, int limit)
+/* Half of a row's FR_CODE_DIMS, in sixteenths. */
+static inline void round_half(const float *x, float inverse, int16_t *ret_biased)
 {
-    long nearest = lrintf(value);
+    for (size_t i = 0; i < LANES; i++)
+        ret_biased[i] = (int16_t)(rounded(x[i] * inverse, VALUE_MAX) + FR_ROW_LOW_BIAS);
+}
 
-    return nearest > limit ? limit : nearest < -limit ? -limit : (int)nearest;
+/* 16 * high + low, of which low is never negative: so high is rounded down. */
+static inline void put_half(const int16_t *biased, int8_t *high)
+{
+    for (size_t i = 0; i < LANES; i++)
+        high[i] = (int8_t)((uint16_t)(biased[i] + 2048) / 16 - 128);
 }
 
 float fr_row_encode(const float *x, size_t dims, int8_t *ret_high, uint8_t *ret_low)
 {
     float scale = largest(x, dims) / VALUE_MAX;
     float inverse = scale > 0 ? 1 / scale : 0;
+    int16_t first[LANES], second[LANES];
 
     if (!isfinite(inverse)) inverse = scale = 0; /* denormal: as good as nothing */
-    memset(ret_low, 0, fr_row_low_size(dims));
-    for (size_t i = 0; i < dims; i++) {
-        int biased = rounded(x[i] * inverse, VALUE_MAX) + FR_ROW_LOW_BIAS;
-        int high = biased >= 0 ? biased / 16 : -((15 - biased) / 16);
-
-        ret_high[i] = (int8_t)high;
-        put_low(ret_low, i, (unsigned)(biased - 16 * high));
+    for (size_t start = 0; start < dims; start += FR_CODE_DIMS) {
+        round_half(x + start, inverse, first);
+        round_half(x + start + LANES, inverse, second);
+        put_half(first, ret_high + start);
+        put_half(second, ret_high + start + LANES);
+        for (size_t i = 0; i < LANES; i++)
+            ret_low[start / 2 + i] = (uint8_t)((first[i] & 15) | (second[i] & 15) << 4);
     }
     return scale;
 }

@@ -50,6 +50,13 @@ void fr_id_map_fetch(const struct fr_id_map *map, uint64_t id)
     if (map->mask > 0) __builtin_prefetch(&map->slots[hash(id) & map->mask], 1);
 }
 
+void fr_id_map_fetch_row(const struct fr_id_map *map, uint64_t id)
+{
+    fr_slot slot = map->mask > 0 ? map->slots[hash(id) & map->mask] : FR_SLOT_NONE;
+
+    if (slot != FR_SLOT_NONE) __builtin_prefetch(fr_rows_row(map->rows, slot));
+}
+
 static fr_status grow(struct fr_id_map *map, size_t capacity)
 {
     struct fr_id_map grown = {.rows = map->rows, .mask = capacity - 1, .count = map->count};

@@ -25,6 +25,9 @@ fr_slot fr_id_map_find(const struct fr_id_map *map, uint64_t id);
 /* Let come what fr_id_map_find will look at first. */
 void fr_id_map_fetch(const struct fr_id_map *map, uint64_t id);
 
+/* The same of the row that is looked at first, once that has come. */
+void fr_id_map_fetch_row(const struct fr_id_map *map, uint64_t id);
+
 /* Room for so many more, so that fr_id_map_set does not fail. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_id_map_reserve(struct fr_id_map *map, size_t more);
 

@@ -25,7 +25,9 @@
 
 #include "freshet/index.h"
 #include "lsm/engine.h"
+#include "spfresh/stored.h"
 
+struct fr_known;
 struct fr_spfresh;
 
 /* For copies in a setup: no vector is listed twice (spfresh/copies.h). */
@@ -121,5 +123,20 @@ void fr_spfresh_stats(struct fr_spfresh *index, struct fr_index_stats *ret_stats
  */
 FR_NODISCARD fr_status fr_spfresh_check(struct fr_spfresh *index);
 FR_NODISCARD fr_status fr_spfresh_check_by(struct fr_spfresh *index, size_t threads);
+
+/* What a check has read, if it was well: keys from lower up to, but without, upper. */
+struct fr_index_checked {
+    struct fr_index_key lower[4], upper[4];
+    size_t range_count;
+    uint64_t keys, key_bytes, value_bytes;
+};
+
+/*
+ * The same by the former's threads, with what is known of values in value files: a row whose digest
+ * (spfresh/row_digest.h) is that of the code in memory is not read again. NULL: nothing is known;
+ * nobody asks.
+ */
+FR_NODISCARD fr_status fr_spfresh_check_with(struct fr_spfresh *index, const struct fr_known *known,
+        struct fr_index_checked *ret_checked);
 
 #endif

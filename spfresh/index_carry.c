@@ -17,6 +17,7 @@ fr_status fr_spfresh_read_space(struct fr_spfresh *index)
     uint32_t generation;
     fr_status st;
 
+    if (index->options_lost) return FR_NOT_FOUND; /* of another seed */
     stored.center = fr_alloc(stored.dims * sizeof(float));
     if (stored.center == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a space");
     st = fr_engine_get_in(index->engine, index->loading.view, fr_index_key_slice(&key),

@@ -12,6 +12,11 @@
  * end where they are; those before it go on. So what is answered is what the first piece of all
  * has, as if one thread had walked over them: it does not matter who was faster.
  *
+ * Of a row that somebody has read before, and found whole, there may be a digest of its code
+ * (spfresh/row_digest.h). If that is the digest of the code in memory, the row is not read again;
+ * else, whatever the reason, it is read and compared. Such rows are gathered, a few at a time, for
+ * what is in memory lies anywhere there.
+ *
  * The caller of it all holds the index's lock meanwhile, and no write is in flight: the others
  * read the map and the tree, which do not change.
  */
@@ -20,19 +25,25 @@
 
 #include "base/alloc.h"
 #include "base/cover.h"
+#include "lsm/known.h"
 #include "spfresh/index_priv.h"
+#include "spfresh/row_digest.h"
 #include "spfresh/tree_priv.h"
 
 #define THREADS_MAX 16
 
-/* Fewer rows or postings are not worth a walk of their own; and so many pieces are enough for as
- * many threads to end at about the same time. */
+/* Fewer rows or postings are not worth a walk of their own; and so many pieces for each thread are
+ * enough for them to end at about the same time. */
 #define PIECE_ROWS     1024
 #define PIECE_POSTINGS 64
-#define PIECES_MAX     256
+#define PIECES_EACH    16
+#define PIECES_MAX     (PIECES_EACH * THREADS_MAX)
 
 /* Ids that are drawn to cut the rows by, for each piece: so none is much larger than others. */
 #define DRAWN 16
+
+/* Rows with a digest that are looked up at once. */
+#define GATHERED 32
 
 struct check;
 
@@ -49,8 +60,10 @@ struct piece {
 struct walks {
     struct fr_spfresh *index;
     struct fr_tree *tree;
-    struct piece *pieces; /* room for PIECES_MAX, and one more */
-    size_t piece_count;
+    const struct fr_known *known;     /* or NULL */
+    struct fr_index_checked *checked; /* or NULL */
+    struct piece *pieces;             /* room for PIECES_MAX, and one more */
+    size_t piece_count, pieces_most;
 
     _Atomic(size_t) next;   /* relaxed: the piece that is taken next */
     _Atomic(size_t) failed; /* relaxed: none behind this one matters any more */
@@ -63,11 +76,18 @@ struct check {
     struct fr_tree *tree;
     struct fr_thread thread;
     size_t rows, texts, centroids, postings;
+    uint64_t keys, key_bytes, value_bytes; /* that were walked over */
     float *vector, *x;
     int8_t *high;
     uint8_t *low;
     struct fr_code_room room;
     struct fr_id_set ids;
+
+    /* Rows that are known: the digest of the next one that is visited, or 0; and those gathered. */
+    struct fr_known_reader known;
+    uint64_t digest;
+    uint64_t gathered_ids[GATHERED], gathered_digests[GATHERED];
+    size_t gathered;
 
     size_t failed; /* the piece, if status of failure is not 0 */
     struct fr_error failure;
@@ -108,15 +128,12 @@ out:
     return st;
 }
 
-static fr_status check_row(struct check *check, const struct fr_index_key *kind, fr_slice key,
-        fr_slice value)
+static fr_status check_vector(struct check *check, uint64_t id, fr_slice value)
 {
     const struct fr_rows *rows = &check->tree->tiers[0];
     fr_slice payload;
-    uint64_t id = 0;
     fr_status st;
 
-    FR_TRY(fr_key_read_vector(kind, key, &id));
     FR_TRY(fr_stored_read_vector(value, check->index->options.dimension, check->vector, &payload));
     if (check->index->options.id_kind == FR_ID_TEXT) FR_TRY(check_text_of(check, id, payload));
     fr_slot slot = fr_id_map_find(&check->index->map, id);
@@ -132,6 +149,107 @@ static fr_status check_row(struct check *check, const struct fr_index_key *kind,
     check->rows++;
 out:
     return st;
+}
+
+/* One whose digest was not that of the code in memory. */
+static fr_status read_vector(struct check *check, uint64_t id)
+{
+    struct fr_index_key key = fr_key_vector(&check->index->prefix, id);
+    struct fr_engine_value value;
+    fr_status st;
+
+    FR_COVER("index: a row is read for its digest is another one");
+    FR_TRY(fr_engine_get(check->index->engine, fr_index_key_slice(&key), FR_SEQ_MAX, &value));
+    if (st != FR_OK) return FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " comes and goes", id);
+    st = check_vector(check, id, value.bytes);
+    fr_engine_value_release(&value);
+out:
+    return st;
+}
+
+static void fetch_code(const struct fr_rows *rows, fr_slot slot)
+{
+    if (fr_rows_any_cold(rows)) return; /* others come too late anyway */
+    const int8_t *high = fr_rows_high(rows, slot);
+    const uint8_t *low = fr_rows_low(rows, slot);
+
+    for (size_t at = 0; at < rows->dims; at += 64)
+        __builtin_prefetch(high + at);
+    for (size_t at = 0; at < fr_row_low_size(rows->dims); at += 64)
+        __builtin_prefetch(low + at);
+}
+
+static fr_status check_digest(struct check *check, fr_slot slot, uint64_t id, uint64_t digest)
+{
+    uint64_t own = 0;
+    fr_status st;
+
+    if (slot != FR_SLOT_NONE && fr_row_is_live(fr_rows_row(&check->tree->tiers[0], slot)))
+        FR_TRY(fr_tree_code_digest(check->tree, slot, &check->room, &own));
+    if (own != digest) return read_vector(check, id);
+    check->rows++;
+    return FR_OK;
+out:
+    return st;
+}
+
+/* In the order in which they came. */
+static fr_status check_gathered(struct check *check)
+{
+    const struct fr_id_map *map = &check->index->map;
+    const struct fr_rows *rows = &check->tree->tiers[0];
+    const uint64_t *ids = check->gathered_ids;
+    size_t count = check->gathered;
+    fr_slot slots[GATHERED];
+    fr_status st = FR_OK;
+
+    check->gathered = 0;
+    for (size_t i = 0; i < count; i++)
+        fr_id_map_fetch(map, ids[i]);
+    for (size_t i = 0; i < count; i++)
+        fr_id_map_fetch_row(map, ids[i]);
+    for (size_t i = 0; i < count; i++) {
+        slots[i] = fr_id_map_find(map, ids[i]);
+        if (slots[i] != FR_SLOT_NONE) fetch_code(rows, slots[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        FR_TRY(check_digest(check, slots[i], ids[i], check->gathered_digests[i]));
+out:
+    return st;
+}
+
+static fr_status gather(struct check *check, uint64_t id, uint64_t digest)
+{
+    check->gathered_ids[check->gathered] = id;
+    check->gathered_digests[check->gathered++] = digest;
+    return check->gathered < GATHERED ? FR_OK : check_gathered(check);
+}
+
+static fr_status check_row(struct check *check, const struct fr_index_key *kind, fr_slice key,
+        fr_slice value)
+{
+    uint64_t digest = check->digest, id = 0;
+    fr_status st;
+
+    check->digest = 0;
+    FR_TRY(fr_key_read_vector(kind, key, &id));
+    if (digest != 0) return gather(check, id, digest);
+    FR_TRY(check_gathered(check)); /* what is told is what comes first */
+    st = check_vector(check, id, value);
+out:
+    return st;
+}
+
+/* What the row says is known: nobody looks at its bytes. */
+static bool is_known(void *ctx, const struct fr_entry *entry, fr_slice *ret_value)
+{
+    struct check *check = ctx;
+    uint64_t size = 0, digest = 0;
+
+    if (!fr_known_find(&check->known, entry, &size, &digest) || digest == 0) return false;
+    check->digest = digest;
+    *ret_value = fr_slice_of(NULL, size);
+    return true;
 }
 
 static fr_status check_centroid(struct check *check, const struct fr_index_key *kind, fr_slice key,
@@ -239,7 +357,7 @@ static fr_status cut_rows(struct walks *walks)
 {
     struct fr_spfresh *index = walks->index;
     struct fr_index_key kind = fr_key_kind(&index->prefix, 'v');
-    size_t count = FR_MIN(index->map.count / PIECE_ROWS, (size_t)PIECES_MAX);
+    size_t count = FR_MIN(index->map.count / PIECE_ROWS, walks->pieces_most);
 
     walks->piece_count = 0;
     add_piece(walks, kind, kind, check_row);
@@ -268,7 +386,7 @@ static void cut_derived(struct walks *walks)
     struct fr_index_key centroids = fr_key_generation(&index->prefix, 'c', index->generation);
     struct fr_index_key postings = fr_key_generation(&index->prefix, 'p', index->generation);
     size_t slots = walks->tree->tiers[1].slot_count;
-    size_t count = FR_MIN(slots / PIECE_POSTINGS, (size_t)PIECES_MAX);
+    size_t count = FR_MIN(slots / PIECE_POSTINGS, walks->pieces_most);
 
     walks->piece_count = 0;
     add_piece(walks, centroids, centroids, check_centroid);
@@ -279,6 +397,18 @@ static void cut_derived(struct walks *walks)
 }
 
 /* ---- Walks ---- */
+
+/* What was gathered comes before what has failed. */
+static fr_status end_piece(struct check *check, fr_status st)
+{
+    struct fr_error failure;
+
+    if (st == FR_END) st = FR_OK;
+    if (st >= 0) return check_gathered(check);
+    fr_error_save(&failure);
+    st = check_gathered(check);
+    return st < 0 ? st : fr_error_restore(&failure);
+}
 
 /* Until it has nothing that could be answered any more. */
 static fr_status walk_piece(struct check *check, size_t number)
@@ -292,12 +422,21 @@ static fr_status walk_piece(struct check *check, size_t number)
     struct fr_iter *it = NULL;
     fr_status st;
 
+    if (piece->visit == check_row) {
+        options.known = is_known;
+        options.known_ctx = check;
+    }
     FR_TRY(fr_engine_scan(check->index->engine, &options, &it));
     while (atomic_load_explicit(&walks->failed, memory_order_relaxed) > number &&
-            (st = fr_iter_next(it)) == FR_OK)
+            (st = fr_iter_next(it)) == FR_OK) {
         FR_TRY(piece->visit(check, &piece->kind, it->entry.key, it->entry.value));
-    if (st == FR_END) st = FR_OK;
+        check->keys++;
+        check->key_bytes += it->entry.key.size;
+        check->value_bytes += it->entry.value.size;
+    }
+    st = end_piece(check, st);
 out:
+    check->gathered = 0;
     fr_iter_close(it);
     return st;
 }
@@ -363,8 +502,46 @@ static struct check add_up(const struct check *checks, size_t count)
         sum.texts += checks[i].texts;
         sum.centroids += checks[i].centroids;
         sum.postings += checks[i].postings;
+        sum.keys += checks[i].keys;
+        sum.key_bytes += checks[i].key_bytes;
+        sum.value_bytes += checks[i].value_bytes;
     }
     return sum;
+}
+
+/* All keys that begin so were read, and the pieces of a walk are all of them. */
+static void note_range(struct walks *walks, const struct fr_index_key *kind)
+{
+    struct fr_index_checked *checked = walks->checked;
+
+    if (checked == NULL) return;
+    checked->lower[checked->range_count] = *kind;
+    checked->upper[checked->range_count++] = fr_key_behind(kind);
+}
+
+static void note_kind(struct walks *walks, char kind)
+{
+    struct fr_index_key keys = fr_key_kind(&walks->index->prefix, kind);
+
+    note_range(walks, &keys);
+}
+
+static void note_generation(struct walks *walks, char kind)
+{
+    const struct fr_spfresh *index = walks->index;
+    struct fr_index_key keys = fr_key_generation(&index->prefix, kind, index->generation);
+
+    note_range(walks, &keys);
+}
+
+static void note_sums(struct walks *walks, const struct check *checks, size_t count)
+{
+    struct check sum = add_up(checks, count);
+
+    if (walks->checked == NULL) return;
+    walks->checked->keys = sum.keys;
+    walks->checked->key_bytes = sum.key_bytes;
+    walks->checked->value_bytes = sum.value_bytes;
 }
 
 static fr_status check_rows(struct walks *walks, struct check *checks, size_t count)
@@ -379,11 +556,13 @@ static fr_status check_rows(struct walks *walks, struct check *checks, size_t co
     if (rows != index->map.count || rows != live)
         return FR_FAIL(FR_ERR_CORRUPT, "%zu rows, %zu ids, %zu vectors in the tree", rows,
                 index->map.count, live);
+    note_kind(walks, 'v');
     if (index->options.id_kind != FR_ID_TEXT) return FR_OK;
     cut_texts(walks);
     FR_TRY(walk_pieces(walks, checks, count));
     size_t texts = add_up(checks, count).texts;
     if (texts != rows) return FR_FAIL(FR_ERR_CORRUPT, "%zu ids of text for %zu rows", texts, rows);
+    note_kind(walks, 't');
 out:
     return st;
 }
@@ -400,6 +579,8 @@ static fr_status check_derived(struct walks *walks, struct check *checks, size_t
         return FR_FAIL(FR_ERR_CORRUPT,
                 "%zu centroids are stored of %zu, their postings have %zu vectors of %zu",
                 sum.centroids, live, sum.postings, sum.rows);
+    note_generation(walks, 'c');
+    note_generation(walks, 'p');
 out:
     return st;
 }
@@ -411,8 +592,9 @@ static fr_status check_all(struct walks *walks, struct check *checks, size_t cou
 
     FR_TRY(fr_tree_check(walks->tree));
     FR_TRY(check_rows(walks, checks, count));
-    if (index->derived != FR_DERIVED_GOOD || index->failure.status < 0) return FR_OK;
-    st = check_derived(walks, checks, count);
+    if (index->derived == FR_DERIVED_GOOD && index->failure.status == FR_OK)
+        FR_TRY(check_derived(walks, checks, count));
+    note_sums(walks, checks, count);
 out:
     return st;
 }
@@ -430,7 +612,8 @@ static fr_status init_check(struct check *check, struct walks *walks)
     check->low = fr_alloc(fr_row_low_size(dims));
     if (check->vector == NULL || check->x == NULL || check->high == NULL || check->low == NULL)
         return FR_FAIL(FR_ERR_NOMEM, "no memory to check an index");
-    return fr_code_room_init(&check->room, dims);
+    fr_status st = fr_known_reader_init(&check->known, walks->known);
+    return st < 0 ? st : fr_code_room_init(&check->room, dims);
 }
 
 static void deinit_check(struct check *check)
@@ -441,6 +624,7 @@ static void deinit_check(struct check *check)
     fr_free(check->low);
     fr_code_room_deinit(&check->room);
     fr_id_set_deinit(&check->ids);
+    fr_known_reader_deinit(&check->known);
 }
 
 static fr_status check_quiet(struct walks *walks, struct check *checks, size_t count)
@@ -459,10 +643,14 @@ static fr_status check_quiet(struct walks *walks, struct check *checks, size_t c
     return st;
 }
 
-fr_status fr_spfresh_check_by(struct fr_spfresh *index, size_t threads)
+static fr_status check_by(struct fr_spfresh *index, size_t threads, const struct fr_known *known,
+        struct fr_index_checked *ret_checked)
 {
     size_t count = FR_MIN(threads, (size_t)THREADS_MAX);
-    struct walks walks = {.index = index};
+    struct walks walks = {.index = index,
+            .known = known,
+            .checked = ret_checked,
+            .pieces_most = count * PIECES_EACH};
     struct check *checks = NULL;
     fr_status st;
 
@@ -483,10 +671,22 @@ out:
     return st;
 }
 
-/* Half of the processors, but two if there are. */
+fr_status fr_spfresh_check_by(struct fr_spfresh *index, size_t threads)
+{
+    return check_by(index, threads, NULL, NULL);
+}
+
 fr_status fr_spfresh_check(struct fr_spfresh *index)
+{
+    return fr_spfresh_check_with(index, NULL, NULL);
+}
+
+/* Half of the processors, but two if there are. */
+fr_status fr_spfresh_check_with(struct fr_spfresh *index, const struct fr_known *known,
+        struct fr_index_checked *ret_checked)
 {
     unsigned processors = fr_thread_cpu_count(), half = FR_MAX(processors / 2, 2U);
 
-    return fr_spfresh_check_by(index, FR_MIN(processors, half));
+    if (ret_checked != NULL) *ret_checked = (struct fr_index_checked){0};
+    return check_by(index, FR_MIN(processors, half), known, ret_checked);
 }

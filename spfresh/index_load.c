@@ -164,6 +164,8 @@ static fr_status map_rows_locked(struct loader *l) FR_REQUIRES(l->index->mu)
     FR_TRY(fr_id_map_reserve(map, l->row_count));
     for (size_t i = 0; i < l->row_count; i++)
         fr_id_map_fetch(map, l->rows[i].id);
+    for (size_t i = 0; i < l->row_count; i++)
+        fr_id_map_fetch_row(map, l->rows[i].id);
     for (; done < l->row_count; done++) {
         if (fr_id_map_find(map, l->rows[done].id) != FR_SLOT_NONE) {
             st = FR_FAIL(FR_ERR_CORRUPT, "vector %" PRIu64 " is in two postings", l->rows[done].id);

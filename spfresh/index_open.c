@@ -1,7 +1,7 @@
 /*
  * index_open.c - how an index comes to be, and comes back.
  *
- *     m/options    what it is; a new one has its own written first
+ *     m/options    what it is; a new one has its own written first           index_options.c
  *     m/space      stands if all that is derived is complete
  *     c/           centroids, in the order of their numbers, into the tree
  *     tiers        the centroids' own, which are not stored
@@ -128,7 +128,7 @@ out:
     return st;
 }
 
-/* ---- The options ---- */
+/* ---- Opening ---- */
 
 static fr_status get(struct fr_spfresh *index, struct fr_index_key key,
         struct fr_engine_value *ret_value)
@@ -136,67 +136,6 @@ static fr_status get(struct fr_spfresh *index, struct fr_index_key key,
     return fr_engine_get_in(index->engine, index->loading.view, fr_index_key_slice(&key),
             index->loading.at, ret_value);
 }
-
-static fr_status write_options(struct fr_spfresh *index)
-{
-    struct fr_index_key key = fr_key_options(&index->prefix);
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    struct fr_buf value = FR_BUF_EMPTY;
-    fr_slice bytes;
-    fr_status st;
-
-    fr_stored_put_options(&value, &index->options);
-    FR_TRY(fr_buf_status(&value));
-    FR_TRY(fr_batch_add_put(&batch, fr_index_key_slice(&key), fr_buf_slice(&value)));
-    FR_TRY(fr_batch_finish(&batch, &bytes));
-    st = fr_engine_write(index->engine, bytes, batch.count, FR_DURABLE_DEVICE);
-out:
-    fr_batch_deinit(&batch);
-    fr_buf_deinit(&value);
-    return st;
-}
-
-static fr_status make_options(struct fr_spfresh *index, const char *name,
-        const struct fr_spfresh_setup *setup)
-{
-    if (!setup->create || setup->read_only)
-        return FR_FAIL(FR_ERR_MISSING, "there is no index \"%s\"", name);
-    if (setup->dimension == 0 || setup->dimension > FR_DIMENSION_MAX)
-        return FR_FAIL(FR_ERR_MISUSE, "a new index needs a dimension, 1 to %d, not %u",
-                FR_DIMENSION_MAX, setup->dimension);
-    index->options =
-            (struct fr_stored_options){.metric = setup->metric == 0 ? FR_METRIC_L2 : setup->metric,
-                    .id_kind = setup->id_kind == 0 ? FR_ID_U64 : setup->id_kind,
-                    .dimension = setup->dimension,
-                    .seed = setup->seed == 0 ? fr_rng_entropy() : setup->seed};
-    return write_options(index);
-}
-
-static fr_status find_options(struct fr_spfresh *index, const char *name,
-        const struct fr_spfresh_setup *setup)
-{
-    struct fr_engine_value value;
-    fr_status st = get(index, fr_key_options(&index->prefix), &value);
-
-    if (st == FR_NOT_FOUND) return make_options(index, name, setup);
-    if (st < 0) return st;
-    st = fr_stored_read_options(value.bytes, &index->options);
-    fr_engine_value_release(&value);
-    if (st < 0) return st;
-    if (setup->must_be_new) return FR_FAIL(FR_ERR_EXISTS, "there is an index \"%s\"", name);
-    if (setup->dimension != 0 && setup->dimension != index->options.dimension)
-        return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has dimension %u, not %u", name,
-                index->options.dimension, setup->dimension);
-    if (setup->metric != 0 && setup->metric != index->options.metric)
-        return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has metric %d, not %d", name,
-                (int)index->options.metric, (int)setup->metric);
-    if (setup->id_kind != 0 && setup->id_kind != index->options.id_kind)
-        return FR_FAIL(FR_ERR_MISUSE, "index \"%s\" has ids of kind %d, not %d", name,
-                (int)index->options.id_kind, (int)setup->id_kind);
-    return FR_OK;
-}
-
-/* ---- Opening ---- */
 
 /* Whether rows were missing when it was made. */
 static fr_status find_lost(struct fr_spfresh *index)
@@ -213,8 +152,10 @@ static fr_status find_lost(struct fr_spfresh *index)
 static fr_status open_derived(struct fr_spfresh *index, struct fr_tree **ret_tree)
 {
     struct fr_engine_value value;
-    fr_status st = get(index, fr_key_space(&index->prefix), &value);
 
+    if (index->options_lost)
+        return FR_FAIL(FR_ERR_CORRUPT, "what is derived goes by options that are lost");
+    fr_status st = get(index, fr_key_space(&index->prefix), &value);
     if (st != FR_OK) return st;
     st = fr_stored_read_space(value.bytes, &index->space, &index->generation);
     fr_engine_value_release(&value);
@@ -355,7 +296,7 @@ fr_status fr_spfresh_open(struct fr_engine *engine, const char *name,
     index->merge_limit = setup->merge_limit;
     index->loading.at = FR_SEQ_MAX;
     index->loading.view = fr_engine_view_take(engine, &index->loading.at);
-    FR_TRY(find_options(index, name, setup));
+    FR_TRY(fr_spfresh_find_options(index, setup));
     FR_TRY(fr_space_init(&index->space, index->options.metric, index->options.dimension,
             index->options.seed));
     if (index->options.id_kind == FR_ID_TEXT) FR_TRY(fr_spfresh_find_next_number(index));
@@ -411,60 +352,4 @@ void fr_spfresh_close(struct fr_spfresh *index)
 uint32_t fr_spfresh_dimension(const struct fr_spfresh *index)
 {
     return index->options.dimension;
-}
-
-/* ---- Names ---- */
-
-fr_status fr_spfresh_drop(struct fr_engine *engine, const char *name)
-{
-    struct fr_batch batch = FR_BATCH_EMPTY;
-    struct fr_engine_value value;
-    struct fr_index_key prefix;
-    fr_slice bytes;
-    fr_status st;
-
-    fr_key_prefix(name, &prefix);
-    struct fr_index_key options = fr_key_options(&prefix), behind = fr_key_behind(&prefix);
-    FR_TRY(fr_engine_get(engine, fr_index_key_slice(&options), FR_SEQ_MAX, &value));
-    if (st == FR_NOT_FOUND) return FR_FAIL(FR_ERR_MISSING, "there is no index \"%s\"", name);
-    fr_engine_value_release(&value);
-    FR_TRY(fr_batch_add_delete_range(&batch, fr_index_key_slice(&prefix),
-            fr_index_key_slice(&behind)));
-    FR_TRY(fr_batch_finish(&batch, &bytes));
-    st = fr_engine_write(engine, bytes, batch.count, FR_DURABLE_DEVICE);
-out:
-    fr_batch_deinit(&batch);
-    return st;
-}
-
-/* "spfresh/" is before "spfresh@": the default index is the first, as its name is. */
-fr_status fr_spfresh_next_name(struct fr_engine *engine, const char *after, char *ret_name)
-{
-    struct fr_engine_scan_options options = {.at = FR_SEQ_MAX};
-    struct fr_index_key from;
-    struct fr_iter *it = NULL;
-    fr_status st;
-
-    fr_key_prefix(after == NULL ? "" : after, &from);
-    if (after != NULL) from = fr_key_behind(&from);
-    options.lower = fr_index_key_slice(&from);
-    FR_TRY(fr_engine_scan(engine, &options, &it));
-    while ((st = fr_iter_next(it)) == FR_OK) {
-        struct fr_index_key prefix, wanted;
-
-        if (fr_key_read_name(it->entry.key, ret_name) < 0) {
-            st = FR_END;
-            break;
-        }
-        fr_key_prefix(ret_name, &prefix);
-        wanted = fr_key_options(&prefix);
-        fr_iter_seek(it, fr_index_key_slice(&wanted), FR_SEQ_MAX);
-        FR_TRY(fr_iter_next(it));
-        if (st == FR_OK && fr_slice_compare(it->entry.key, fr_index_key_slice(&wanted)) == 0) break;
-        struct fr_index_key behind = fr_key_behind(&prefix);
-        fr_iter_seek(it, fr_index_key_slice(&behind), FR_SEQ_MAX);
-    }
-out:
-    fr_iter_close(it);
-    return st;
 }

@@ -152,6 +152,7 @@ struct fr_spfresh {
     char name[FR_INDEX_NAME_MAX + 1];
     struct fr_index_key prefix;
     struct fr_stored_options options;
+    bool options_lost; /* they are not what is derived goes by: that is not to be believed */
     bool read_only;
     fr_spfresh_pin *pin;
     uint32_t split_limit, merge_limit, copies, chunk_bits; /* as in fr_spfresh_setup */
@@ -437,6 +438,10 @@ FR_NODISCARD fr_status fr_spfresh_upsert_named(struct fr_spfresh *index,
 FR_NODISCARD fr_status fr_spfresh_delete_named(struct fr_spfresh *index,
         enum fr_durability durability, size_t count, const uint64_t *ids,
         const struct fr_naming *naming, size_t *ret_count);
+
+/* What it is, by what is stored, or else by rows and setup: see index_options.c. At opening. */
+FR_NODISCARD fr_status fr_spfresh_find_options(struct fr_spfresh *index,
+        const struct fr_spfresh_setup *setup);
 
 /* From which number on texts get theirs. At opening. */
 FR_NODISCARD fr_status fr_spfresh_find_next_number(struct fr_spfresh *index);

@@ -80,7 +80,7 @@ void fr_rotation_apply(const struct fr_rotation *rotation, const float *from, fl
 {
     size_t dims = rotation->dims;
 
-    memmove(ret_to, from, rotation->dimension * sizeof(*from));
+    if (ret_to != from) memmove(ret_to, from, rotation->dimension * sizeof(*from));
     memset(ret_to + rotation->dimension, 0, (dims - rotation->dimension) * sizeof(*ret_to));
     for (size_t round = 0; round < rotation->round_count; round++) {
         const float *signs = rotation->signs + round * dims;

@@ -38,6 +38,13 @@ static float length(const struct fr_space *space, const float *x)
     return sqrtf(space->kernels->dot(x, x, space->dimension));
 }
 
+/* By itself, and with plain arguments, so that it is done many at a time. */
+static void scale_all(const float *from, float factor, size_t count, float *to)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = factor * from[i];
+}
+
 /* A row before it is rotated; the buffer is not shorter than what it becomes. */
 static void prepare_row(const struct fr_space *space, const float *from, float *to)
 {
@@ -47,8 +54,7 @@ static void prepare_row(const struct fr_space *space, const float *from, float *
     if (space->metric == FR_METRIC_COSINE && long_is > 0) factor = 1 / long_is;
     if (space->metric == FR_METRIC_INNER_PRODUCT && long_is > space->reach)
         factor = space->reach / long_is;
-    for (size_t i = 0; i < space->dimension; i++)
-        to[i] = factor * from[i];
+    scale_all(from, factor, space->dimension, to);
     if (space->metric != FR_METRIC_INNER_PRODUCT) return;
     float rest = (space->reach - long_is) * (space->reach + long_is);
     to[space->dimension] = rest > 0 ? sqrtf(rest) : 0;
@@ -62,16 +68,20 @@ static void prepare_query(const struct fr_space *space, const float *from, float
     }
     float long_is = length(space, from);
     float factor = long_is > 0 ? space->reach / long_is : 0;
-    for (size_t i = 0; i < space->dimension; i++)
-        to[i] = factor * from[i];
+    scale_all(from, factor, space->dimension, to);
     to[space->dimension] = 0;
+}
+
+static void move_and_scale(const float *center, float scale, size_t count, float *x)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = (x[i] - center[i]) * scale;
 }
 
 static void place(const struct fr_space *space, float *x)
 {
     fr_rotation_apply(space->rotation, x, x);
-    for (size_t i = 0; i < space->dims; i++)
-        x[i] = (x[i] - space->center[i]) * space->scale;
+    move_and_scale(space->center, space->scale, space->dims, x);
 }
 
 void fr_space_map_row(const struct fr_space *space, const float *from, float *ret_to)

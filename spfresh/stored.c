@@ -323,6 +323,23 @@ out:
     return st;
 }
 
+fr_status fr_stored_read_dimension(fr_slice value, uint32_t *ret_dimension)
+{
+    struct fr_bytes in = fr_bytes_of(value);
+    fr_slice payload;
+    fr_status st;
+
+    (void)fr_bytes_take(&in, FR_STORED_VECTOR_HEAD - 4);
+    uint32_t dimension = fr_bytes_u32(&in);
+    if (!fr_bytes_ok(&in) || dimension == 0 || dimension > FR_DIMENSION_MAX)
+        return FR_FAIL(FR_ERR_CORRUPT, "the row of a vector has %zu bytes and dimension %u",
+                value.size, dimension);
+    FR_TRY(fr_stored_read_vector(value, dimension, NULL, &payload));
+    *ret_dimension = dimension;
+out:
+    return st;
+}
+
 fr_status fr_stored_split_text(fr_slice *payload, fr_slice *ret_text)
 {
     struct fr_bytes in = fr_bytes_of(*payload);

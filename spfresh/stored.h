@@ -128,6 +128,9 @@ void fr_stored_put_vector(struct fr_buf *to, const float *vector, uint32_t dimen
  */
 FR_NODISCARD fr_status fr_stored_read_vector(fr_slice value, uint32_t dimension, float *ret_vector,
         fr_slice *ret_payload);
+/* What a row says of itself. */
+FR_NODISCARD fr_status fr_stored_read_dimension(fr_slice value, uint32_t *ret_dimension);
+
 FR_NODISCARD fr_status fr_stored_split_text(fr_slice *payload, fr_slice *ret_text);
 
 /* Which id a text has. */

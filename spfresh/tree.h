@@ -294,6 +294,10 @@ size_t fr_tree_pending(struct fr_tree *tree);
 FR_NODISCARD fr_status fr_tree_cool(struct fr_tree *tree, size_t *ret_bytes);
 FR_NODISCARD fr_status fr_tree_warm(struct fr_tree *tree, size_t *ret_bytes);
 
+/* The digest (spfresh/row_digest.h) of a row's code; room: for that, if it is cold. */
+FR_NODISCARD fr_status fr_tree_code_digest(struct fr_tree *tree, fr_slot slot,
+        const struct fr_code_room *room, uint64_t *ret_digest);
+
 /* Whether a row that is in use has this very code; room: for its own, if that is cold. */
 struct fr_code {
     const int8_t *high;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
+#include "spfresh/row_digest.h"
 #include "spfresh/tree_priv.h"
 
 void fr_tree_set_file(struct fr_tree *tree, struct fr_file *file)
@@ -82,6 +83,21 @@ fr_status fr_tree_has_code(struct fr_tree *tree, fr_slot slot, const struct fr_c
     *ret_has = st == FR_OK && code->scale == fr_rows_row(rows, slot)->scale &&
                memcmp(code->high, high, rows->dims) == 0 &&
                memcmp(code->low, low, fr_row_low_size(rows->dims)) == 0;
+    fr_epoch_leave(&tree->epoch, reader);
+    return st < 0 ? st : FR_OK;
+}
+
+fr_status fr_tree_code_digest(struct fr_tree *tree, fr_slot slot, const struct fr_code_room *room,
+        uint64_t *ret_digest)
+{
+    const struct fr_rows *rows = &tree->tiers[0];
+    const int8_t *high;
+    const uint8_t *low;
+
+    unsigned reader = fr_epoch_enter(&tree->epoch); /* what is in memory stays there */
+    fr_status st = fr_rows_code(rows, slot, room, &high, &low);
+    if (st == FR_OK)
+        *ret_digest = fr_code_digest(fr_rows_row(rows, slot)->scale, high, low, rows->dims);
     fr_epoch_leave(&tree->epoch, reader);
     return st < 0 ? st : FR_OK;
 }

@@ -3,12 +3,16 @@
 #include <stdio.h>
 
 #include "base/human.h"
+#include "spfresh/stored.h"
 #include "tools/index_rows.h"
+#include "tools/metric.h"
 #include "tools/store.h"
+#include "tools/vector_id.h"
 #include "tools/verbs.h"
 
 struct rebuild {
-    const char *index_name, *options;
+    const char *index_name, *options, *metric_name, *ids_name;
+    uint64_t dimension;
     struct fr_rebuild_options how;
     uint64_t threads;
     bool as_json;
@@ -36,14 +40,29 @@ static fr_status tell_json(const struct rebuild *r, const struct fr_index_stats 
     return fr_json_print(&json);
 }
 
+/* What the index has, or what it is to have where nobody knows any more. */
+static fr_status read_lost(const struct rebuild *r, struct fr_index_options *ret_options)
+{
+    fr_status st = FR_OK;
+
+    fr_index_options_init(ret_options);
+    ret_options->create = false;
+    if (r->metric_name != NULL) FR_TRY(fr_metric_read(r->metric_name, &ret_options->metric));
+    if (r->ids_name != NULL) FR_TRY(fr_id_kind_read(r->ids_name, &ret_options->id_kind));
+    if (r->dimension > FR_DIMENSION_MAX)
+        return FR_FAIL(FR_ERR_MISUSE, "--dimension: it is from 1 to %d", FR_DIMENSION_MAX);
+    ret_options->dimension = (uint32_t)r->dimension;
+out:
+    return st;
+}
+
 static fr_status run_rebuild(struct rebuild *r, const char *path)
 {
     struct fr_index_options options;
     struct fr_index_stats stats = {.size = sizeof(stats)};
     fr_status st;
 
-    fr_index_options_init(&options);
-    options.create = false;
+    FR_TRY(read_lost(r, &options));
     FR_TRY(fr_store_open(path, FR_STORE_WRITE, r->options, &r->db));
     FR_TRY(fr_index_open(r->db, r->index_name, &options, &r->index));
     FR_TRY(fr_index_rebuild(r->index, &r->how));
@@ -61,6 +80,10 @@ int fr_verb_rebuild(int argc, char **argv)
     static struct rebuild r = {.index_name = "", .how = {.size = sizeof(r.how)}};
     const struct fr_option options[] = {
             FR_OPTION_INDEX(&r.index_name, "of that name (the one without)"),
+            {"metric", 'm', FR_OPTION_TEXT, "METRIC",
+                    "of one whose options are lost: l2, cosine or ip", &r.metric_name},
+            {"dimension", 'd', FR_OPTION_COUNT, "N", "the same, if no row says it", &r.dimension},
+            FR_OPTION_IDS(&r.ids_name, "the same, if that cannot be read: number or text"),
             {"threads", 0, FR_OPTION_COUNT, "N", "that build (half of the processors)", &r.threads},
             FR_OPTION_STORE(&r.options),
             {"json", 0, FR_OPTION_FLAG, NULL, "as one JSON object", &r.as_json},

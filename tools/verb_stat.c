@@ -29,6 +29,10 @@ static fr_status tell_index_line(struct stat_verb *s, const char *name)
     struct fr_index_rows rows;
     fr_status st = fr_index_rows_open(s->db, name, &rows);
 
+    if (st == FR_ERR_CORRUPT || st == FR_ERR_MISSING) {
+        printf("index          \"%s\", options damaged or lost\n", name);
+        return FR_OK;
+    }
     if (st < 0) return st;
     printf("index          \"%s\", dimension %" PRIu32 ", %s%s\n", name, rows.options.dimension,
             fr_metric_name(rows.options.metric),

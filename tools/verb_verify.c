@@ -14,7 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/human.h"
+#include "base/status.h"
+#include "db/deep.h"
 #include "freshet/index.h"
 #include "freshet/verify.h"
 #include "tools/interrupt.h"
@@ -22,8 +25,12 @@
 #include "tools/store.h"
 #include "tools/verbs.h"
 
-/* Between two looks at the time, and at whether the user has had enough. */
-#define KEYS_PER_LOOK 1024
+/* What has become of an index. */
+struct checked {
+    char name[FR_INDEX_NAME_MAX + 1];
+    struct fr_error failure; /* status not 0: what is wrong with it */
+    struct fr_index_stats stats;
+};
 
 struct verify {
     const char *path, *options, *depth;
@@ -33,7 +40,11 @@ struct verify {
     struct fr_json json;
     struct fr_progress progress;
     struct fr_verify_stats stats;
-    uint64_t keys, key_bytes, value_bytes, indexes, findings;
+    struct fr_deep *deep;    /* NULL: nothing is */
+    struct fr_error opening; /* status not 0: why the store is not open */
+    struct fr_deep_counts counts;
+    struct checked *checked; /* so many as there are indexes */
+    uint64_t indexes, findings;
 };
 
 /* Where no SUPER is there was never a store. */
@@ -126,7 +137,8 @@ static fr_status verify_files(struct verify *v)
 
     v->stats.size = sizeof(v->stats);
     fr_progress_begin(&v->progress);
-    fr_status st = fr_verify(v->path, &how, &v->stats);
+    fr_status st = v->deep != NULL ? fr_deep_verify(v->deep, v->path, &how, &v->stats)
+                                   : fr_verify(v->path, &how, &v->stats);
     fr_progress_end(&v->progress);
     if (st < 0) return st;
     v->findings += v->stats.findings;
@@ -136,41 +148,32 @@ static fr_status verify_files(struct verify *v)
 
 /* --- As its users read it --- */
 
-static fr_status read_keys(struct verify *v)
+static bool on_keys(void *ctx, const struct fr_deep_counts *counts)
 {
-    struct fr_read_options how = {.size = sizeof(how), .no_cache = true};
-    struct fr_iterator *it = NULL;
-    size_t size;
-    fr_status st;
+    struct verify *v = ctx;
 
-    v->progress.unit = "keys";
-    fr_progress_begin(&v->progress);
-    FR_TRY(fr_iterator_new(v->db, &how, &it));
-    while ((st = fr_iterator_next(it)) == FR_OK) {
-        v->keys++;
-        (void)fr_iterator_key(it, &size);
-        v->key_bytes += size;
-        (void)fr_iterator_value(it, &size);
-        v->value_bytes += size;
-        if (v->keys % KEYS_PER_LOOK != 0) continue;
-        fr_progress_tell(&v->progress, v->keys, v->keys, v->stats.entries);
-        if (fr_interrupted()) FR_TRY(FR_FAIL(FR_ERR_CANCELLED, "%s: interrupted", v->path));
-    }
-out:
-    fr_progress_end(&v->progress);
-    fr_iterator_free(it);
-    return st == FR_END ? FR_OK : st;
+    fr_progress_tell(&v->progress, counts->keys, counts->keys, v->stats.entries);
+    return !fr_interrupted();
 }
 
-static fr_status verify_index(struct verify *v, const char *name, struct fr_index_stats *ret_stats)
+static fr_status read_keys(struct verify *v)
+{
+    v->progress.unit = "keys";
+    fr_progress_begin(&v->progress);
+    fr_status st = fr_deep_read_keys(v->deep, v->db, on_keys, v, &v->counts);
+    fr_progress_end(&v->progress);
+    return st;
+}
+
+static fr_status verify_index(struct verify *v, struct checked *checked)
 {
     struct fr_index *index = NULL;
     fr_status st;
 
-    FR_TRY(fr_index_open(v->db, name, NULL, &index));
-    FR_TRY(fr_index_verify(index));
-    FR_TRY(fr_index_stats_get(index, ret_stats));
-    if (ret_stats->rebuilt == 2)
+    FR_TRY(fr_index_open(v->db, checked->name, NULL, &index));
+    FR_TRY(fr_deep_verify_index(v->deep, index));
+    FR_TRY(fr_index_stats_get(index, &checked->stats));
+    if (checked->stats.rebuilt == 2)
         st = FR_FAIL(FR_ERR_CORRUPT,
                 "what is derived from the rows is damaged; opening it for writing mends that");
 out:
@@ -178,55 +181,101 @@ out:
     return st;
 }
 
+static fr_status add_checked(struct verify *v, struct checked **ret_checked)
+{
+    struct checked *checked = fr_realloc(v->checked, (v->indexes + 1) * sizeof(*checked));
+
+    if (checked == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for the names of indexes");
+    v->checked = checked;
+    *ret_checked = &checked[v->indexes];
+    **ret_checked = (struct checked){.stats = {.size = sizeof(checked->stats)}};
+    return FR_OK;
+}
+
+/* What each comes to is kept: it is told after what was found in keys. */
 static fr_status verify_indexes(struct verify *v)
 {
-    struct fr_index_stats stats = {.size = sizeof(stats)};
-    char name[FR_INDEX_NAME_MAX + 1], where[FR_INDEX_NAME_MAX + 16];
-    fr_status st = fr_index_next_name(v->db, NULL, name);
+    struct checked *checked = NULL;
+    const char *last = NULL;
+    fr_status st;
 
-    for (; st == FR_OK; st = fr_index_next_name(v->db, name, name)) {
-        fr_status found = verify_index(v, name, &stats);
-
+    for (;;) {
+        FR_TRY(add_checked(v, &checked));
+        if (v->indexes > 0) last = v->checked[v->indexes - 1].name;
+        FR_TRY(fr_index_next_name(v->db, last, checked->name));
+        if (st != FR_OK) break;
         v->indexes++;
-        (void)snprintf(where, sizeof(where), "index \"%s\"", name);
-        if (found < 0) FR_TRY(tell_finding(v, where, found, fr_last_error()));
-        if (found < 0 || v->as_json) continue;
-        printf("index    \"%s\": %s vectors in %s postings, each where it belongs\n", name,
-                fr_human_count(stats.count).text, fr_human_count(stats.postings).text);
+        if (verify_index(v, checked) < 0) fr_error_save(&checked->failure);
     }
+    return FR_OK;
 out:
-    return st == FR_END ? FR_OK : st;
+    return st;
+}
+
+static fr_status tell_index(struct verify *v, const struct checked *checked)
+{
+    char where[FR_INDEX_NAME_MAX + 16];
+
+    if (checked->failure.status < 0) {
+        (void)snprintf(where, sizeof(where), "index \"%s\"", checked->name);
+        return tell_finding(v, where, fr_error_restore(&checked->failure), fr_last_error());
+    }
+    if (v->as_json) return FR_OK;
+    printf("index    \"%s\": %s vectors in %s postings, each where it belongs\n", checked->name,
+            fr_human_count(checked->stats.count).text,
+            fr_human_count(checked->stats.postings).text);
+    return FR_OK;
 }
 
 static void tell_keys(const struct verify *v)
 {
     if (v->as_json) return;
-    printf("keys     %s of %s, values of %s: every checksum holds\n", fr_human_count(v->keys).text,
-            fr_human_size(v->key_bytes).text, fr_human_size(v->value_bytes).text);
+    printf("keys     %s of %s, values of %s: every checksum holds\n",
+            fr_human_count(v->counts.keys).text, fr_human_size(v->counts.key_bytes).text,
+            fr_human_size(v->counts.value_bytes).text);
 }
 
 static fr_status read_all(struct verify *v)
 {
-    fr_status st = fr_store_open(v->path, FR_STORE_READ, v->options, &v->db);
+    struct fr_error indexes = {0};
+    fr_status st = v->opening.status;
 
-    if (st < 0) return tell_finding(v, "opening", st, fr_last_error());
+    if (st < 0) return tell_finding(v, "opening", fr_error_restore(&v->opening), fr_last_error());
+    if (verify_indexes(v) < 0) fr_error_save(&indexes);
     st = read_keys(v);
     if (st < 0)
         FR_TRY(tell_finding(v, "keys", st, fr_last_error()));
     else
         tell_keys(v);
-    st = verify_indexes(v);
-    if (st < 0) st = tell_finding(v, "indexes", st, fr_last_error());
+    for (size_t i = 0; i < v->indexes; i++)
+        FR_TRY(tell_index(v, &v->checked[i]));
+    if (indexes.status < 0)
+        st = tell_finding(v, "indexes", fr_error_restore(&indexes), fr_last_error());
 out:
-    return st;
+    return st < 0 ? st : FR_OK;
+}
+
+/* Before its files are read: so each value is unpacked once. If it cannot be opened, that is told
+ * after what is wrong with its files. */
+static fr_status open_store(struct verify *v)
+{
+    fr_status st = fr_store_open(v->path, FR_STORE_READ, v->options, &v->db);
+
+    if (st < 0) {
+        fr_error_save(&v->opening);
+        return FR_OK;
+    }
+    return fr_deep_new(v->db, &v->deep);
 }
 
 static fr_status look_at_all(struct verify *v)
 {
+    bool deep = strcmp(v->depth, "index") == 0;
     fr_status st;
 
+    if (deep) FR_TRY(open_store(v));
     FR_TRY(verify_files(v));
-    if (strcmp(v->depth, "index") == 0) FR_TRY(read_all(v));
+    if (deep) FR_TRY(read_all(v));
 out:
     return st;
 }
@@ -240,9 +289,9 @@ static void tell_stats(struct verify *v)
     fr_json_u64(&v->json, "values", v->stats.values);
     fr_json_u64(&v->json, "batches", v->stats.batches);
     if (strcmp(v->depth, "index") != 0) return;
-    fr_json_u64(&v->json, "keys", v->keys);
-    fr_json_u64(&v->json, "key_bytes", v->key_bytes);
-    fr_json_u64(&v->json, "value_bytes", v->value_bytes);
+    fr_json_u64(&v->json, "keys", v->counts.keys);
+    fr_json_u64(&v->json, "key_bytes", v->counts.key_bytes);
+    fr_json_u64(&v->json, "value_bytes", v->counts.value_bytes);
     fr_json_u64(&v->json, "indexes", v->indexes);
 }
 
@@ -309,5 +358,7 @@ int fr_verb_verify(int argc, char **argv)
     v.progress.quiet |= v.as_json;
     fr_interrupt_watch();
     fr_status st = run_verify(&v);
+    fr_deep_free(v.deep);
+    fr_free(v.checked);
     return fr_store_done("verify", st, v.findings > 0 ? FR_EXIT_FINDINGS : FR_EXIT_FINE, v.db);
 }

@@ -92,8 +92,10 @@ FR_API void fr_index_options_init(struct fr_index_options *options);
  * Open the index of that name in a store; "" is the default one. Names have up to 63 letters,
  * digits, dots, dashes and underscores. An index is opened once at a time: FR_ERR_BUSY. The store
  * must stay open for longer. FR_ERR_MISSING: there is none, and create is false. FR_ERR_MISUSE:
- * dimension, metric or kind of ids are not those of the index. FR_ERR_CORRUPT: its options cannot
- * be read, or nothing else of it.
+ * dimension, metric or kind of ids are not those of the index. FR_ERR_CORRUPT: nothing else than
+ * its options can be read; or these cannot, or are lost, and the metric was not given. If it is,
+ * what finds the vectors is made anew from them, and the options are written anew: the vectors say
+ * the dimension, and the kind of ids, but not the metric.
  *
  * Keys of the store that begin with "spfresh" are the indexes' own. In a store that is open for
  * reading only, the index is as it was when it was opened.
@@ -117,12 +119,14 @@ FR_API void fr_index_close(struct fr_index *index);
  */
 FR_API FR_NODISCARD fr_status fr_index_wait_loaded(struct fr_index *index);
 
-/* Delete an index that nobody has open, with all of its rows. FR_ERR_MISSING: there is none. */
+/* Delete an index that nobody has open, with all of its rows, also one that cannot be opened.
+ * FR_ERR_MISSING: there is none. */
 FR_API FR_NODISCARD fr_status fr_index_drop(struct fr_db *db, const char *name);
 
 /*
  * The name of the first index whose name is above the given one; NULL: of the first of all. FR_END:
- * there are no more. The room is for FR_INDEX_NAME_MAX + 1 bytes.
+ * there are no more. The room is for FR_INDEX_NAME_MAX + 1 bytes. Indexes whose options are damaged
+ * or lost are among them.
  */
 FR_API FR_NODISCARD fr_status fr_index_next_name(struct fr_db *db, const char *after,
         char *ret_name);

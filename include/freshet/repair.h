@@ -7,7 +7,7 @@
  * left out. So a repaired store may lack keys, and says which; it never has a wrong value.
  *
  * What is derived in an index that has lost anything is left out too: opening the index for the
- * first time makes it anew from the rows.
+ * first time makes it anew from the rows. If its options are lost, they have to be named then.
  */
 #ifndef FRESHET_REPAIR_H
 #define FRESHET_REPAIR_H
@@ -27,7 +27,8 @@ typedef enum fr_loss_kind {
     FR_LOSS_STALE = 3,   /* a row with a value that something lost may have changed since */
     FR_LOSS_LOG = 4,     /* the last writes, from some sequence number on */
     FR_LOSS_HISTORY = 5, /* nobody says which files count: what was deleted may be back */
-    FR_LOSS_DERIVED = 6  /* no loss: what is derived in an index is left out, to be made anew */
+    FR_LOSS_DERIVED = 6, /* no loss: what is derived in an index is left out, to be made anew */
+    FR_LOSS_OPTIONS = 7  /* an index's options, with all of its rows kept: see fr_index_open() */
 } fr_loss_kind;
 
 /* The kind's name, as "stale"; static. */

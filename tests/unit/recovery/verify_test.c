@@ -44,7 +44,7 @@ static void verify_at(const char *path)
 {
     told_count = 0;
     stats = (struct fr_verify_stats){.size = sizeof(stats)};
-    must(fr_verify_path(env, path, &how, &stats));
+    must(fr_verify_path(env, path, &how, NULL, &stats));
 }
 
 static void verify(void)
@@ -287,10 +287,10 @@ Test(verify, of_what_is_no_store_fails)
 {
     struct fr_dir *empty;
 
-    must_be(FR_ERR_MISSING, fr_verify_path(env, "/nowhere", &how, &stats));
+    must_be(FR_ERR_MISSING, fr_verify_path(env, "/nowhere", &how, NULL, &stats));
     must(fr_dir_open(env, "/empty", FR_DIR_CREATE, &empty));
     fr_dir_close(empty);
-    must_be(FR_ERR_MISSING, fr_verify_path(env, "/empty", &how, &stats));
+    must_be(FR_ERR_MISSING, fr_verify_path(env, "/empty", &how, NULL, &stats));
 }
 
 /* --- Tables that are whole and stand in the wrong order ---------------------------------------
@@ -473,6 +473,6 @@ Test(verify, ends_when_who_is_told_of_progress_has_had_enough)
     done_before = 0;
     calls_left = 1;
     stats = (struct fr_verify_stats){.size = sizeof(stats)};
-    must_be(FR_ERR_CANCELLED, fr_verify_path(env, "/store", &how, &stats));
+    must_be(FR_ERR_CANCELLED, fr_verify_path(env, "/store", &how, NULL, &stats));
     cr_assert_eq(calls_left, 0);
 }

@@ -44,6 +44,48 @@ Test(code, a_row_keeps_twelve_bits_and_its_high_half_eight)
     }
 }
 
+/* The definition, a value at a time. */
+static int twelve_bits(float x, float scale)
+{
+    long nearest = lrintf(scale > 0 ? x * (1 / scale) : 0);
+
+    return (int)(nearest > 2039 ? 2039 : nearest < -2039 ? -2039 : nearest);
+}
+
+static void check_bits(const float *x, size_t dims)
+{
+    int8_t high[256];
+    uint8_t low[128];
+    float most = 0, scale = fr_row_encode(x, dims, high, low);
+
+    for (size_t i = 0; i < dims; i++)
+        most = fmaxf(most, fabsf(x[i]));
+    cr_assert_eq(scale, most / 2039);
+    for (size_t i = 0; i < dims; i++) {
+        uint8_t byte = low[i / 32 * 16 + i % 16];
+        int bits = i % 32 < 16 ? byte & 15 : byte >> 4;
+        cr_assert_eq(16 * high[i] + bits - 8, twelve_bits(x[i], scale));
+    }
+}
+
+Test(code, a_row_is_rounded_to_the_nearest_and_halves_to_even)
+{
+    float x[256];
+
+    fr_rng_init(&rng, 9);
+    for (size_t round = 0; round < 1000; round++) {
+        size_t dims = 32 * (1 + round % 8);
+        fill(x, dims, ldexpf(1, (int)(round % 200) - 100));
+        check_bits(x, dims);
+        for (size_t i = 0; i < dims; i++)
+            x[i] = (float)(int)(2039 * normal()) / 2; /* halves, once the largest is 2039 */
+        for (size_t i = 0; i < dims; i++)
+            x[i] = fminf(fmaxf(x[i], -2039), 2039);
+        x[round % dims] = 2039;
+        check_bits(x, dims);
+    }
+}
+
 Test(code, a_coarse_row_is_what_its_high_half_says)
 {
     float x[64], back[64];

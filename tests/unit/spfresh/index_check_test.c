@@ -7,7 +7,11 @@
 #include "base/alloc.h"
 #include "base/cover.h"
 #include "base/rng.h"
+#include "lsm/known.h"
+#include "lsm/value_file.h"
+#include "lsm/version.h"
 #include "spfresh/index_priv.h"
+#include "spfresh/row_digest.h"
 #include "spfresh/tree_priv.h"
 #include "tests/unit/io/test_world.h"
 #include "tests/unit/spfresh/put_key.h"
@@ -26,9 +30,14 @@ static struct {
 
 static void set_up(void)
 {
-    struct fr_spfresh_setup setup = {
-            .create = true, .manual = true, .dimension = DIM, .seed = 7, .split_limit = 16};
+    struct fr_spfresh_setup setup = {.create = true,
+            .manual = true,
+            .dimension = DIM,
+            .seed = 7,
+            .split_limit = 16,
+            .chunk_bits = 6};
     struct fr_engine_options options = fr_engine_options_default();
+    options.value_threshold = DIM * sizeof(float); /* so rows lie in value files */
     float vectors[STEP][DIM];
     uint64_t ids[STEP], left;
 
@@ -216,4 +225,158 @@ Test(index_check, without_memory_it_fails_and_can_be_repeated)
         cr_assert(st == FR_OK || (hit && st == FR_ERR_NOMEM), "%s", fr_last_error());
     }
     must(fr_spfresh_check(t.index));
+}
+
+/* ---- With what is known of values ---- */
+
+struct walk {
+    struct fr_row_digester *digester;
+    struct fr_known_value *values;
+    uint64_t *digests;
+    size_t count;
+};
+
+static bool on_record(void *ctx, const struct fr_value_item *record)
+{
+    struct walk *w = ctx;
+
+    w->digests[w->count] = fr_row_digest(w->digester, record->key, record->value);
+    w->values[w->count++] = (struct fr_known_value){.offset = record->place.offset,
+            .print = fr_known_print(record->key, record->seq, record->place.size)};
+    return true;
+}
+
+static void know_file(struct fr_known *known, const struct fr_row_digests *digests,
+        struct fr_value_file *file)
+{
+    const struct fr_value_meta *meta = fr_value_file_meta(file);
+    struct walk walk = {.values = fr_alloc(meta->count * sizeof(*walk.values)),
+            .digests = fr_alloc(meta->count * sizeof(*walk.digests))};
+    struct fr_value_check check = {.record = on_record, .ctx = &walk};
+
+    must(fr_row_digester_new(digests, &walk.digester));
+    must(fr_value_check(file, &check));
+    fr_row_digester_free(walk.digester);
+    fr_known_keep(known, meta->id.number, walk.values, walk.digests, walk.count);
+}
+
+/* As a walk over all files would have it. */
+static void know_all(struct fr_known *known)
+{
+    struct fr_row_digests *digests;
+
+    must(fr_engine_flush(t.engine));
+    must(fr_row_digests_open(t.engine, &digests));
+    fr_known_init(known, 1 << 24);
+    struct fr_version *version = fr_engine_version(t.engine);
+    for (size_t i = 0; i < version->values_count; i++)
+        know_file(known, digests, version->values[i]->file);
+    fr_version_unref(version);
+    fr_row_digests_close(digests);
+}
+
+/* The same is said with and without. */
+static const char *said_with(const struct fr_known *known, struct fr_index_checked *ret_checked)
+{
+    fr_status st;
+
+    said();
+    fr_cover_clear();
+    st = fr_spfresh_check_with(t.index, known, ret_checked);
+    cr_assert_str_eq(st < 0 ? fr_last_error() : "", t.words);
+    return t.words;
+}
+
+static uint64_t rows_read_again(void)
+{
+    return fr_cover_count("index: a row is read for its digest is another one");
+}
+
+Test(index_check, rows_that_are_known_are_not_read_and_all_keys_are_counted)
+{
+    struct fr_index_checked checked, again;
+    struct fr_known known, nothing = {0};
+
+    know_all(&known);
+    cr_assert_str_eq(said_with(&known, &checked), "");
+    cr_assert_eq(rows_read_again(), 0);
+    cr_assert_str_eq(said_with(&nothing, &again), "");
+    cr_assert_eq(checked.range_count, 3); /* rows, centroids, postings */
+    cr_assert_geq(checked.keys, COUNT);
+    cr_assert(checked.keys == again.keys && checked.key_bytes == again.key_bytes &&
+              checked.value_bytes == again.value_bytes);
+    fr_known_deinit(&known);
+}
+
+Test(index_check, a_row_that_is_known_and_has_another_code_is_found)
+{
+    struct fr_index_checked checked;
+    struct fr_known known;
+
+    spoil_row(2600);
+    spoil_row(COUNT - 1);
+    know_all(&known);
+    cr_assert_not_null(strstr(said_with(&known, &checked), "vector 2600 has the code of another"));
+    cr_assert_eq(checked.range_count, 0);
+#ifndef NDEBUG
+    cr_assert_gt(rows_read_again(), 0);
+#endif
+    spoil_row(40); /* since then: in memory, so it is not known */
+    cr_assert_not_null(strstr(said_with(&known, &checked), "vector 40 has the code of another"));
+    must(fr_engine_flush(t.engine)); /* and in a file that nobody has looked at */
+    cr_assert_not_null(strstr(said_with(&known, &checked), "vector 40 has the code of another"));
+    put_key(t.engine, fr_key_vector(&t.index->prefix, 20), "xy", 2);
+    said_with(&known, &checked);
+    cr_assert_not_null(strstr(t.words, "the row of a vector is cut short"), "%s", t.words);
+    fr_known_deinit(&known);
+}
+
+Test(index_check, rows_that_are_known_and_too_many_are_found)
+{
+    struct fr_known known;
+
+    spoil_row(3000000);
+    know_all(&known);
+    cr_assert_not_null(strstr(said_with(&known, NULL), "vector 3000000 is a row and not in the"));
+    put_key(t.engine, fr_key_vector(&t.index->prefix, 3000000), NULL, 0);
+    put_key(t.engine, fr_key_vector(&t.index->prefix, 7), NULL, 0);
+    cr_assert_not_null(strstr(said_with(&known, NULL), "4499 rows, 4500 ids, 4500 vectors"));
+    fr_known_deinit(&known);
+}
+
+Test(index_check, codes_that_are_cold_are_compared_with_digests_as_well)
+{
+    struct fr_tree *tree = fr_spfresh_tree(t.index);
+    struct fr_file *file;
+    struct fr_known known;
+    size_t bytes;
+
+    know_all(&known);
+    must(fr_engine_scratch(t.engine, &file));
+    fr_tree_set_file(tree, file);
+    while (fr_tree_cool(tree, &bytes) == FR_OK)
+        continue;
+    cr_assert(fr_rows_any_cold(&tree->tiers[0]));
+    cr_assert_str_eq(said_with(&known, NULL), "");
+    cr_assert_eq(rows_read_again(), 0);
+    spoil_row(100);
+    cr_assert_not_null(strstr(said_with(&known, NULL), "vector 100 has the code of another one"));
+    fr_known_deinit(&known);
+}
+
+Test(index_check, without_memory_it_fails_also_with_what_is_known)
+{
+    struct fr_known known;
+    bool hit = true;
+
+    know_all(&known);
+    for (uint64_t n = 1; hit; n += 1 + n / 3) {
+        fr_alloc_fail_at(n, n % 2 == 0);
+        fr_status st = fr_spfresh_check_with(t.index, &known, NULL);
+        hit = fr_alloc_fault_hit();
+        fr_alloc_fail_at(0, false);
+        cr_assert(st == FR_OK || (hit && st == FR_ERR_NOMEM), "%s", fr_last_error());
+    }
+    must(fr_spfresh_check_with(t.index, &known, NULL));
+    fr_known_deinit(&known);
 }

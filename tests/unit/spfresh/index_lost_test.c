@@ -210,11 +210,10 @@ static bool find_in(struct fr_table *table, uint64_t number, fr_slice key, struc
     return st == FR_OK;
 }
 
-/* Where the newest version of a row lies that is in a table. */
-static struct spot find_row(uint64_t id)
+/* Where the newest version of it lies that is in a table. */
+static struct spot find_key(struct fr_index_key key)
 {
     struct fr_version *version = fr_engine_version(t.engine);
-    struct fr_index_key key = row_key(id);
     struct spot spot;
     bool found = false;
 
@@ -223,9 +222,14 @@ static struct spot find_row(uint64_t id)
             const struct fr_version_table *table = version->levels[l].tables[i];
             found = find_in(table->table, table->meta.number, fr_index_key_slice(&key), &spot);
         }
-    cr_assert(found, "vector %d is in no table", (int)id);
+    cr_assert(found, "key %.*s is in no table", (int)key.size, (const char *)key.bytes);
     fr_version_unref(version);
     return spot;
+}
+
+static struct spot find_row(uint64_t id)
+{
+    return find_key(row_key(id));
 }
 
 static void flip(const struct spot *spot)
@@ -540,4 +544,205 @@ Test(index_lost, texts_get_numbers_behind_those_that_are_lost)
     cr_assert_gt(given, number);
     close_all();
     test_world_close(&t.world);
+}
+
+/* ---- Options that are lost ---- */
+
+static struct fr_index_key options_key(void)
+{
+    struct fr_index_key all = prefix();
+
+    return fr_key_options(&all);
+}
+
+/* An index of that metric, whose options are those bytes now; NULL: there are none. */
+static void open_without_options(enum fr_metric metric, const void *bytes, size_t size)
+{
+    memset(&t, 0, sizeof(t));
+    t.world = test_world_open();
+    t.setup = (struct fr_spfresh_setup){
+            .create = true, .manual = true, .dimension = DIM, .metric = metric, .seed = 7};
+    fr_rng_init(&t.rng, 1);
+    open_engine();
+    must(try_index());
+    for (uint64_t id = 0; id < IDS; id += 2)
+        put_one(id);
+    maintain();
+    put_key(t.engine, options_key(), bytes, size);
+    close_all();
+    open_engine();
+    t.setup = (struct fr_spfresh_setup){.create = true, .manual = true};
+}
+
+static void refuses(fr_status status, const char *words)
+{
+    must_be(status, try_index());
+    cr_assert_not_null(strstr(fr_last_error(), words), "%s", fr_last_error());
+}
+
+/* All of it is there, and was made anew; later openings are as ever. */
+static void comes_back(enum fr_metric metric)
+{
+    fr_cover_clear();
+    must(try_index());
+    must(fr_spfresh_wait_loaded(t.index));
+    cr_assert_eq(t.index->options.metric, metric);
+    cr_assert_eq(t.index->options.dimension, DIM);
+    cr_assert_eq(stats_now().rebuilt, 2);
+    cr_assert_eq(count_unreadable(), 0);
+    check_whole();
+    put_one(1);
+    delete_one(2);
+    t.setup = (struct fr_spfresh_setup){.manual = true};
+    reopen();
+    cr_assert_eq(t.index->options.metric, metric);
+    cr_assert_eq(stats_now().rebuilt, 0);
+    cr_assert_eq(count_unreadable(), 0);
+    check_whole();
+}
+
+Test(index_lost, options_that_make_no_sense_are_those_of_the_rows_and_the_metric_of_who_opens_it)
+{
+    open_without_options(FR_METRIC_COSINE, "junk", 4);
+    refuses(FR_ERR_CORRUPT, "open it with its metric");
+    t.setup.metric = FR_METRIC_COSINE;
+    t.setup.dimension = DIM + 1;
+    refuses(FR_ERR_MISUSE, "has rows of dimension 20, not 21");
+    t.setup.dimension = 0;
+    t.setup.id_kind = FR_ID_TEXT;
+    refuses(FR_ERR_MISUSE, "has rows whose ids are numbers");
+    t.setup.id_kind = 0;
+    t.setup.must_be_new = true;
+    refuses(FR_ERR_EXISTS, "there are rows of an index");
+    t.setup.must_be_new = false;
+    comes_back(FR_METRIC_COSINE);
+    close_bed();
+}
+
+Test(index_lost, rows_without_options_are_no_new_index)
+{
+    open_without_options(FR_METRIC_INNER_PRODUCT, NULL, 0);
+    refuses(FR_ERR_CORRUPT, "open it with its metric");
+    t.setup.create = false;
+    refuses(FR_ERR_CORRUPT, "open it with its metric");
+    t.setup.metric = FR_METRIC_INNER_PRODUCT;
+    t.setup.dimension = DIM;
+    comes_back(FR_METRIC_INNER_PRODUCT);
+    close_bed();
+}
+
+Test(index_lost, options_of_a_later_version_are_left_alone)
+{
+    open_without_options(FR_METRIC_L2, "\2\0\1\1\24\0\0\0\0\0\0\0\0\0\0\0", 16);
+    t.setup.metric = FR_METRIC_L2;
+    refuses(FR_ERR_TOO_NEW, "version 2");
+    must(fr_engine_close(FR_TAKE(t.engine)));
+    test_world_close(&t.world);
+}
+
+Test(index_lost, a_reader_takes_up_an_index_without_its_options_for_itself)
+{
+    open_without_options(FR_METRIC_L2, "junk", 4);
+    t.setup.read_only = true;
+    refuses(FR_ERR_CORRUPT, "open it with its metric");
+    t.setup.metric = FR_METRIC_L2;
+    for (int round = 0; round < 2; round++) {
+        must(try_index());
+        cr_assert_eq(stats_now().rebuilt, 2);
+        cr_assert_eq(count_unreadable(), 0);
+        check_found(t.count);
+        fr_spfresh_close(FR_TAKE(t.index));
+    }
+    t.setup.read_only = false;
+    comes_back(FR_METRIC_L2);
+    close_bed();
+}
+
+Test(index_lost, options_in_a_damaged_block_come_back)
+{
+    char name[FR_INDEX_NAME_MAX + 1];
+    struct spot spot;
+
+    open_bed(0);
+    spot = find_key(options_key());
+    t.setup.metric = 0;
+    must_be(FR_ERR_CORRUPT, reopen_damaged(&spot));
+    cr_assert_not_null(strstr(fr_last_error(), spot.name), "%s", fr_last_error());
+    cr_assert_not_null(strstr(fr_last_error(), "open it with its metric"), "%s", fr_last_error());
+    must(fr_spfresh_next_name(t.engine, NULL, name));
+    cr_assert_str_eq(name, "");
+    cr_assert_eq(fr_spfresh_next_name(t.engine, name, name), FR_END);
+    t.setup.metric = FR_METRIC_L2;
+    for (int round = 0; round < 2; round++) {
+        must(try_index());
+        must(fr_spfresh_wait_loaded(t.index));
+        cr_assert_eq(count_unreadable(), 0);
+        check_found(t.count);
+        put_one((uint64_t)round);
+        close_all();
+        open_engine();
+        t.setup.metric = 0; /* it has been written */
+    }
+    must(fr_spfresh_drop(t.engine, ""));
+    must(fr_engine_close(FR_TAKE(t.engine)));
+    test_world_close(&t.world);
+}
+
+Test(index_lost, an_index_whose_options_are_lost_can_be_dropped)
+{
+    char name[FR_INDEX_NAME_MAX + 1];
+
+    for (int round = 0; round < 2; round++) {
+        open_without_options(FR_METRIC_L2, round == 0 ? "junk" : NULL, 4);
+        must(fr_spfresh_next_name(t.engine, NULL, name));
+        must(fr_spfresh_drop(t.engine, ""));
+        cr_assert_eq(fr_spfresh_next_name(t.engine, NULL, name), FR_END);
+        must_be(FR_ERR_MISSING, fr_spfresh_drop(t.engine, ""));
+        t.setup.dimension = DIM + 3;
+        must(try_index());
+        close_bed();
+    }
+}
+
+/* Codes of lost rows go by the lost seed. */
+Test(index_lost, without_options_codes_of_lost_rows_are_not_believed)
+{
+    open_without_options(FR_METRIC_L2, "junk", 4);
+    put_key(t.engine, row_key(700), "?", 1);
+    t.setup.metric = FR_METRIC_L2;
+    must(try_index());
+    must(fr_spfresh_wait_loaded(t.index));
+    cr_assert_eq(stats_now().rows_lost, 1);
+    check_found(t.count - 1);
+    cr_assert_eq(count_unreadable(), 1);
+    close_bed();
+}
+
+Test(index_lost, without_options_texts_say_that_ids_are_text)
+{
+    struct fr_text_id id = {.data = "name", .size = 4};
+    float vector[DIM];
+    uint64_t number;
+
+    memset(&t, 0, sizeof(t));
+    t.world = test_world_open();
+    t.setup = (struct fr_spfresh_setup){
+            .create = true, .manual = true, .dimension = DIM, .id_kind = FR_ID_TEXT, .seed = 7};
+    fr_rng_init(&t.rng, 1);
+    open_engine();
+    must(try_index());
+    draw(vector);
+    must(fr_spfresh_upsert_text(t.index, FR_DURABLE_OS, 1, &id, vector, NULL));
+    put_key(t.engine, options_key(), "junk", 4);
+    close_all();
+    open_engine();
+    t.setup =
+            (struct fr_spfresh_setup){.manual = true, .metric = FR_METRIC_L2, .id_kind = FR_ID_U64};
+    refuses(FR_ERR_MISUSE, "has rows whose ids are text");
+    t.setup.id_kind = 0;
+    must(try_index());
+    cr_assert_eq(t.index->options.id_kind, FR_ID_TEXT);
+    must(fr_spfresh_find_text(t.index, id, &number));
+    must(fr_spfresh_check(t.index));
+    close_bed();
 }
