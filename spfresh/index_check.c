@@ -662,7 +662,9 @@ static fr_status check_by(struct fr_spfresh *index, size_t threads, const struct
         FR_TRY(FR_FAIL(FR_ERR_NOMEM, "no memory to check an index"));
     for (size_t i = 0; i < count; i++)
         FR_TRY(init_check(&checks[i], &walks));
+    fr_spfresh_hold_copies(index);
     st = check_quiet(&walks, checks, count);
+    fr_spfresh_let_copies(index);
 out:
     for (size_t i = 0; checks != NULL && i < count; i++)
         deinit_check(&checks[i]);

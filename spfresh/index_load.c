@@ -662,6 +662,39 @@ out:
     return st;
 }
 
+static void set_copies_rows(struct fr_spfresh *index, bool copies)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    while (copies && l->copies_held > 0 && !must_stop(index))
+        fr_cond_wait(&l->changed, &l->mu);
+    l->copies_rows = copies;
+    fr_cond_broadcast(&l->changed);
+    fr_mutex_unlock(&l->mu);
+}
+
+void fr_spfresh_hold_copies(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    l->copies_held++;
+    while (l->copies_rows)
+        fr_cond_wait(&l->changed, &l->mu);
+    fr_mutex_unlock(&l->mu);
+}
+
+void fr_spfresh_let_copies(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+
+    fr_mutex_lock(&l->mu);
+    l->copies_held--;
+    fr_cond_broadcast(&l->changed);
+    fr_mutex_unlock(&l->mu);
+}
+
 /* Nobody maintains what is open for reading only. */
 static fr_status copy_rows(struct fr_spfresh *index)
 {
@@ -672,7 +705,10 @@ static fr_status copy_rows(struct fr_spfresh *index)
     tree->changes.on = false;
     for (size_t left = 1; left > 0;) {
         FR_TRY(fr_spfresh_check_stop(index));
-        FR_TRY(fr_tree_tidy(tree, TIDIED_AT_ONCE, &left));
+        set_copies_rows(index, true);
+        st = fr_tree_tidy(tree, TIDIED_AT_ONCE, &left);
+        set_copies_rows(index, false);
+        if (st < 0) return st;
     }
 out:
     return st;

@@ -122,6 +122,8 @@ struct fr_loading {
     bool is_switching;       /* rows are being laid out anew: nothing is claimed */
     bool is_damaged;         /* what is stored, somewhere */
     bool has_worker;         /* somebody loads all */
+    bool copies_rows;        /* of a reader: rows are being listed twice, by the thread */
+    unsigned copies_held;    /* so many want that not to be done meanwhile */
     struct fr_error failure; /* status not 0: damage that cannot be mended */
     struct fr_cond changed;  /* something of the above */
 
@@ -266,6 +268,14 @@ FR_NODISCARD fr_status fr_spfresh_check_stop(struct fr_spfresh *index);
  * What it has done stays, whether it comes to its end or not: it can be done again.
  */
 FR_NODISCARD fr_status fr_spfresh_mend(struct fr_spfresh *index);
+
+/*
+ * Of a reader, whose rows are listed twice once all are loaded, by the thread that has loaded them:
+ * it does nothing to the tree from here to there. All is loaded. Others list rows twice in their
+ * maintenance, which is held off as that is.
+ */
+void fr_spfresh_hold_copies(struct fr_spfresh *index);
+void fr_spfresh_let_copies(struct fr_spfresh *index);
 
 /* Postings of vectors that are in memory, and that are not. */
 void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, uint64_t *ret_left);
