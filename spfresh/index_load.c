@@ -89,14 +89,14 @@ static fr_status grow_loader(struct loader *l)
     return FR_OK;
 }
 
-static fr_status read_records(struct loader *l, fr_slice value)
+static fr_status read_records(struct loader *l, uint32_t number, fr_slice value)
 {
     struct fr_bytes in = fr_bytes_of(value);
     struct fr_stored_record record;
     fr_status st;
 
     l->record_count = 0;
-    while ((st = fr_stored_read_record(&in, l->index->space.dims, &record)) == FR_OK) {
+    while ((st = fr_stored_read_record(&in, l->index->space.dims, number, &record)) == FR_OK) {
         if (l->record_count == l->record_capacity) FR_TRY(grow_loader(l));
         l->records[l->record_count++] = record;
     }
@@ -134,11 +134,11 @@ out:
     return st;
 }
 
-static fr_status read_posting(struct loader *l, fr_slice value)
+static fr_status read_posting(struct loader *l, uint32_t number, fr_slice value)
 {
     fr_status st;
 
-    FR_TRY(read_records(l, value));
+    FR_TRY(read_records(l, number, value));
     FR_TRY(settle_records(l));
     l->row_count = 0;
     for (size_t i = 0; i < l->record_count; i++) {
@@ -195,7 +195,7 @@ static fr_status load_value(struct loader *l, uint32_t number, fr_slice value)
     struct fr_node *node;
     fr_status st;
 
-    FR_TRY(read_posting(l, value));
+    FR_TRY(read_posting(l, number, value));
     FR_TRY(fr_tree_load_rows(tree, number, l->rows, l->row_count, l->scratch, &node));
     st = fr_spfresh_is_bounded(l->index) ? FR_OK : map_rows(l);
     if (st == FR_OK)
