@@ -33,6 +33,7 @@ struct fr_dir;
 struct fr_engine;
 struct fr_env;
 struct fr_events;
+struct fr_file;
 struct fr_version;
 struct fr_view;
 
@@ -184,6 +185,7 @@ FR_NODISCARD fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_v
  */
 struct fr_engine_part {
     struct fr_spot spot;
+    struct fr_file *file; /* NULL: the spot says which; else it is not the store's */
     size_t size;
     void *to;
     fr_status status; /* FR_ERR_CORRUPT: the file ends before it does */
@@ -322,7 +324,6 @@ struct fr_env *fr_engine_env(const struct fr_engine *engine);
  * A file for what its owner may lose: it has no name, so nothing is left of it once it is closed or
  * the process has ended, and it is no part of the store. FR_ERR_READONLY: there is no writing here.
  */
-struct fr_file;
 FR_NODISCARD fr_status fr_engine_scratch(struct fr_engine *engine, struct fr_file **ret_file);
 
 /* Up to where in it the log is durable, a fr_lsn; 0: it is open for reading only. */

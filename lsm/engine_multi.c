@@ -453,12 +453,14 @@ fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_view *view, fr
 /* At once, or a transfer for it. */
 static void want_part(struct multi *m, const struct fr_view *view, struct fr_engine_part *part)
 {
-    struct fr_value_file *file = fr_engine_find_values(view->version, part->spot.file);
+    struct fr_value_file *values =
+            part->file != NULL ? NULL : fr_engine_find_values(view->version, part->spot.file);
+    struct fr_file *file = values != NULL ? fr_value_file_bytes(values) : part->file;
 
     part->status = file == NULL ? FR_NOT_FOUND : FR_OK;
     if (file == NULL) return;
     struct fr_io_request request = {.op = FR_IO_READ,
-            .file = fr_value_file_bytes(file),
+            .file = file,
             .offset = part->spot.offset,
             .data = part->to,
             .size = part->size,
