@@ -308,9 +308,28 @@ void fr_spfresh_make_room(struct fr_spfresh *index, size_t coming)
     make_room(index, coming, true);
 }
 
+/* false: nothing was about to leave, or there is no time to wait for it. */
+static bool wait_for_leaving(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+    bool has_waited = false;
+
+    fr_mutex_lock(&l->mu);
+    while (l->leaving_bytes > 0 && !atomic_load_explicit(&l->stop, memory_order_relaxed) &&
+            !atomic_load_explicit(&l->all_wanted, memory_order_relaxed)) {
+        has_waited = true;
+        fr_cond_wait(&l->changed, &l->mu);
+    }
+    fr_mutex_unlock(&l->mu);
+    return has_waited;
+}
+
+/* What others are making room with is theirs: who finds none left waits until they have. */
 bool fr_spfresh_make_lean(struct fr_spfresh *index, size_t coming)
 {
-    make_room(index, coming, false);
+    do
+        make_room(index, coming, false);
+    while (!has_room(index, coming) && wait_for_leaving(index));
     return has_room(index, coming);
 }
 
