@@ -525,14 +525,16 @@ out:
     return st;
 }
 
-/* Have what was chosen in memory. What cannot be read so is missing, and ends the search. */
+/* Have what was chosen in memory; in the end, when limits hardly fall any more, at once with all
+ * that is still wanted, so that there is one wait for these. What cannot be read so is missing, and
+ * ends the search. */
 static fr_status read_chosen(struct fr_probe *probe)
 {
     struct fr_asides *asides = &probe->asides;
     fr_status st;
 
-    FR_TRY(fr_asides_read(asides, probe->dims, probe->wanted, probe->wanted_count,
-            probe->chosen_count));
+    size_t count = probe->is_at_end ? probe->wanted_count : probe->chosen_count;
+    FR_TRY(fr_asides_read(asides, probe->dims, probe->wanted, probe->wanted_count, count));
     if (FR_LIKELY(asides->failed_count == 0)) goto out;
     for (size_t i = 0; i < asides->posting_count; i++)
         if (asides->postings[i].state == FR_ASIDE_FAILED)
@@ -636,6 +638,7 @@ static fr_status measure_rest(struct fr_probe *probe, size_t count, size_t k)
     FR_TRY(measure_chosen(probe, k));
     while (probe->wanted_count > 0) {
         choose_best(probe, count, k);
+        probe->is_at_end = true;
         FR_TRY(measure_chosen(probe, k));
         count *= 2;
     }
@@ -657,6 +660,7 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
     fr_status st = FR_OK;
 
     probe->wanted_count = probe->chosen_count = probe->pool_count = probe->near_count = 0;
+    probe->is_at_end = false;
     for (size_t i = 0; i < probe->found_count; i++) {
         fetch_nodes(probe, i);
         scan.offset = probe->found[i].distance;

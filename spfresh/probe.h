@@ -82,6 +82,7 @@ struct fr_probe {
 
     /* Of a tree that is not all in memory: what is read of it for this search. */
     struct fr_asides asides;
+    bool is_at_end; /* all postings have been scanned */
 
     float *near; /* the k least distances so far: a heap, the largest on top */
     size_t near_count, near_capacity;
