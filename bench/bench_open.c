@@ -340,7 +340,7 @@ static void settle(struct run *run)
 {
     struct fr_index_stats stats = {.size = sizeof(stats)};
     double process_s = processor_seconds(CLOCK_PROCESS_CPUTIME_ID);
-    uint64_t start = measure_now_ns(), loads = UINT64_MAX;
+    uint64_t start = measure_now_ns(), loads = UINT64_MAX, there, missing;
 
     must(fr_index_stats_get(run->index, &stats));
     while (stats.loads != loads) {
@@ -348,11 +348,12 @@ static void settle(struct run *run)
         sleep(1);
         must(fr_index_stats_get(run->index, &stats));
     }
-    printf("%llu postings in memory, %llu of them by their signs, %llu not, after %.1f s (%.1f s "
-           "of "
-           "all processors)\n",
-            (unsigned long long)(stats.loaded + stats.lean), (unsigned long long)stats.lean,
-            (unsigned long long)(stats.to_load - stats.lean), measure_seconds_since(start) - 1,
+    there = stats.loaded + stats.lean;
+    missing = stats.loaded + stats.to_load - there;
+    printf("%llu postings in memory, %llu of them by their signs, %llu not, after %.1f s "
+           "(%.1f s of all processors)\n",
+            (unsigned long long)there, (unsigned long long)stats.lean, (unsigned long long)missing,
+            measure_seconds_since(start) - 1,
             processor_seconds(CLOCK_PROCESS_CPUTIME_ID) - process_s);
 }
 
