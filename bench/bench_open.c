@@ -335,6 +335,28 @@ static void serve_round(struct run *run, uint32_t postings, const char *label)
     free(ns);
 }
 
+/* Until a second has passed in which nothing was loaded: the thread that loads has ended. */
+static void settle(struct run *run)
+{
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+    double process_s = processor_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t start = measure_now_ns(), loads = UINT64_MAX, there, missing;
+
+    must(fr_index_stats_get(run->index, &stats));
+    while (stats.loads != loads) {
+        loads = stats.loads;
+        sleep(1);
+        must(fr_index_stats_get(run->index, &stats));
+    }
+    there = stats.loaded + stats.lean;
+    missing = stats.loaded + stats.to_load - there;
+    printf("%llu postings in memory, %llu of them by their signs, %llu not, after %.1f s "
+           "(%.1f s of all processors)\n",
+            (unsigned long long)there, (unsigned long long)stats.lean, (unsigned long long)missing,
+            measure_seconds_since(start) - 1,
+            processor_seconds(CLOCK_PROCESS_CPUTIME_ID) - process_s);
+}
+
 static void serve(struct run *run)
 {
     uint64_t raw = (uint64_t)run->set.count * run->set.dimension * sizeof(float);
@@ -344,7 +366,8 @@ static void serve(struct run *run)
     open_index(run);
     printf("%u vectors, %.1f MiB of floats; a budget of %llu MiB\n", run->set.count,
             (double)raw / 1048576, (unsigned long long)run->within_mib);
-    for (uint32_t postings = 32; postings <= 256; postings *= 2) {
+    settle(run);
+    for (uint32_t postings = 32; postings <= 1024; postings *= 2) {
         serve_round(run, postings, "first ");
         for (uint32_t i = 0; i < run->rounds; i++)
             serve_round(run, postings, "again");

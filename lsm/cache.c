@@ -26,13 +26,16 @@
  * there are blocks only, of some thousand bytes, most slots are empty, and no set ever fills up.
  */
 #define BYTES_PER_SLOT 512
-#define SLOTS_MIN      64
+#define SLOTS_MIN      512
 
 /* Values that were asked for once and not kept: one of a few slots each is remembered. */
 #define SLOTS_PER_MEMORY 4
 
 /* Of the hand, when it is not for an item of our own: bounds what a writer pays at a time. */
 #define TRIM_STEPS 1024
+
+/* Sets whose bits are in one word. */
+#define WORD_SETS 64
 
 /* And for items of our own, when whole rounds have just shown that all that is left is pinned. */
 #define STUCK_STEPS 256
@@ -60,6 +63,7 @@ struct stripe {
     _Atomic(uint64_t) inserts;
     _Atomic(uint64_t) evictions;
     _Atomic(uint64_t) unplaced;
+    _Atomic(uint64_t) hand_steps;
 };
 
 struct fr_cache {
@@ -68,6 +72,7 @@ struct fr_cache {
     /* Constant. */
     struct tags *tags;
     struct fr_cache_slot *slots;
+    _Atomic(uint64_t) *occupied; /* a bit for each set: see forget_if_empty */
     size_t set_mask;
     size_t slot_count;
     unsigned account; /* shared with, or 0 */
@@ -118,10 +123,12 @@ fr_status fr_cache_new(size_t capacity, size_t capacity_max, struct fr_cache **r
     cache->set_mask = slots / WAYS - 1;
     cache->tags = fr_alloc_aligned(slots / WAYS * sizeof(struct tags), 64);
     cache->slots = fr_alloc_aligned(slots * sizeof(struct fr_cache_slot), 64);
+    cache->occupied = fr_alloc_zeroed(slots / WAYS / WORD_SETS, sizeof(*cache->occupied));
     cache->missed_mask = slots / SLOTS_PER_MEMORY - 1;
     cache->missed = fr_alloc_zeroed(slots / SLOTS_PER_MEMORY, sizeof(*cache->missed));
     atomic_init(&cache->capacity, capacity);
-    if (cache->tags == NULL || cache->slots == NULL || cache->missed == NULL) {
+    if (cache->tags == NULL || cache->slots == NULL || cache->occupied == NULL ||
+            cache->missed == NULL) {
         fr_cache_free(cache);
         return FR_FAIL(FR_ERR_NOMEM, "no memory for %zu slots of a cache", slots);
     }
@@ -136,7 +143,8 @@ fr_status fr_cache_new(size_t capacity, size_t capacity_max, struct fr_cache **r
 void fr_cache_free(struct fr_cache *cache)
 {
     if (cache == NULL) return;
-    bool whole = cache->slots != NULL && cache->tags != NULL && cache->missed != NULL;
+    bool whole = cache->slots != NULL && cache->tags != NULL && cache->occupied != NULL &&
+                 cache->missed != NULL;
 
     for (size_t i = 0; whole && i < cache->slot_count; i++) {
         struct fr_cache_slot *slot = &cache->slots[i];
@@ -150,6 +158,7 @@ void fr_cache_free(struct fr_cache *cache)
     }
     fr_free(cache->tags);
     fr_free(cache->slots);
+    fr_free(cache->occupied);
     fr_free(cache->missed);
     fr_free(cache);
 }
@@ -333,6 +342,7 @@ static bool pass(struct fr_cache *cache, struct fr_cache_slot *slot)
 {
     uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
 
+    count(&cache->stripes[stripe_index()].hand_steps);
     if ((word & (STATE_MASK | PINS_MASK)) != LIVE) return false;
     if ((word & CREDIT_MASK) != 0) {
         /* If it fails the slot is in use: that is as good a reason to stay. */
@@ -362,26 +372,82 @@ static size_t room(const struct fr_cache *cache, size_t size)
     return capacity > others ? capacity - others : 0;
 }
 
-/* Turn the hand until size more bytes fit; false if so many steps did not do it. */
-static bool make_room(struct fr_cache *cache, size_t size, size_t steps_max)
+static bool is_empty(const struct fr_cache *cache, size_t set)
 {
-    size_t capacity = room(cache, size);
+    for (size_t way = 0; way < WAYS; way++) {
+        const struct fr_cache_slot *slot = &cache->slots[set * WAYS + way];
 
-    if (size > capacity) return false;
-    for (size_t steps = 0; steps <= steps_max; steps++) {
-        if (atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size <= capacity)
-            return true;
-        size_t at = atomic_fetch_add_explicit(&cache->hand, 1, memory_order_relaxed);
-
-        pass(cache, &cache->slots[at & (cache->slot_count - 1)]);
+        if ((atomic_load_explicit(&slot->word, memory_order_acquire) & STATE_MASK) != EMPTY)
+            return false;
     }
-    return false;
+    return true;
+}
+
+/*
+ * Whoever publishes sets the bit of his set afterwards. Whoever clears it has found the set empty,
+ * and looks again afterwards: if that is what he does last, he sees what was published before.
+ */
+static void forget_if_empty(struct fr_cache *cache, size_t set)
+{
+    _Atomic(uint64_t) *word = &cache->occupied[set / WORD_SETS];
+    uint64_t bit = (uint64_t)1 << set % WORD_SETS;
+
+    if (!is_empty(cache, set)) return;
+    atomic_fetch_and_explicit(word, ~bit, memory_order_acq_rel);
+    if (!is_empty(cache, set)) atomic_fetch_or_explicit(word, bit, memory_order_acq_rel);
+}
+
+/* How many sets from this one on have nothing in them, or all. Most of them if there are few
+ * blocks, and values of their size only: nobody shall walk over these. */
+static size_t count_empty(const struct fr_cache *cache, size_t set)
+{
+    size_t sets = cache->set_mask + 1;
+
+    for (size_t gone = 0; gone < sets;) {
+        size_t at = (set + gone) & cache->set_mask, bit = at % WORD_SETS;
+        uint64_t word =
+                atomic_load_explicit(&cache->occupied[at / WORD_SETS], memory_order_relaxed) >> bit;
+
+        if (word != 0) return FR_MIN(gone + (size_t)__builtin_ctzll(word), sets);
+        gone += WORD_SETS - bit;
+    }
+    return sets;
+}
+
+/* The slot that the hand comes by next. *ret_gone: how far it has gone, over empty sets too. */
+static struct fr_cache_slot *turn_hand(struct fr_cache *cache, size_t *ret_gone)
+{
+    size_t at = atomic_fetch_add_explicit(&cache->hand, 1, memory_order_relaxed), over = 0;
+
+    if (at % WAYS == 0) {
+        over = count_empty(cache, at / WAYS & cache->set_mask) * WAYS;
+        if (over > 0) atomic_fetch_add_explicit(&cache->hand, over, memory_order_relaxed);
+        at += over;
+        forget_if_empty(cache, at / WAYS & cache->set_mask);
+    }
+    *ret_gone = 1 + over;
+    return &cache->slots[at & (cache->slot_count - 1)];
 }
 
 /* After so many steps no item has credit any more: what is still there is pinned. */
 static size_t all_rounds(const struct fr_cache *cache)
 {
     return 4 * cache->slot_count;
+}
+
+/* Turn the hand until size more bytes fit; false if so many slots that were looked at, or all
+ * rounds, did not do it. */
+static bool make_room(struct fr_cache *cache, size_t size, size_t steps_max)
+{
+    size_t capacity = room(cache, size), most = all_rounds(cache), gone = 0, step;
+
+    if (size > capacity) return false;
+    for (size_t steps = 0; steps <= steps_max && gone <= most; steps++, gone += step) {
+        if (atomic_load_explicit(&cache->bytes, memory_order_relaxed) + size <= capacity)
+            return true;
+        pass(cache, turn_hand(cache, &step));
+    }
+    return false;
 }
 
 /* A read of many blocks pins them all: if they fill a small cache, one of them finds that out for
@@ -465,6 +531,9 @@ static void publish(struct fr_cache *cache, struct fr_cache_slot *slot, struct f
     /* Added, not stored, as others may be adding and taking back pins. */
     atomic_fetch_add_explicit(&slot->word, LIVE - BUSY + PIN + (cold ? 0 : CREDIT),
             memory_order_release);
+    /* Behind the word, and never before: see forget_if_empty. */
+    atomic_fetch_or_explicit(&cache->occupied[index / WAYS / WORD_SETS],
+            (uint64_t)1 << index / WAYS % WORD_SETS, memory_order_acq_rel);
     atomic_store_explicit(&cache->tags[index / WAYS].of[index % WAYS], tag, memory_order_relaxed);
     count(&cache->stripes[stripe_index()].inserts);
 }
@@ -547,13 +616,14 @@ void fr_cache_stats_get(const struct fr_cache *cache, struct fr_cache_stats *ret
         stats.inserts += atomic_load_explicit(&stripe->inserts, memory_order_relaxed);
         stats.evictions += atomic_load_explicit(&stripe->evictions, memory_order_relaxed);
         stats.unplaced += atomic_load_explicit(&stripe->unplaced, memory_order_relaxed);
+        stats.hand_steps += atomic_load_explicit(&stripe->hand_steps, memory_order_relaxed);
     }
     stats.bytes = atomic_load_explicit(&cache->bytes, memory_order_relaxed);
     stats.capacity = atomic_load_explicit(&cache->capacity, memory_order_relaxed);
     stats.pinned_bytes = pinned_bytes(cache);
     stats.slots = cache->slot_count;
-    stats.hand_steps = atomic_load_explicit(&cache->hand, memory_order_relaxed);
     stats.slot_bytes = cache->slot_count * (sizeof(struct fr_cache_slot) + sizeof(uint64_t)) +
-                       (cache->missed_mask + 1) * sizeof(uint32_t);
+                       (cache->missed_mask + 1) * sizeof(uint32_t) +
+                       cache->slot_count / WAYS / WORD_SETS * sizeof(uint64_t);
     *ret_stats = stats;
 }

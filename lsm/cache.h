@@ -137,8 +137,8 @@ struct fr_cache_stats {
     size_t pinned_bytes; /* of those in slots; a walk over all slots */
     size_t capacity;     /* the most, if nobody else takes any */
     size_t slots;
-    size_t hand_steps; /* slots that were passed to make room */
-    size_t slot_bytes; /* memory of the cache itself, on top of capacity */
+    uint64_t hand_steps; /* slots that were looked at to make room */
+    size_t slot_bytes;   /* memory of the cache itself, on top of capacity */
 };
 
 void fr_cache_stats_get(const struct fr_cache *cache, struct fr_cache_stats *ret_stats);

@@ -25,6 +25,7 @@
 #include "lsm/entry.h"
 #include "lsm/iter.h"
 #include "lsm/picker.h"
+#include "lsm/place.h"
 
 struct fr_cache;
 struct fr_cache_item;
@@ -32,6 +33,7 @@ struct fr_dir;
 struct fr_engine;
 struct fr_env;
 struct fr_events;
+struct fr_file;
 struct fr_version;
 struct fr_view;
 
@@ -141,6 +143,7 @@ struct fr_engine_value {
     struct fr_view *view;       /* with a reference, or NULL */
     struct fr_cache_item *item; /* pinned, or NULL */
     struct fr_cache *cache;     /* that the item is given back to */
+    struct fr_spot spot;        /* where they lie in a value file, or nowhere */
     struct fr_buf buf;
 };
 
@@ -174,6 +177,24 @@ FR_NODISCARD fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_v
         fr_seq at, uint64_t *moment_us, size_t count, const fr_slice *keys,
         struct fr_engine_value *values, fr_status *statuses);
 
+/*
+ * Parts of values, from spots that other reads have told. What is read is not checked: whoever
+ * wants a part of a value knows how to. But a spot of a file that is part of the store leads to
+ * what was there when it was told; where the file is not, for it was garbage and all that was of
+ * use in it has moved, the status is FR_NOT_FOUND, and the key is to be read anew.
+ */
+struct fr_engine_part {
+    struct fr_spot spot;
+    struct fr_file *file; /* NULL: the spot says which; else it is not the store's */
+    size_t size;
+    void *to;
+    fr_status status; /* FR_ERR_CORRUPT: the file ends before it does */
+};
+
+/* All of them in one view: what the system has in memory at once, the rest in one submission. */
+FR_NODISCARD fr_status fr_engine_read_parts(struct fr_engine *engine, struct fr_view *view,
+        size_t count, struct fr_engine_part *parts);
+
 /* --- Snapshots and iterators --- */
 
 /* A moment to come back to; give it back by its number. */
@@ -204,6 +225,9 @@ struct fr_engine_scan_options {
 /* Visible keys and values (lsm/visible_iter.h). Holds what it needs. */
 FR_NODISCARD fr_status fr_engine_scan(struct fr_engine *engine,
         const struct fr_engine_scan_options *options, struct fr_iter **ret_iter);
+
+/* Where the value lies that a scan stands on. */
+struct fr_spot fr_engine_scan_spot(const struct fr_iter *it);
 
 /* --- Maintenance --- */
 
@@ -300,7 +324,6 @@ struct fr_env *fr_engine_env(const struct fr_engine *engine);
  * A file for what its owner may lose: it has no name, so nothing is left of it once it is closed or
  * the process has ended, and it is no part of the store. FR_ERR_READONLY: there is no writing here.
  */
-struct fr_file;
 FR_NODISCARD fr_status fr_engine_scratch(struct fr_engine *engine, struct fr_file **ret_file);
 
 /* Up to where in it the log is durable, a fr_lsn; 0: it is open for reading only. */

@@ -447,3 +447,47 @@ fr_status fr_engine_multi_get(struct fr_engine *engine, struct fr_view *view, fr
     give_multi(engine->multis, m);
     return FR_OK;
 }
+
+/* ---- Parts of values ---- */
+
+/* At once, or a transfer for it. */
+static void want_part(struct multi *m, const struct fr_view *view, struct fr_engine_part *part)
+{
+    struct fr_value_file *values =
+            part->file != NULL ? NULL : fr_engine_find_values(view->version, part->spot.file);
+    struct fr_file *file = values != NULL ? fr_value_file_bytes(values) : part->file;
+
+    part->status = file == NULL ? FR_NOT_FOUND : FR_OK;
+    if (file == NULL) return;
+    struct fr_io_request request = {.op = FR_IO_READ,
+            .file = file,
+            .offset = part->spot.offset,
+            .data = part->to,
+            .size = part->size,
+            .owner = part};
+    if (!fr_file_read_cached(request.file, request.offset, request.data, request.size))
+        m->transfers[m->transfer_count++] = (struct transfer){.request = request};
+}
+
+fr_status fr_engine_read_parts(struct fr_engine *engine, struct fr_view *view, size_t count,
+        struct fr_engine_part *parts)
+{
+    struct multi *m = take_multi(engine->multis);
+
+    if (m == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to read parts of values");
+    for (size_t at = 0; at < count;) {
+        while (at < count && m->transfer_count < TRANSFERS_MAX)
+            want_part(m, view, &parts[at++]);
+        run_transfers(engine, m);
+        for (size_t i = 0; i < m->transfer_count; i++) {
+            struct fr_engine_part *part = m->transfers[i].request.owner;
+
+            part->status = m->transfers[i].status;
+            if (part->status == FR_OK)
+                part->status = fr_io_request_check_exact(&m->transfers[i].request);
+        }
+        m->transfer_count = 0;
+    }
+    give_multi(engine->multis, m);
+    return FR_OK;
+}

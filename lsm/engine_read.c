@@ -246,6 +246,7 @@ fr_status fr_read_finish(struct fr_read *read, struct fr_engine_value *ret_value
 
     if (parts == 1 && read->record != NULL) {
         value.bytes = fr_value_record_value(read->record);
+        value.spot = fr_value_record_spot(read->record);
         value.item = &FR_TAKE(read->record)->item;
     } else {
         FR_TRY(fr_lookup_value(&read->lookup, append_record, read, &value.buf, &value.bytes, NULL));

@@ -15,6 +15,7 @@ struct scan {
     struct fr_view *view;
     fr_charge charge; /* what its steps allocate goes there */
     struct fr_value_windows windows;
+    const uint8_t *found; /* in these, the last */
 };
 
 static struct scan *of(struct fr_iter *it)
@@ -84,7 +85,18 @@ static fr_status look(void *arg, const struct fr_entry *entry, fr_slice *ret_val
 
     if (FR_UNLIKELY(!fr_place_get(entry->value, &place)))
         return FR_FAIL(FR_ERR_CORRUPT, "an entry's place of its value makes no sense");
-    return fr_value_windows_get(&scan->windows, &place, entry->key, entry->seq, ret_value);
+    fr_status st = fr_value_windows_get(&scan->windows, &place, entry->key, entry->seq, ret_value);
+    scan->found = st == FR_OK ? ret_value->data : NULL;
+    return st;
+}
+
+struct fr_spot fr_engine_scan_spot(const struct fr_iter *it)
+{
+    const struct scan *scan = of(fr_unconst(it));
+
+    /* Else it lies in a table or a memtable, or others were appended to it. */
+    if (scan->found == NULL || it->entry.value.data != scan->found) return (struct fr_spot){0};
+    return scan->windows.spot;
 }
 
 static const struct fr_iter_ops scan_ops = {

@@ -20,6 +20,12 @@ struct fr_place {
     uint64_t size;   /* of the value */
 };
 
+/* Where bytes of a value lie as they are: neither compressed nor put together. file 0: nowhere. */
+struct fr_spot {
+    uint64_t file; /* number of the value file */
+    uint64_t offset;
+};
+
 /* As bytes: three varints. */
 #define FR_PLACE_SIZE_MAX (3 * FR_VARINT64_MAX)
 

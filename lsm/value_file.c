@@ -429,6 +429,14 @@ fr_slice fr_value_record_value(const struct fr_value_record *record)
             fr_get_u32(record->bytes + 8));
 }
 
+struct fr_spot fr_value_record_spot(const struct fr_value_record *record)
+{
+    /* One that was unpacked has the head with which it is stored. */
+    if (record->bytes[14] != FR_CODEC_NONE) return (struct fr_spot){0};
+    return (struct fr_spot){.file = record->item.file,
+            .offset = record->item.offset + FR_VALUE_RECORD_SIZE + fr_get_u16(record->bytes + 12)};
+}
+
 void fr_value_record_prefetch(const struct fr_value_file *f, const struct fr_cache *cache,
         const struct fr_place *place, size_t lines)
 {

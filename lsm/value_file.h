@@ -147,6 +147,7 @@ FR_NODISCARD fr_status fr_value_record_accept(struct fr_value_file *file, struct
 void fr_value_record_free(struct fr_value_record *record);
 
 fr_slice fr_value_record_value(const struct fr_value_record *record);
+struct fr_spot fr_value_record_spot(const struct fr_value_record *record); /* of its value */
 /* The same for whoever has read the bytes himself, from the file's fr_file: they begin there. */
 FR_NODISCARD fr_status fr_value_take(struct fr_value_file *file, const struct fr_place *place,
         fr_slice key, fr_seq seq, fr_slice bytes, struct fr_buf *memory, fr_slice *ret_value);

@@ -125,6 +125,7 @@ fr_status fr_value_windows_get(struct fr_value_windows *windows, const struct fr
     struct fr_value_window *w = NULL;
     fr_status st;
 
+    windows->spot = (struct fr_spot){0};
     FR_TRY(window_of(windows, place->file, &w));
     FR_ASSERT(w != NULL);
     w->used = ++windows->clock;
@@ -136,6 +137,10 @@ fr_status fr_value_windows_get(struct fr_value_windows *windows, const struct fr
     size_t there = at < w->size ? FR_MIN(size, w->size - at) : 0;
     FR_TRY(fr_value_take(w->file, place, key, seq, fr_slice_of(w->data + at, there),
             &windows->memory, ret_value));
+    /* If it was not unpacked. */
+    if (ret_value->data >= w->data && ret_value->data < w->data + w->size)
+        windows->spot = (struct fr_spot){
+                .file = w->number, .offset = w->offset + (size_t)(ret_value->data - w->data)};
 out:
     return st;
 }

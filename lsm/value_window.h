@@ -47,6 +47,7 @@ struct fr_value_windows {
     size_t count;                    /* in use */
     struct fr_buf memory;            /* for values that are compressed, or too large */
     uint64_t clock;
+    struct fr_spot spot; /* of the last value that was found */
 };
 
 void fr_value_windows_deinit(struct fr_value_windows *windows);

@@ -73,14 +73,14 @@ static fr_status carry_record(struct carrier *c, const struct fr_stored_record *
 }
 
 /* Which records of a posting count in the end. */
-static fr_status settle(struct carrier *c, fr_slice value)
+static fr_status settle(struct carrier *c, uint32_t number, fr_slice value)
 {
     struct fr_bytes in = fr_bytes_of(value);
     struct fr_stored_record record;
     fr_status st;
 
     fr_id_set_clear(&c->latest);
-    while ((st = fr_stored_read_record(&in, c->tree->space->dims, &record)) == FR_OK) {
+    while ((st = fr_stored_read_record(&in, c->tree->space->dims, number, &record)) == FR_OK) {
         FR_TRY(fr_id_set_reserve(&c->latest, 1));
         if (record.came)
             fr_id_set_put(&c->latest, record.id, record.high);
@@ -92,30 +92,34 @@ out:
 }
 
 /* One that is damaged says nothing: what left may have been in the part that is. */
-static fr_status carry_posting(struct carrier *c, fr_slice value)
+static fr_status carry_posting(struct carrier *c, uint32_t number, fr_slice value)
 {
     struct fr_bytes in = fr_bytes_of(value);
     struct fr_stored_record record;
-    fr_status st = settle(c, value);
+    fr_status st = settle(c, number, value);
 
     if (fr_spfresh_is_damage(st)) return FR_OK;
     if (st < 0) return st;
-    while ((st = fr_stored_read_record(&in, c->tree->space->dims, &record)) == FR_OK)
+    while ((st = fr_stored_read_record(&in, c->tree->space->dims, number, &record)) == FR_OK)
         FR_TRY(carry_record(c, &record));
 out:
     return st < 0 ? st : FR_OK;
 }
 
 /* By a lookup: a walk that passes over damage may have only a part of it. */
-static fr_status carry_key(struct carrier *c, fr_slice key)
+static fr_status carry_key(struct carrier *c, const struct fr_index_key *kind, fr_slice key)
 {
     struct fr_engine_value value;
-    fr_status st = fr_engine_get_in(c->index->engine, c->index->loading.view, key,
-            c->index->loading.at, &value);
+    uint32_t number;
+    fr_status st;
+
+    if (fr_key_read_number(kind, key, &number) < 0) return FR_OK;
+    st = fr_engine_get_in(c->index->engine, c->index->loading.view, key, c->index->loading.at,
+            &value);
 
     if (st == FR_NOT_FOUND || fr_spfresh_is_damage(st)) return FR_OK;
     if (st < 0) return st;
-    st = carry_posting(c, value.bytes);
+    st = carry_posting(c, number, value.bytes);
     fr_engine_value_release(&value);
     return st;
 }
@@ -141,7 +145,7 @@ static fr_status carry_all(struct carrier *c)
 
     FR_TRY(fr_engine_scan(c->index->engine, &options, &it));
     while ((st = fr_iter_next(it)) == FR_OK)
-        FR_TRY(carry_key(c, it->entry.key));
+        FR_TRY(carry_key(c, &kind, it->entry.key));
     if (st == FR_END) st = fr_tree_maintain(c->tree, SIZE_MAX, &left);
 out:
     fr_iter_close(it);

@@ -270,14 +270,14 @@ out:
     return st;
 }
 
-static fr_status read_ids(struct check *check, fr_slice value)
+static fr_status read_ids(struct check *check, uint32_t number, fr_slice value)
 {
     struct fr_bytes in = fr_bytes_of(value);
     struct fr_stored_record record;
     fr_status st;
 
     fr_id_set_clear(&check->ids);
-    while ((st = fr_stored_read_record(&in, check->tree->space->dims, &record)) == FR_OK) {
+    while ((st = fr_stored_read_record(&in, check->tree->space->dims, number, &record)) == FR_OK) {
         FR_TRY(fr_id_set_reserve(&check->ids, 1));
         if (record.came)
             fr_id_set_put(&check->ids, record.id, check);
@@ -296,7 +296,7 @@ static fr_status check_posting(struct check *check, const struct fr_index_key *k
     fr_status st;
 
     FR_TRY(fr_key_read_number(kind, key, &number));
-    FR_TRY(read_ids(check, value));
+    FR_TRY(read_ids(check, number, value));
     const struct fr_node *node =
             number < check->tree->tiers[1].slot_count ? fr_tree_node(check->tree, 1, number) : NULL;
     for (uint32_t place = 0; node != NULL && place < node->count; place++) {

@@ -50,6 +50,7 @@ struct loader {
     struct fr_entrant *rows; /* as many */
     size_t row_count;
     float *scratch;
+    struct fr_buf value;
 
     /* Of a walk. */
     uint32_t from, to;
@@ -73,6 +74,7 @@ static void deinit_loader(struct loader *l)
     fr_free(l->records);
     fr_free(l->rows);
     fr_free(l->scratch);
+    fr_buf_deinit(&l->value);
 }
 
 static fr_status grow_loader(struct loader *l)
@@ -89,14 +91,14 @@ static fr_status grow_loader(struct loader *l)
     return FR_OK;
 }
 
-static fr_status read_records(struct loader *l, fr_slice value)
+static fr_status read_records(struct loader *l, uint32_t number, fr_slice value)
 {
     struct fr_bytes in = fr_bytes_of(value);
     struct fr_stored_record record;
     fr_status st;
 
     l->record_count = 0;
-    while ((st = fr_stored_read_record(&in, l->index->space.dims, &record)) == FR_OK) {
+    while ((st = fr_stored_read_record(&in, l->index->space.dims, number, &record)) == FR_OK) {
         if (l->record_count == l->record_capacity) FR_TRY(grow_loader(l));
         l->records[l->record_count++] = record;
     }
@@ -134,11 +136,11 @@ out:
     return st;
 }
 
-static fr_status read_posting(struct loader *l, fr_slice value)
+static fr_status read_posting(struct loader *l, uint32_t number, fr_slice value)
 {
     fr_status st;
 
-    FR_TRY(read_records(l, value));
+    FR_TRY(read_records(l, number, value));
     FR_TRY(settle_records(l));
     l->row_count = 0;
     for (size_t i = 0; i < l->record_count; i++) {
@@ -188,15 +190,18 @@ static fr_status map_rows(struct loader *l)
     return st;
 }
 
-/* It was claimed. */
-static fr_status load_value(struct loader *l, uint32_t number, fr_slice value)
+/* It was claimed. spot: where the value lies. */
+static fr_status load_value(struct loader *l, uint32_t number, fr_slice value, struct fr_spot spot)
 {
     struct fr_tree *tree = fr_spfresh_tree(l->index);
     struct fr_node *node;
     fr_status st;
 
-    FR_TRY(read_posting(l, value));
+    FR_TRY(read_posting(l, number, value));
     FR_TRY(fr_tree_load_rows(tree, number, l->rows, l->row_count, l->scratch, &node));
+    /* Record by record is row by row only if nothing has left, or has come again. */
+    if (l->row_count < l->record_count) spot = (struct fr_spot){0};
+    node->spot = fr_spfresh_spot(l->index, number, spot, l->rows, l->row_count, &l->value);
     st = fr_spfresh_is_bounded(l->index) ? FR_OK : map_rows(l);
     if (st == FR_OK)
         fr_tree_load_show(tree, node);
@@ -317,7 +322,7 @@ static fr_status load_empty(struct loader *l, uint32_t from, uint32_t to)
     for (uint32_t number = from; number < to; number++) {
         if (!fr_spfresh_is_posting(l->index, number) || !claim(&l->index->loading, number))
             continue;
-        st = load_value(l, number, fr_slice_of(NULL, 0));
+        st = load_value(l, number, fr_slice_of(NULL, 0), (struct fr_spot){0});
         FR_TRY(settle(l->index, number, st));
     }
 out:
@@ -353,7 +358,7 @@ static fr_status load_entry(struct loader *l, const struct fr_index_key *kind,
     FR_TRY(load_empty(l, l->from, number));
     l->from = number + 1;
     if (!claim(&l->index->loading, number)) return FR_OK;
-    st = load_value(l, number, it->entry.value);
+    st = load_value(l, number, it->entry.value, fr_engine_scan_spot(it));
     st = settle(l->index, number, st);
 out:
     return st;
@@ -460,10 +465,10 @@ static fr_status load_claimed(struct loader *l, const uint32_t *numbers, size_t 
 
         if (st == FR_OK) {
             fr_spfresh_make_room(index, bytes_in_memory(values[i].bytes.size));
-            st = load_value(l, numbers[i], values[i].bytes);
+            st = load_value(l, numbers[i], values[i].bytes, values[i].spot);
             fr_engine_value_release(&values[i]);
         } else if (st == FR_NOT_FOUND) {
-            st = load_value(l, numbers[i], fr_slice_of(NULL, 0));
+            st = load_value(l, numbers[i], fr_slice_of(NULL, 0), (struct fr_spot){0});
         }
         st = settle(index, numbers[i], st);
         if (st < 0) first = st;
@@ -847,6 +852,7 @@ void fr_spfresh_loading_deinit(struct fr_spfresh *index)
     struct fr_loading *l = &index->loading;
 
     drop_view(index);
+    fr_spfresh_asides_close(index);
     fr_free(l->states);
     fr_free(l->pins);
     fr_cond_deinit(&l->changed);

@@ -82,8 +82,8 @@ out:
 }
 
 /* No write is in flight: rows stay what they are, but codes may become cold. */
-static fr_status put_came(const struct fr_tree *tree, fr_slot slot, const struct fr_code_room *room,
-        struct fr_buf *value)
+static fr_status put_came(const struct fr_tree *tree, fr_slot number, fr_slot slot,
+        const struct fr_code_room *room, struct fr_buf *value)
 {
     struct fr_epoch *epoch = fr_unconst(&tree->epoch);
     const struct fr_rows *rows = &tree->tiers[0];
@@ -94,7 +94,7 @@ static fr_status put_came(const struct fr_tree *tree, fr_slot slot, const struct
     unsigned reader = fr_epoch_enter(epoch);
     fr_status st = fr_rows_code(rows, slot, room, &high, &low);
     FR_ASSERT(st != FR_NOT_FOUND);
-    if (st == FR_OK) fr_stored_put_came(value, rows->dims, row->id, row->scale, high, low);
+    if (st == FR_OK) fr_stored_put_came(value, rows->dims, number, row->id, row->scale, high, low);
     fr_epoch_leave(epoch, reader);
     return st;
 }
@@ -112,7 +112,7 @@ static fr_status put_rows(const struct fr_tree *tree, const struct fr_node *node
         if (fr_entry_is_own(rows, node, place)) fr_rows_expect(rows, node->entries[place].slot);
     for (uint32_t place = 0; place < node->count && st == FR_OK; place++)
         if (fr_entry_is_own(rows, node, place))
-            st = put_came(tree, node->entries[place].slot, &room, value);
+            st = put_came(tree, node->number, node->entries[place].slot, &room, value);
     fr_code_room_deinit(&room);
 out:
     return st;
@@ -299,7 +299,7 @@ static fr_status put_changes(const struct fr_tree *tree, struct fr_change **chan
         if (changes[i]->kind == FR_CHANGE_LEFT)
             fr_stored_put_left(value, changes[i]->id);
         else if (!FR_MUSEUM(38)) /* museum 38: a move that is written at its source only */
-            st = put_came(tree, changes[i]->slot, &room, value);
+            st = put_came(tree, changes[i]->number, changes[i]->slot, &room, value);
     }
     fr_code_room_deinit(&room);
 out:

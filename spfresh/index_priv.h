@@ -43,6 +43,8 @@ struct fr_work {
     struct fr_found *found;
     size_t found_capacity;
     struct fr_pins pins;
+    struct fr_view *view;  /* in which rows are read while it is searched, or NULL */
+    size_t set_aside;      /* postings of which it has read rows, in all its searches */
     struct fr_id_set seen; /* ids of an answer */
 
     /* Of searches that read rows. */
@@ -108,6 +110,13 @@ struct fr_loading {
     fr_seq at;
     uint32_t slot_count;
     size_t total, vectors_hint; /* postings; vectors, about */
+
+    /* Of a bounded index (index_aside.c): a file for rows, and where those of each posting are in
+     * it, plus one; who has claimed a posting may write there. */
+    struct fr_file *scratch;       /* or NULL */
+    _Atomic(bool) scratch_is_good; /* relaxed: it takes more */
+    _Atomic(uint64_t) scratch_end; /* relaxed: what is handed out of it */
+    uint64_t *scratch_at;
 
     struct fr_mutex mu; /* rank FR_RANK_LEAF */
 
@@ -287,6 +296,29 @@ void fr_spfresh_loading_count(struct fr_spfresh *index, uint64_t *ret_loaded, ui
  */
 FR_NODISCARD fr_status fr_spfresh_load_found(struct fr_spfresh *index, const struct fr_found *found,
         size_t count, struct fr_pins *pins);
+
+/* --- Rows of a bounded index that are read without the rest of their postings: index_aside.c ---
+ */
+
+/* Its file, if it can have one; when nobody reads it any more; and at the end. FR_ERR_NOMEM. */
+FR_NODISCARD fr_status fr_spfresh_asides_open(struct fr_spfresh *index);
+void fr_spfresh_asides_empty(struct fr_spfresh *index);
+void fr_spfresh_asides_close(struct fr_spfresh *index);
+
+/*
+ * Where the rows of a posting can be read, which is being loaded: where it is stored, if they are
+ * all of it, or else in the file, to which they are written. value is memory for that.
+ */
+struct fr_spot fr_spfresh_spot(struct fr_spfresh *index, uint32_t number, struct fr_spot stored,
+        const struct fr_entrant *rows, size_t count, struct fr_buf *value);
+
+/* A search begins, and may read rows if the index is bounded; it has ended. */
+void fr_spfresh_asides_begin(struct fr_spfresh *index, struct fr_work *work);
+void fr_spfresh_asides_end(struct fr_spfresh *index, struct fr_work *work);
+
+/* Then: of the postings of which it has read rows some are loaded, if there is room for them, and
+ * now and then one if there is not. The caller is not in the tree's epoch. */
+void fr_spfresh_bring_some(struct fr_spfresh *index, struct fr_work *work);
 
 /* --- Less memory than postings take: index_tiers.c --- */
 

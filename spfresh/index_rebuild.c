@@ -252,8 +252,8 @@ static fr_status tell_came(struct rebuild *r, const struct fr_entrant *entrant)
 {
     if (!r->is_stored) return FR_OK;
     fr_buf_clear(&r->value);
-    fr_stored_put_came(&r->value, r->next->tree->space->dims, entrant->id, entrant->scale,
-            entrant->high, entrant->low);
+    fr_stored_put_came(&r->value, r->next->tree->space->dims, entrant->number, entrant->id,
+            entrant->scale, entrant->high, entrant->low);
     return add_fragment(r, entrant->number);
 }
 

@@ -208,16 +208,17 @@ static fr_status search_tree_once(const struct fr_asking *asking, struct fr_work
     FR_TRY(reserve_found(work, k));
     if (answer->record != NULL) fr_search_record_round_begin(work);
     fr_space_map_query(tree->space, answer->query, work->query);
+    fr_spfresh_asides_begin(index, work);
     unsigned reader = fr_epoch_enter(&tree->epoch);
     fr_probe_aim(work->probe, work->query);
     st = fr_probe_search(work->probe, &asking->effort, k, work->found, &count);
     for (size_t i = 0; st == FR_OK && i < count; i++)
-        answer->hits[i] =
-                (struct fr_hit){.id = fr_rows_row(&tree->tiers[0], work->found[i].slot)->id,
-                        .distance = fr_search_tell(answer, work->found[i].distance)};
+        answer->hits[i] = (struct fr_hit){.id = fr_probe_id(work->probe, &work->found[i]),
+                .distance = fr_search_tell(answer, work->found[i].distance)};
     bool is_over = work->probe->missing_count == 0;
     if (is_over && answer->record != NULL) fr_search_record_round_end(work, answer);
     fr_epoch_leave(&tree->epoch, reader);
+    fr_spfresh_asides_end(index, work);
     if (!is_over) return st;
     answer->count = count;
     atomic_fetch_add_explicit(&index->searches, 1, memory_order_relaxed);
@@ -285,6 +286,8 @@ static fr_status search_tree(const struct fr_asking *asking, struct fr_work *wor
     }
     st = FR_OK;
 out:
+    if (FR_UNLIKELY(fr_spfresh_is_bounded(asking->index)))
+        fr_spfresh_bring_some(asking->index, work);
     if (FR_UNLIKELY(fr_spfresh_is_bounded(asking->index) || work->pins.count > 0))
         fr_spfresh_search_over(asking->index, &work->pins);
     return st;

@@ -7,7 +7,8 @@
  *     signs of postings             in memory as far as the store's budget allows
  *     the rest of these: entries,   in memory as far as the budget allows beyond that
  *     and the rows that they list
- *     the same, whole               in the store, under p/ (spfresh/stored.h)
+ *     the same, whole               in the store, under p/ (spfresh/stored.h), and perhaps in a
+ *                                   file of the index's own
  *     vectors                       in value files
  *
  * Opening adds up what all postings would take. If indexes may have that much (three quarters of
@@ -20,11 +21,11 @@
  *        |             |             |
  *        +- CLAIMED <- + -------- LEAN          signs go when there is nothing else left to go
  *
- * Signs are a tenth of a posting, and most postings that a search scans have nothing to be measured
- * in them. So a search scans what is lean, and what has something there that it would measure is
- * loaded; the signs of what is loaded again are taken over. What a search lacks it asks for in two
- * steps at the most: the nearest postings, which limits come from, and what is not there at all;
- * then what is wanted within these limits.
+ * Signs are a tenth of a posting, most postings that a search scans have nothing to be measured in
+ * them, and the others some rows. So a search scans what is lean, and reads the rows that it would
+ * measure (index_aside.c). Loaded are postings of which not even signs are there, those whose rows
+ * cannot be read by themselves, what there is room for, and now and then what is read for want of
+ * room; the signs of what is loaded again are taken over.
  *
  * Before a posting is loaded others leave for it, if it needs that: by the clock, those that no
  * search has wanted since it last came by. They are hidden first; when all searches that had begun
@@ -113,6 +114,7 @@ fr_status fr_spfresh_bound(struct fr_spfresh *index, struct fr_tree *tree, size_
             index->name, bytes_of_all(tree, vectors) >> 20);
     l->pins = fr_alloc_zeroed(l->slot_count, sizeof(*l->pins));
     if (l->pins == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to load an index");
+    FR_TRY(fr_spfresh_asides_open(index));
     FR_TRY(fr_tree_begin_rows(tree, true));
     atomic_store_explicit(&l->is_bounded, true, memory_order_release);
 out:
@@ -306,9 +308,28 @@ void fr_spfresh_make_room(struct fr_spfresh *index, size_t coming)
     make_room(index, coming, true);
 }
 
+/* false: nothing was about to leave, or there is no time to wait for it. */
+static bool wait_for_leaving(struct fr_spfresh *index)
+{
+    struct fr_loading *l = &index->loading;
+    bool has_waited = false;
+
+    fr_mutex_lock(&l->mu);
+    while (l->leaving_bytes > 0 && !atomic_load_explicit(&l->stop, memory_order_relaxed) &&
+            !atomic_load_explicit(&l->all_wanted, memory_order_relaxed)) {
+        has_waited = true;
+        fr_cond_wait(&l->changed, &l->mu);
+    }
+    fr_mutex_unlock(&l->mu);
+    return has_waited;
+}
+
+/* What others are making room with is theirs: who finds none left waits until they have. */
 bool fr_spfresh_make_lean(struct fr_spfresh *index, size_t coming)
 {
-    make_room(index, coming, false);
+    do
+        make_room(index, coming, false);
+    while (!has_room(index, coming) && wait_for_leaving(index));
     return has_room(index, coming);
 }
 
@@ -376,6 +397,7 @@ fr_status fr_spfresh_unbound(struct fr_spfresh *index)
     fr_status st = fr_tree_begin_rows(fr_spfresh_tree(index), false);
     /* Release: whoever sees it loads into chunks. */
     if (st == FR_OK) atomic_store_explicit(&l->is_bounded, false, memory_order_release);
+    if (st == FR_OK) fr_spfresh_asides_empty(index);
     end_switch(index);
     return st;
 }

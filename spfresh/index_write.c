@@ -297,8 +297,8 @@ static fr_status tell_came(struct fr_spfresh *index, struct fr_work *work,
 {
     if (index->derived != FR_DERIVED_GOOD) return FR_OK;
     fr_buf_clear(&work->value);
-    fr_stored_put_came(&work->value, index->space.dims, entrant->id, entrant->scale, entrant->high,
-            entrant->low);
+    fr_stored_put_came(&work->value, index->space.dims, entrant->number, entrant->id,
+            entrant->scale, entrant->high, entrant->low);
     /* museum 47: a posting that has a vector before there is its row */
     if (FR_MUSEUM(47)) return append_at_once(index, work, entrant->number);
     return add_fragment(index, work, entrant->number);

@@ -52,6 +52,7 @@ fr_status fr_node_new_lean(struct fr_node_pool *pool, const struct fr_node *from
     node->capacity = (uint32_t)capacity;
     node->block_size = from->block_size;
     node->radius = from->radius;
+    node->spot = from->spot;
     node->is_lean = true;
     atomic_init(&node->count, count);
     *ret_node = node;

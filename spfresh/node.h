@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "base/epoch.h"
+#include "lsm/place.h"
 #include "spfresh/node_pool.h"
 #include "spfresh/rows.h"
 
@@ -55,6 +56,10 @@ struct fr_node {
     size_t size;
     fr_slot number;    /* the slot of its centroid in the tier above */
     uint32_t capacity; /* a multiple of FR_BLOCK_VECTORS */
+
+    /* Where its rows are stored, if they are all that is stored of it, in the order of its entries;
+     * else nowhere. Constant once others see it, and only of one that came from the store. */
+    struct fr_spot spot;
 
     /* The writers'. */
     uint32_t live;           /* entries that are their rows' own */

@@ -68,6 +68,7 @@ void fr_probe_free(struct fr_probe *probe)
     fr_free(probe->near);
     fr_free(probe->pool);
     fr_free(probe->pool_scratch);
+    fr_asides_deinit(&probe->asides);
     fr_probe_cold_deinit(&probe->cold);
     fr_code_room_deinit(&probe->room);
     fr_free(probe);
@@ -292,8 +293,9 @@ static void note_wanted(const struct fr_node *node)
 }
 
 /*
- * Of a node that has signs alone: if there is an entry that is wanted, the whole of it is. It goes
- * to those that are missing, whose place is before it and where nobody looks any more.
+ * Of a node that has signs alone. What is wanted is set aside, to be read; or, if it cannot be, the
+ * whole node is wanted: it goes to those that are missing, whose place is before it and where
+ * nobody looks any more.
  */
 static fr_status scan_lean_node(struct fr_probe *probe, size_t at, const struct fr_scan *scan)
 {
@@ -304,10 +306,16 @@ static fr_status scan_lean_node(struct fr_probe *probe, size_t at, const struct 
 
     note_wanted(node);
     FR_TRY(reserve_wanted(probe, before + count + FR_BLOCK_VECTORS));
-    if (probe->tree->space->kernels->scan_run(node->blocks, count, scan, probe->bounds + before,
-                probe->places) > 0)
-        probe->found[probe->missing_count++] = probe->found[at];
+    size_t wanted = probe->tree->space->kernels->scan_run(node->blocks, count, scan,
+            probe->bounds + before, probe->places);
     probe->stats.scanned += count;
+    if (wanted == 0) goto out;
+    if (!fr_asides_can(&probe->asides, node)) {
+        probe->found[probe->missing_count++] = probe->found[at];
+        goto out;
+    }
+    FR_TRY(fr_asides_add(&probe->asides, node, probe->places, wanted, probe->wanted + before));
+    probe->wanted_count = before + wanted;
 out:
     return st;
 }
@@ -348,10 +356,18 @@ static float keep_best(struct fr_probe *probe, size_t count)
     return limit;
 }
 
+/* The high bytes of a row of the tree, or of one that was set aside and has been read. */
+FR_INLINE const int8_t *high_of(const struct fr_rows *rows, const struct fr_node_entry *entry)
+{
+    return FR_UNLIKELY(fr_entry_is_aside(entry)) ? fr_aside_of(entry)->high
+                                                 : fr_rows_high(rows, entry->slot);
+}
+
 static void fetch_row(const struct fr_rows *rows, const struct fr_node_entry *entry)
 {
-    const int8_t *high = fr_rows_high(rows, entry->slot);
+    const int8_t *high = high_of(rows, entry);
 
+    if (FR_UNLIKELY(high == NULL)) return;
     for (size_t i = 0; i < rows->dims && i < 256; i += 64)
         fetch(high + i);
 }
@@ -445,10 +461,10 @@ static float limit_now(const struct fr_probe *probe, size_t k)
 }
 
 /* Whether a row that has this distance is in the pool already: it was moving when it was found. */
-static bool is_in_pool(const struct fr_probe *probe, fr_slot slot)
+static bool is_in_pool(const struct fr_probe *probe, const struct fr_found *row)
 {
     for (size_t i = 0; i < probe->pool_count; i++)
-        if (probe->pool[i].slot == slot) return true;
+        if (probe->pool[i].slot == row->slot && probe->pool[i].version == row->version) return true;
     return false;
 }
 
@@ -473,12 +489,13 @@ static void let_in(struct fr_probe *probe, size_t waiting, size_t k)
     const struct fr_found *found = probe->pool + probe->pool_count;
     for (size_t i = 0; i < waiting; i++) {
         struct fr_found next = found[i];
+        bool is_aside = next.version == FR_ASIDE_VERSION; /* alive, and does not move */
 
-        if (!is_alive(probe, fr_rows_row(rows, next.slot), next.version)) continue;
-        if (is_near(probe, next.distance) && is_in_pool(probe, next.slot)) continue;
+        if (!is_aside && !is_alive(probe, fr_rows_row(rows, next.slot), next.version)) continue;
+        if (is_near(probe, next.distance) && is_in_pool(probe, &next)) continue;
         probe->pool[probe->pool_count++] = next;
         fr_heap_push(probe->near, &probe->near_count, k, next.distance);
-        fetch(fr_rows_low(rows, next.slot));
+        if (!is_aside) fetch(fr_rows_low(rows, next.slot));
     }
 }
 
@@ -508,6 +525,36 @@ out:
     return st;
 }
 
+/* Have what was chosen in memory; in the end, when limits hardly fall any more, at once with all
+ * that is still wanted, so that there is one wait for these. What cannot be read so is missing, and
+ * ends the search. */
+static fr_status read_chosen(struct fr_probe *probe)
+{
+    struct fr_asides *asides = &probe->asides;
+    fr_status st;
+
+    size_t count = probe->is_at_end ? probe->wanted_count : probe->chosen_count;
+    FR_TRY(fr_asides_read(asides, probe->dims, probe->wanted, probe->wanted_count, count));
+    if (FR_LIKELY(asides->failed_count == 0)) goto out;
+    for (size_t i = 0; i < asides->posting_count; i++)
+        if (asides->postings[i].state == FR_ASIDE_FAILED)
+            probe->found[probe->missing_count++] =
+                    (struct fr_found){.slot = asides->postings[i].number};
+    probe->wanted_count = probe->chosen_count = 0;
+out:
+    return st;
+}
+
+static struct fr_found found_of(const struct fr_node_entry *entry, float distance)
+{
+    if (FR_UNLIKELY(fr_entry_is_aside(entry)))
+        return (struct fr_found){.distance = distance,
+                .slot = fr_aside_of(entry)->number,
+                .version = FR_ASIDE_VERSION};
+    return (struct fr_found){
+            .distance = distance, .slot = entry->slot, .version = fr_entry_version(entry)};
+}
+
 /*
  * What was chosen, by high bytes. An entry may have been left behind by a row whose slot is being
  * filled anew: whether it's alive is asked last, see is_alive.
@@ -516,25 +563,25 @@ static fr_status measure_chosen(struct fr_probe *probe, size_t k)
 {
     const struct fr_rows *rows = &probe->tree->tiers[0];
     const struct fr_node_entry **wanted = probe->wanted;
-    size_t chosen = probe->chosen_count, waiting = 0;
+    size_t waiting = 0;
     bool is_cold = fr_rows_any_cold(rows);
-    fr_status st;
+    fr_status st = FR_OK;
 
+    if (FR_UNLIKELY(probe->asides.posting_count > 0)) FR_TRY(read_chosen(probe));
+    size_t chosen = probe->chosen_count;
     FR_TRY(reserve_pool(probe, probe->pool_count + chosen));
     if (probe->trace != NULL) fr_probe_trace_chosen(probe);
     if (FR_UNLIKELY(is_cold)) FR_TRY(bring_chosen(probe, rows));
     for (size_t i = 0; i < chosen; i++) {
         const int8_t *high = FR_UNLIKELY(is_cold) ? (const int8_t *)probe->cold.at[FR_CODE_HIGH][i]
-                                                  : fr_rows_high(rows, wanted[i]->slot);
+                                                  : high_of(rows, wanted[i]);
 
         if (FR_UNLIKELY(high == NULL)) continue; /* of a row that is no more */
         if (i + FETCH_AHEAD < chosen) fetch_row(rows, wanted[i + FETCH_AHEAD]);
         float distance = measure(probe, high, wanted[i]->scale);
         if (!(distance <= NEAR_MARGIN * limit_now(probe, k))) continue;
-        fetch(fr_rows_row(rows, wanted[i]->slot));
-        probe->pool[probe->pool_count + waiting++] = (struct fr_found){.distance = distance,
-                .slot = wanted[i]->slot,
-                .version = fr_entry_version(wanted[i])};
+        if (!fr_entry_is_aside(wanted[i])) fetch(fr_rows_row(rows, wanted[i]->slot));
+        probe->pool[probe->pool_count + waiting++] = found_of(wanted[i], distance);
         if (waiting < WAITING_MAX) continue;
         let_in(probe, waiting, k);
         waiting = 0;
@@ -591,6 +638,7 @@ static fr_status measure_rest(struct fr_probe *probe, size_t count, size_t k)
     FR_TRY(measure_chosen(probe, k));
     while (probe->wanted_count > 0) {
         choose_best(probe, count, k);
+        probe->is_at_end = true;
         FR_TRY(measure_chosen(probe, k));
         count *= 2;
     }
@@ -612,6 +660,7 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
     fr_status st = FR_OK;
 
     probe->wanted_count = probe->chosen_count = probe->pool_count = probe->near_count = 0;
+    probe->is_at_end = false;
     for (size_t i = 0; i < probe->found_count; i++) {
         fetch_nodes(probe, i);
         scan.offset = probe->found[i].distance;
@@ -628,6 +677,7 @@ static fr_status scan_postings(struct fr_probe *probe, const struct fr_effort *e
         }
         /* What was chosen after the last posting has come while this one was scanned. */
         if (probe->chosen_count > 0) FR_TRY(measure_chosen(probe, k));
+        if (FR_UNLIKELY(probe->asides.failed_count > 0)) break;
         if (is_time_to_measure(i + 1)) choose_best(probe, at_once, k);
     }
     if (probe->missing_count == 0) st = measure_rest(probe, at_once, k);
@@ -635,7 +685,8 @@ out:
     return st;
 }
 
-/* The nearest postings of vectors are measured in any case: that is where limits come from. */
+/* Of the nearest postings of vectors something is measured in any case: that is where limits come
+ * from. If it cannot be read, they are to be loaded first. */
 #define NEVER_LEAN 4
 
 /*
@@ -651,7 +702,8 @@ static void find_missing(struct fr_probe *probe)
     for (size_t i = 0; i < probe->found_count; i++) {
         const struct fr_node *node = probe->nodes[i];
 
-        if (node == NULL || node->is_partial || (node->is_lean && i < NEVER_LEAN))
+        if (node == NULL || node->is_partial ||
+                (node->is_lean && i < NEVER_LEAN && !fr_asides_can(&probe->asides, node)))
             probe->found[missing++] = probe->found[i];
     }
     probe->missing_count = missing;
@@ -684,6 +736,14 @@ out:
     return st;
 }
 
+static void finish_aside(const struct fr_probe *probe, struct fr_found *found)
+{
+    const struct fr_aside_row *row = fr_asides_row(&probe->asides, found->slot);
+
+    found->distance = probe->tree->space->kernels->l2_row12(probe->query, row->high, row->low,
+            row->entry.scale, probe->dims);
+}
+
 /* By all their bits. */
 static fr_status finish_pool(struct fr_probe *probe, size_t k)
 {
@@ -699,6 +759,10 @@ static fr_status finish_pool(struct fr_probe *probe, size_t k)
     for (size_t i = 0; i < count; i++) {
         fr_slot slot = probe->pool[i].slot;
 
+        if (FR_UNLIKELY(probe->pool[i].version == FR_ASIDE_VERSION)) {
+            finish_aside(probe, &probe->pool[i]);
+            continue;
+        }
         probe->pool[i].distance =
                 finish(probe, slot, fr_rows_high(rows, slot), fr_rows_low(rows, slot));
     }
@@ -709,7 +773,7 @@ static fr_status finish_pool(struct fr_probe *probe, size_t k)
 static bool is_among_last(const struct fr_found *found, size_t count, const struct fr_found *next)
 {
     while (count-- > 0 && found[count].distance == next->distance)
-        if (found[count].slot == next->slot) return true;
+        if (found[count].slot == next->slot && found[count].version == next->version) return true;
     return false;
 }
 
@@ -721,6 +785,7 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
 
     FR_TRY(reserve_near(probe, k));
     *ret_count = 0;
+    fr_asides_clear(&probe->asides);
     if (probe->trace != NULL) fr_probe_trace_begin(probe);
     FR_TRY(fr_probe_descend(probe, 1, effort->postings, effort->width));
     find_nodes(probe, 1);
@@ -738,4 +803,11 @@ fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort
     if (probe->trace != NULL) fr_probe_trace_finish(probe);
 out:
     return st;
+}
+
+uint64_t fr_probe_id(const struct fr_probe *probe, const struct fr_found *found)
+{
+    if (FR_UNLIKELY(found->version == FR_ASIDE_VERSION))
+        return fr_asides_row(&probe->asides, found->slot)->id;
+    return fr_rows_row(&probe->tree->tiers[0], found->slot)->id;
 }

@@ -9,6 +9,7 @@
 #ifndef FR_SPFRESH_PROBE_H
 #define FR_SPFRESH_PROBE_H
 
+#include "spfresh/aside.h"
 #include "spfresh/probe_cold.h"
 #include "spfresh/tree.h"
 
@@ -17,7 +18,8 @@ struct fr_engine;
 struct fr_found {
     float distance;
     fr_slot slot;
-    uint32_t version; /* of the slot */
+    uint32_t version; /* of the slot; FR_ASIDE_VERSION: the slot is the number of a row that was set
+                         aside */
 };
 
 /* Looked at; by signs, by high bytes, by all bits. */
@@ -78,6 +80,10 @@ struct fr_probe {
     uint32_t *places; /* of one scan's */
     size_t wanted_count, wanted_capacity, chosen_count;
 
+    /* Of a tree that is not all in memory: what is read of it for this search. */
+    struct fr_asides asides;
+    bool is_at_end; /* all postings have been scanned */
+
     float *near; /* the k least distances so far: a heap, the largest on top */
     size_t near_count, near_capacity;
     struct fr_found *pool; /* rows that may be among the k nearest */
@@ -130,6 +136,9 @@ float fr_effort_slack(const struct fr_effort *effort, size_t dims);
  */
 FR_NODISCARD fr_status fr_probe_search(struct fr_probe *probe, const struct fr_effort *effort,
         size_t k, struct fr_found *ret_found, size_t *ret_count);
+
+/* The id of a row that was found by the search that was made last. */
+uint64_t fr_probe_id(const struct fr_probe *probe, const struct fr_found *found);
 
 /* --- A walk that is watched --- */
 

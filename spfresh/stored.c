@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/coding.h"
+#include "base/crc32c.h"
 #include "base/status.h"
 #include "spfresh/code.h"
 
@@ -411,14 +412,35 @@ out:
     return st;
 }
 
-void fr_stored_put_came(struct fr_buf *to, size_t dims, uint64_t id, float scale,
+/* In front of what the checksum of a record covers: its kind, and the checksum. */
+#define CAME_HEAD 5
+
+size_t fr_stored_came_size(size_t dims)
+{
+    return CAME_HEAD + 12 + dims + fr_row_low_size(dims);
+}
+
+static uint32_t came_crc(uint32_t number, const uint8_t *covered, size_t size)
+{
+    uint8_t bytes[4];
+
+    fr_put_u32(bytes, number);
+    return fr_crc32c_mask(fr_crc32c(fr_crc32c(0, bytes, sizeof(bytes)), covered, size));
+}
+
+void fr_stored_put_came(struct fr_buf *to, size_t dims, uint32_t number, uint64_t id, float scale,
         const int8_t *high, const uint8_t *low)
 {
-    fr_buf_u8(to, CAME);
-    fr_buf_u64(to, id);
-    put_f32(to, scale);
-    fr_buf_append(to, high, dims);
-    fr_buf_append(to, low, fr_row_low_size(dims));
+    size_t size = fr_stored_came_size(dims);
+    uint8_t *record = fr_buf_extend(to, size);
+
+    if (record == NULL) return; /* the buffer knows */
+    record[0] = CAME;
+    fr_put_u64(record + CAME_HEAD, id);
+    fr_put_u32(record + CAME_HEAD + 8, f32_bits(scale));
+    memcpy(record + CAME_HEAD + 12, high, dims);
+    memcpy(record + CAME_HEAD + 12 + dims, low, fr_row_low_size(dims));
+    fr_put_u32(record + 1, came_crc(number, record + CAME_HEAD, size - CAME_HEAD));
 }
 
 void fr_stored_put_left(struct fr_buf *to, uint64_t id)
@@ -427,20 +449,39 @@ void fr_stored_put_left(struct fr_buf *to, uint64_t id)
     fr_buf_u64(to, id);
 }
 
-fr_status fr_stored_read_record(struct fr_bytes *in, size_t dims, struct fr_stored_record *ret)
+static bool read_came(struct fr_bytes *in, size_t dims, uint32_t number,
+        struct fr_stored_record *ret)
+{
+    uint32_t crc = fr_bytes_u32(in);
+    fr_slice covered = fr_bytes_take(in, fr_stored_came_size(dims) - CAME_HEAD);
+    struct fr_bytes fields = fr_bytes_of(covered);
+
+    if (!fr_bytes_ok(in) || crc != came_crc(number, covered.data, covered.size)) return false;
+    ret->id = fr_bytes_u64(&fields);
+    ret->scale = read_f32(&fields);
+    ret->high = (const int8_t *)fr_bytes_take(&fields, dims).data;
+    ret->low = fr_bytes_take(&fields, fr_row_low_size(dims)).data;
+    return isfinite(ret->scale);
+}
+
+static bool read_left(struct fr_bytes *in, struct fr_stored_record *ret)
+{
+    ret->id = fr_bytes_u64(in);
+    return fr_bytes_ok(in);
+}
+
+fr_status fr_stored_read_record(struct fr_bytes *in, size_t dims, uint32_t number,
+        struct fr_stored_record *ret)
 {
     if (fr_bytes_done(in)) return FR_END;
     size_t offset = fr_bytes_offset(in);
     unsigned kind = fr_bytes_u8(in);
-    *ret = (struct fr_stored_record){.came = kind == CAME, .id = fr_bytes_u64(in)};
-    if (kind == CAME) {
-        ret->scale = read_f32(in);
-        ret->high = (const int8_t *)fr_bytes_take(in, dims).data;
-        ret->low = fr_bytes_take(in, fr_row_low_size(dims)).data;
-    }
-    if ((kind == CAME || kind == LEFT) && fr_bytes_ok(in) && isfinite(ret->scale)) return FR_OK;
-    return FR_FAIL(FR_ERR_CORRUPT, "a posting's record of kind %u at %zu is cut short or unknown",
-            kind, offset);
+
+    *ret = (struct fr_stored_record){.came = kind == CAME};
+    if (kind == CAME && read_came(in, dims, number, ret)) return FR_OK;
+    if (kind == LEFT && read_left(in, ret)) return FR_OK;
+    return FR_FAIL(FR_ERR_CORRUPT,
+            "a posting's record of kind %u at %zu is damaged, cut short or unknown", kind, offset);
 }
 
 void fr_stored_put_space(struct fr_buf *to, const struct fr_space *space, uint32_t generation)

@@ -25,11 +25,13 @@
  * another text while either is there. A row and its text's entry come and go in one batch.
  * GENERATION is u32, TIER u8, NUMBER u32: the slot of the centroid. A record of a posting is one of
  *
- *     came          1 u8, id u64, scale f32, high bytes, low bytes (spfresh/code.h)
+ *     came          1 u8, crc u32, id u64, scale f32, high bytes, low bytes (spfresh/code.h)
  *     left          2 u8, id u64
  *
- * and a row is in a posting if it came after it last left. Count and radius of a centroid are as of
- * its posting's last being written as a whole.
+ * and a row is in a posting if it came after it last left. What came is of one size, and is read
+ * without the rest of its posting, too (spfresh/aside.h): crc, of its own, is the masked CRC-32C of
+ * the posting's number, u32, and of all of the record behind the crc. Count and radius of a
+ * centroid are as of its posting's last being written as a whole.
  *
  * m/space stands only while all that is derived is complete: it is deleted before a rebuild from
  * rows writes its first posting, and put with the last. Everything else changes in one batch with
@@ -157,12 +159,14 @@ struct fr_stored_record {
     const uint8_t *low;
 };
 
-void fr_stored_put_came(struct fr_buf *to, size_t dims, uint64_t id, float scale,
+/* Into the posting of that number. */
+void fr_stored_put_came(struct fr_buf *to, size_t dims, uint32_t number, uint64_t id, float scale,
         const int8_t *high, const uint8_t *low);
+size_t fr_stored_came_size(size_t dims);
 void fr_stored_put_left(struct fr_buf *to, uint64_t id);
 
-/* The next record. FR_END. */
-FR_NODISCARD fr_status fr_stored_read_record(struct fr_bytes *in, size_t dims,
+/* The next record of the posting of that number. FR_END. */
+FR_NODISCARD fr_status fr_stored_read_record(struct fr_bytes *in, size_t dims, uint32_t number,
         struct fr_stored_record *ret);
 
 /* The generation that an index begins with. */

@@ -150,7 +150,7 @@ static void dump_records(struct item_dump *t, fr_slice value)
     while (st == FR_OK && !fr_dump_full(t->d)) {
         size_t at = fr_bytes_offset(&in);
 
-        st = fr_stored_read_record(&in, t->space.dims, &record);
+        st = fr_stored_read_record(&in, t->space.dims, (uint32_t)t->number, &record);
         if (st == FR_OK)
             tell_record(t, &record, at, fr_slice_of(value.data + at, fr_bytes_offset(&in) - at));
         else if (st < 0)

@@ -509,29 +509,11 @@ out:
     return st;
 }
 
-/* Bytes of a record of a row that came. */
-static fr_status record_size(size_t dims, uint64_t *ret_size)
-{
-    struct fr_buf record = FR_BUF_EMPTY;
-    int8_t *high = fr_alloc_zeroed(dims, 2);
-    fr_status st;
-
-    if (high == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory for a record");
-    fr_stored_put_came(&record, dims, 0, 0, high, (const uint8_t *)high);
-    st = fr_buf_status(&record);
-    *ret_size = record.size;
-    fr_buf_deinit(&record);
-    fr_free(high);
-    return st;
-}
-
 static fr_status sum_up(struct top *t, struct fr_top_index *index)
 {
     struct fr_top_posting *slots = (struct fr_top_posting *)(void *)t->slots.data;
-    uint64_t size = 1;
-    fr_status st;
+    uint64_t size = fr_stored_came_size(t->dims);
 
-    FR_TRY(record_size(t->dims, &size));
     for (size_t i = 0; i < t->slots.size / sizeof(*slots); i++) {
         struct fr_top_posting *p = &slots[i];
 
@@ -543,9 +525,7 @@ static fr_status sum_up(struct top *t, struct fr_top_index *index)
         index->rows += p->rows;
         index->changed += p->changed;
     }
-    st = fr_buf_status(&index->postings);
-out:
-    return st;
+    return fr_buf_status(&index->postings);
 }
 
 static void top_deinit(struct top *t)

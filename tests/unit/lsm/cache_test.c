@@ -139,6 +139,23 @@ Test(cache, hands_out_what_it_has_no_room_for)
     cr_assert_eq(alive, 0);
 }
 
+/* Slots are for values, which are small: where there are blocks most of them are empty. */
+Test(cache, does_not_walk_over_slots_that_are_empty)
+{
+    struct fr_cache *cache = NULL;
+    struct fr_cache_stats stats;
+
+    cr_assert_eq(fr_cache_new(64 * 4096, (size_t)64 << 20, &cache), FR_OK);
+    for (uint64_t i = 0; i < 1000; i++)
+        put(cache, 1, i, false);
+    fr_cache_stats_get(cache, &stats);
+    cr_assert_gt(stats.slots, 100000);
+    cr_assert_eq(stats.evictions, 1000 - 64);
+    cr_assert_lt(stats.hand_steps, 1000 * 32);
+    fr_cache_free(cache);
+    cr_assert_eq(alive, 0);
+}
+
 /* However many slots there are: a multi-get pins all that it reads until it has ended. */
 Test(cache, looks_for_room_among_what_is_pinned_once)
 {

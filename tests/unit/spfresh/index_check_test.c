@@ -131,11 +131,11 @@ static void change_posting(uint32_t number, uint64_t comes)
     struct fr_buf value = FR_BUF_EMPTY;
     struct fr_stored_record record;
 
-    cr_assert_eq(fr_stored_read_record(&in, dims, &record), FR_OK);
+    cr_assert_eq(fr_stored_read_record(&in, dims, number, &record), FR_OK);
     cr_assert(record.came);
     fr_buf_append(&value, before.bytes.data, before.bytes.size);
     if (comes != FR_NUMBER_NONE)
-        fr_stored_put_came(&value, dims, comes, record.scale, record.high, record.low);
+        fr_stored_put_came(&value, dims, number, comes, record.scale, record.high, record.low);
     else
         fr_stored_put_left(&value, record.id);
     must(fr_buf_status(&value));
