@@ -172,11 +172,11 @@ out:
 
 /* Postings whose rows are wanted for the first time. */
 static size_t begin_reading(struct fr_asides *asides, const struct fr_node_entry *const *wanted,
-        size_t chosen)
+        size_t first)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < chosen; i++) {
+    for (size_t i = 0; i < first; i++) {
         if (!fr_entry_is_aside(wanted[i])) continue;
         struct fr_aside_posting *posting = &asides->postings[fr_aside_of(wanted[i])->posting];
 
@@ -253,12 +253,12 @@ static bool take_row(const struct fr_aside_posting *posting, struct fr_aside_row
 }
 
 fr_status fr_asides_read(struct fr_asides *asides, size_t dims,
-        const struct fr_node_entry *const *wanted, size_t count, size_t chosen)
+        const struct fr_node_entry *const *wanted, size_t count, size_t first, size_t chosen)
 {
     size_t row_size = fr_stored_came_size(dims);
     fr_status st = FR_OK;
 
-    if (begin_reading(asides, wanted, chosen) > 0) {
+    if (begin_reading(asides, wanted, first) > 0) {
         find_spans(asides, wanted, count);
         FR_TRY(read_spans(asides, row_size));
     }

@@ -85,12 +85,12 @@ FR_NODISCARD fr_status fr_asides_add(struct fr_asides *asides, const struct fr_n
         const uint32_t *places, size_t count, const struct fr_node_entry **ret_entries);
 
 /*
- * Have the first chosen of the entries that are wanted read, those among them that were set aside.
- * If failed_count is not 0 now, that many postings have failed, and their rows are not there.
- * FR_ERR_NOMEM.
+ * Of the entries that are wanted, and were set aside: have postings read for the first so many, and
+ * the rows of the chosen ones of these there. If failed_count is not 0 now, that many postings have
+ * failed, and their rows are not there. FR_ERR_NOMEM.
  */
 FR_NODISCARD fr_status fr_asides_read(struct fr_asides *asides, size_t dims,
-        const struct fr_node_entry *const *wanted, size_t count, size_t chosen);
+        const struct fr_node_entry *const *wanted, size_t count, size_t first, size_t chosen);
 
 static inline bool fr_entry_is_aside(const struct fr_node_entry *entry)
 {

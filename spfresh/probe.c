@@ -533,8 +533,9 @@ static fr_status read_chosen(struct fr_probe *probe)
     struct fr_asides *asides = &probe->asides;
     fr_status st;
 
-    size_t count = probe->is_at_end ? probe->wanted_count : probe->chosen_count;
-    FR_TRY(fr_asides_read(asides, probe->dims, probe->wanted, probe->wanted_count, count));
+    size_t first = probe->is_at_end ? probe->wanted_count : probe->chosen_count;
+    FR_TRY(fr_asides_read(asides, probe->dims, probe->wanted, probe->wanted_count, first,
+            probe->chosen_count));
     if (FR_LIKELY(asides->failed_count == 0)) goto out;
     for (size_t i = 0; i < asides->posting_count; i++)
         if (asides->postings[i].state == FR_ASIDE_FAILED)
