@@ -87,7 +87,7 @@ static fr_status route_some(struct fr_bulk_worker *w, size_t from, size_t count)
     struct fr_bulk *b = w->bulk;
     fr_status st;
 
-    fr_bulk_decode(b, b->slots + from, count, w->vectors);
+    fr_bulk_decode(b, from, count, w->vectors);
     fr_mean(w->vectors, count, b->dims, w->centroids);
     fr_probe_aim(w->probe, w->centroids);
     FR_TRY(fr_probe_descend(w->probe, 1, AROUND, b->tree->options.insert_width));
@@ -269,10 +269,8 @@ static fr_status list(void *ctx, size_t member, size_t piece)
             &node));
     fr_rows_decode(&tree->tiers[1], group->number, w->centroids);
     for (size_t i = 0; i < group->count; i++) {
-        fr_slot slot = b->slots[group->from + i];
-
-        fr_bulk_decode(b, &slot, 1, w->vectors);
-        list_row(tree, node, slot, w->vectors, w->centroids);
+        fr_bulk_decode(b, group->from + i, 1, w->vectors);
+        list_row(tree, node, b->slots[group->from + i], w->vectors, w->centroids);
     }
     /* Release: it is complete. Acquire in fr_tree_node. */
     atomic_store_explicit(fr_rows_node(&tree->tiers[1], group->number), node, memory_order_release);

@@ -62,9 +62,11 @@ struct fr_bulk {
     size_t busy; /* threads that may open more */
 };
 
-/* Vectors of slots, one behind the other. */
-void fr_bulk_decode(const struct fr_bulk *bulk, const fr_slot *slots, size_t count,
-        float *ret_vectors);
+/* Let the row come that is in the array some places behind this one: rows lie anywhere. */
+void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at);
+
+/* Vectors of a part of the array, one behind the other. */
+void fr_bulk_decode(const struct fr_bulk *bulk, size_t from, size_t count, float *ret_vectors);
 
 /*
  * Put a part of slots in the order of where its rows go, below k. starts: how many go to each; and

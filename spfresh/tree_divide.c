@@ -16,6 +16,10 @@
 /* How full a posting is meant to be, in parts of eight. */
 #define FILL_EIGHTHS 7
 
+/* Rows that are fetched ahead, and so much of each: the rest comes by itself. */
+#define FETCH_AHEAD 8
+#define FETCH_MOST  256
+
 fr_status fr_group_list_add(struct fr_group_list *list, struct fr_group group)
 {
     if (list->count == list->capacity) {
@@ -30,11 +34,27 @@ fr_status fr_group_list_add(struct fr_group_list *list, struct fr_group group)
     return FR_OK;
 }
 
-void fr_bulk_decode(const struct fr_bulk *bulk, const fr_slot *slots, size_t count,
-        float *ret_vectors)
+void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at)
 {
-    for (size_t i = 0; i < count; i++)
-        fr_rows_decode(&bulk->tree->tiers[0], slots[i], ret_vectors + i * bulk->dims);
+    const struct fr_rows *rows = &bulk->tree->tiers[0];
+
+    if (at + FETCH_AHEAD >= bulk->count) return;
+    fr_slot slot = bulk->slots[at + FETCH_AHEAD];
+    const int8_t *high = fr_rows_high(rows, slot);
+    const uint8_t *low = fr_rows_low(rows, slot);
+    __builtin_prefetch(fr_rows_row(rows, slot));
+    for (size_t i = 0; i < bulk->dims && i < FETCH_MOST; i += 64)
+        __builtin_prefetch(high + i);
+    for (size_t i = 0; i < fr_row_low_size(bulk->dims) && i < FETCH_MOST / 2; i += 64)
+        __builtin_prefetch(low + i);
+}
+
+void fr_bulk_decode(const struct fr_bulk *bulk, size_t from, size_t count, float *ret_vectors)
+{
+    for (size_t i = 0; i < count; i++) {
+        fr_bulk_fetch(bulk, from + i);
+        fr_rows_decode(&bulk->tree->tiers[0], bulk->slots[from + i], ret_vectors + i * bulk->dims);
+    }
 }
 
 void fr_bulk_sort(struct fr_bulk *bulk, size_t from, size_t count, size_t *starts, size_t k)
@@ -94,7 +114,7 @@ static void find_mean(const struct fr_bulk_worker *w, const struct fr_group *gro
 
     memset(ret_mean, 0, b->dims * sizeof(float));
     for (size_t n = 0; n < group->count; n++) {
-        fr_bulk_decode(b, b->slots + group->from + n, 1, w->vectors);
+        fr_bulk_decode(b, group->from + n, 1, w->vectors);
         for (size_t i = 0; i < b->dims; i++)
             ret_mean[i] += w->vectors[i];
     }
@@ -136,8 +156,7 @@ static size_t draw_sample(const struct fr_bulk_worker *w, const struct fr_group 
     size_t count = FR_MIN(group->count, (size_t)FR_BULK_SAMPLE_MOST);
 
     for (size_t i = 0; i < count; i++)
-        fr_bulk_decode(b, b->slots + group->from + i * group->count / count, 1,
-                w->vectors + i * b->dims);
+        fr_bulk_decode(b, group->from + i * group->count / count, 1, w->vectors + i * b->dims);
     return count;
 }
 
@@ -165,9 +184,11 @@ static void assign(const struct fr_bulk_worker *w, const struct fr_group *group,
 {
     const struct fr_bulk *b = w->bulk;
 
-    for (size_t n = 0; n < group->count; n++)
+    for (size_t n = 0; n < group->count; n++) {
+        if (is_sampled) fr_bulk_fetch(b, group->from + n);
         b->to[group->from + n] =
                 is_sampled ? nearest_centroid(w, b->slots[group->from + n], k) : w->groups[n];
+    }
 }
 
 /* FR_END: all would be in one. */
