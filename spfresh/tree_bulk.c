@@ -262,15 +262,17 @@ static fr_status list(void *ctx, size_t member, size_t piece)
     struct fr_bulk_worker *w = &b->workers[member];
     const struct fr_group *group = &b->done.items[piece];
     struct fr_tree *tree = b->tree;
+    size_t end = group->from + group->count;
     struct fr_node *node;
     fr_status st;
 
     FR_TRY(fr_node_new(&tree->pool, b->dims, group->number, group->count + FR_BLOCK_VECTORS / 2,
             &node));
     fr_rows_decode(&tree->tiers[1], group->number, w->centroids);
-    for (size_t i = 0; i < group->count; i++) {
-        fr_bulk_decode(b, group->from + i, 1, w->vectors);
-        list_row(tree, node, b->slots[group->from + i], w->vectors, w->centroids);
+    for (size_t at = group->from; at < end; at++) {
+        fr_bulk_fetch(b, at, end);
+        fr_bulk_decode(b, at, 1, w->vectors);
+        list_row(tree, node, b->slots[at], w->vectors, w->centroids);
     }
     /* Release: it is complete. Acquire in fr_tree_node. */
     atomic_store_explicit(fr_rows_node(&tree->tiers[1], group->number), node, memory_order_release);

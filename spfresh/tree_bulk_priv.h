@@ -62,8 +62,11 @@ struct fr_bulk {
     size_t busy; /* threads that may open more */
 };
 
-/* Let the row come that is in the array some places behind this one: rows lie anywhere. */
-void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at);
+/*
+ * Let the row come that is in the array some places behind this one, but before the end: rows lie
+ * anywhere.
+ */
+void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at, size_t end);
 
 /* Vectors of a part of the array, one behind the other. */
 void fr_bulk_decode(const struct fr_bulk *bulk, size_t from, size_t count, float *ret_vectors);

@@ -34,11 +34,11 @@ fr_status fr_group_list_add(struct fr_group_list *list, struct fr_group group)
     return FR_OK;
 }
 
-void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at)
+void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at, size_t end)
 {
     const struct fr_rows *rows = &bulk->tree->tiers[0];
 
-    if (at + FETCH_AHEAD >= bulk->count) return;
+    if (at + FETCH_AHEAD >= end) return;
     fr_slot slot = bulk->slots[at + FETCH_AHEAD];
     const int8_t *high = fr_rows_high(rows, slot);
     const uint8_t *low = fr_rows_low(rows, slot);
@@ -52,7 +52,7 @@ void fr_bulk_fetch(const struct fr_bulk *bulk, size_t at)
 void fr_bulk_decode(const struct fr_bulk *bulk, size_t from, size_t count, float *ret_vectors)
 {
     for (size_t i = 0; i < count; i++) {
-        fr_bulk_fetch(bulk, from + i);
+        fr_bulk_fetch(bulk, from + i, from + count);
         fr_rows_decode(&bulk->tree->tiers[0], bulk->slots[from + i], ret_vectors + i * bulk->dims);
     }
 }
@@ -111,10 +111,12 @@ static void leave_group(struct fr_bulk *b)
 static void find_mean(const struct fr_bulk_worker *w, const struct fr_group *group, float *ret_mean)
 {
     const struct fr_bulk *b = w->bulk;
+    size_t end = group->from + group->count;
 
     memset(ret_mean, 0, b->dims * sizeof(float));
-    for (size_t n = 0; n < group->count; n++) {
-        fr_bulk_decode(b, group->from + n, 1, w->vectors);
+    for (size_t at = group->from; at < end; at++) {
+        fr_bulk_fetch(b, at, end);
+        fr_bulk_decode(b, at, 1, w->vectors);
         for (size_t i = 0; i < b->dims; i++)
             ret_mean[i] += w->vectors[i];
     }
@@ -178,16 +180,20 @@ static uint32_t nearest_centroid(const struct fr_bulk_worker *w, fr_slot slot, s
     return best;
 }
 
-/* Which of the k each row goes to. */
+/* Which of the k each row goes to; k-means has said it if it saw them all. */
 static void assign(const struct fr_bulk_worker *w, const struct fr_group *group, size_t k,
-        bool is_sampled)
+        size_t sample)
 {
     const struct fr_bulk *b = w->bulk;
+    size_t end = group->from + group->count;
 
-    for (size_t n = 0; n < group->count; n++) {
-        if (is_sampled) fr_bulk_fetch(b, group->from + n);
-        b->to[group->from + n] =
-                is_sampled ? nearest_centroid(w, b->slots[group->from + n], k) : w->groups[n];
+    if (sample == group->count) {
+        memcpy(b->to + group->from, w->groups, sample * sizeof(b->to[0]));
+        return;
+    }
+    for (size_t at = group->from; at < end; at++) {
+        fr_bulk_fetch(b, at, end);
+        b->to[at] = nearest_centroid(w, b->slots[at], k);
     }
 }
 
@@ -222,7 +228,7 @@ static fr_status divide(struct fr_bulk_worker *w, const struct fr_group *group)
     size_t sample = draw_sample(w, group);
     k = fr_kmeans(b->kernels, w->vectors, sample, b->dims, k, group->from, w->scratch, w->centroids,
             w->groups);
-    assign(w, group, k, sample < group->count);
+    assign(w, group, k, sample);
     FR_TRY(open_parts(b, group, k));
     if (st == FR_END) st = end_group(w, *group);
 out:
