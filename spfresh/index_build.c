@@ -2,9 +2,9 @@
  * index_build.c - an index from its rows, when there is nothing else that could be trusted, or when
  * one is to be built anew (index_rebuild.c).
  *
- * Several threads share one walk over the rows: each takes some, finds where they belong without a
- * lock, enters them, and now and then splits a posting. A few rows are added by the caller alone,
- * in their order.
+ * Several threads share one walk over the rows: each takes some, maps them and writes them down in
+ * slots of the tree, and gives their ids to the map. When all are there they are put into postings
+ * together (spfresh/tree_bulk.c). A few rows are the caller's alone, in their order.
  */
 #include "base/alloc.h"
 #include "base/cover.h"
