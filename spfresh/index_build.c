@@ -5,14 +5,19 @@
  * Several threads share one walk over the rows: each takes some, maps them and writes them down in
  * slots of the tree, and gives their ids to the map. When all are there they are put into postings
  * together (spfresh/tree_bulk.c). A few rows are the caller's alone, in their order.
+ *
+ * For that all codes are in memory at once. Where indexes may not have so much of it, rows are put
+ * together as long as there is room, and those that come then are added one by one, beside codes
+ * that leave memory (index_cold.c).
  */
 #include "base/alloc.h"
 #include "base/cover.h"
 #include "base/crew.h"
 #include "spfresh/index_priv.h"
 
-/* Rows that a thread takes at once. */
+/* Rows that a thread takes at once, and postings that it looks at after that. */
 #define ROWS_AT_ONCE 32
+#define TASKS_AFTER  4
 
 fr_status fr_spfresh_read_row(const struct fr_spfresh *index, const struct fr_iter *it,
         uint64_t *ret_id, float *ret_vector)
@@ -64,22 +69,34 @@ struct builder {
     uint64_t ids[ROWS_AT_ONCE];
     fr_slot slots[ROWS_AT_ONCE];
     float *vectors, *mapped;
+    struct fr_probe *probe;
+    int8_t *high;
+    uint8_t *low;
 };
 
 static fr_status init_builder(struct builder *b, const struct build *build)
 {
     size_t dimension = build->index->options.dimension, dims = build->how->tree->space->dims;
+    fr_status st;
 
+    FR_TRY(fr_probe_new(build->how->tree, &b->probe));
     b->vectors = fr_alloc(ROWS_AT_ONCE * dimension * sizeof(float));
     b->mapped = fr_alloc_aligned(dims * sizeof(float), 64);
-    if (b->vectors != NULL && b->mapped != NULL) return FR_OK;
-    return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
+    b->high = fr_alloc(dims);
+    b->low = fr_alloc(fr_row_low_size(dims));
+    if (b->vectors == NULL || b->mapped == NULL || b->high == NULL || b->low == NULL)
+        st = FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
+out:
+    return st;
 }
 
 static void deinit_builder(struct builder *b)
 {
+    fr_probe_free(b->probe);
     fr_free(b->vectors);
     fr_free(b->mapped);
+    fr_free(b->high);
+    fr_free(b->low);
 }
 
 /* Some of the rows that are left. */
@@ -117,25 +134,93 @@ static fr_status map_rows(struct build *build, const struct builder *b)
     return st;
 }
 
+/* The n-th of those that were taken, mapped. */
+static void map_vector(const struct build *build, const struct builder *b, size_t n)
+{
+    fr_space_map_row(build->how->tree->space, b->vectors + n * build->index->options.dimension,
+            b->mapped);
+}
+
+static void count_done(const struct build *build, const struct builder *b)
+{
+    _Atomic(uint64_t) *done = build->how->done;
+
+    if (done != NULL) atomic_fetch_add_explicit(done, b->count, memory_order_relaxed);
+}
+
 /* fr_crew_fn */
-static fr_status fill_some(void *ctx, size_t member, size_t piece)
+static fr_status put_some_together(void *ctx, size_t member, size_t piece)
 {
     struct build *build = ctx;
     struct builder *b = &build->builders[member];
-    const struct fr_filling *how = build->how;
+    struct fr_tree *tree = build->how->tree;
+    fr_status st;
+
+    (void)piece;
+    if (!fr_spfresh_has_room(build->index)) return FR_END;
+    FR_TRY(read_rows(build, b));
+    if (b->count == 0) return FR_END;
+    FR_TRY(fr_tree_bulk_take(tree, b->count, b->slots));
+    for (size_t n = 0; n < b->count; n++) {
+        map_vector(build, b, n);
+        fr_tree_bulk_fill(tree, b->slots[n], b->ids[n], b->mapped);
+    }
+    FR_TRY(map_rows(build, b));
+    count_done(build, b);
+out:
+    return st;
+}
+
+static fr_status add_row(const struct build *build, struct builder *b, size_t n)
+{
+    struct fr_tree *tree = build->how->tree;
+    struct fr_entrant entrant = {
+            .id = b->ids[n], .x = b->mapped, .high = b->high, .low = b->low, .slot = FR_SLOT_NONE};
+    fr_status st;
+
+    map_vector(build, b, n);
+    FR_TRY(fr_tree_locate_one(b->probe, &entrant));
+    FR_TRY(fr_tree_enter(tree, &entrant));
+    fr_tree_publish(tree, &entrant, 1, NULL, 0, 0);
+    b->slots[n] = entrant.slot;
+out:
+    return st;
+}
+
+/* fr_crew_fn */
+static fr_status add_some(void *ctx, size_t member, size_t piece)
+{
+    struct build *build = ctx;
+    struct builder *b = &build->builders[member];
+    size_t left;
     fr_status st;
 
     (void)piece;
     FR_TRY(read_rows(build, b));
     if (b->count == 0) return FR_END;
-    FR_TRY(fr_tree_bulk_take(how->tree, b->count, b->slots));
-    for (size_t i = 0; i < b->count; i++) {
-        fr_space_map_row(how->tree->space, b->vectors + i * build->index->options.dimension,
-                b->mapped);
-        fr_tree_bulk_fill(how->tree, b->slots[i], b->ids[i], b->mapped);
-    }
+    FR_COVER("index: rows are added one by one where there is no room for all");
+    for (size_t n = 0; n < b->count; n++)
+        FR_TRY(add_row(build, b, n));
     FR_TRY(map_rows(build, b));
-    if (how->done != NULL) atomic_fetch_add_explicit(how->done, b->count, memory_order_relaxed);
+    FR_TRY(fr_tree_maintain(build->how->tree, TASKS_AFTER, &left));
+    fr_spfresh_fit_tree(build->index, build->how->tree);
+    count_done(build, b);
+out:
+    return st;
+}
+
+static fr_status fill(struct build *build, const struct fr_crew *crew)
+{
+    const struct fr_filling *how = build->how;
+    size_t left;
+    fr_status st;
+
+    FR_TRY(fr_crew_run(crew, SIZE_MAX, put_some_together, build));
+    FR_TRY(fr_tree_bulk_end(how->tree, how->threads, how->stop));
+    fr_spfresh_fit_tree(build->index, how->tree);
+    if (build->over) return FR_OK;
+    FR_TRY(fr_crew_run(crew, SIZE_MAX, add_some, build));
+    st = fr_tree_maintain(how->tree, SIZE_MAX, &left);
 out:
     return st;
 }
@@ -152,8 +237,7 @@ fr_status fr_spfresh_fill(struct fr_spfresh *index, const struct fr_filling *how
         FR_TRY(init_builder(&builders[i], &build));
     FR_TRY(how->view == NULL ? fr_row_walk_open(&build.rows, index)
                              : fr_row_walk_open_at(&build.rows, index, how->view, how->at));
-    FR_TRY(fr_crew_run(&crew, SIZE_MAX, fill_some, &build));
-    st = fr_tree_bulk_end(how->tree, how->threads, how->stop);
+    st = fill(&build, &crew);
 out:
     fr_row_walk_close(&build.rows);
     fr_mutex_deinit(&build.mu);

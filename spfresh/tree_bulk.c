@@ -269,8 +269,8 @@ static fr_status list(void *ctx, size_t member, size_t piece)
     struct fr_node *node;
     fr_status st;
 
-    FR_TRY(fr_node_new(&tree->pool, b->dims, group->number, group->count + FR_BLOCK_VECTORS / 2,
-            &node));
+    FR_TRY(fr_node_new(&tree->pool, b->dims, group->number,
+            fr_tree_room_for(tree, 1, group->count) + FR_BLOCK_VECTORS / 2, &node));
     fr_rows_decode(&tree->tiers[1], group->number, w->centroids);
     for (size_t at = group->from; at < end; at++) {
         fr_bulk_fetch(b, at, end);
@@ -282,6 +282,14 @@ static fr_status list(void *ctx, size_t member, size_t piece)
     queue(tree, node);
 out:
     return st;
+}
+
+/* Rows that are to be listed twice are so later. */
+static void want_copies(struct fr_tree *tree)
+{
+    fr_mutex_lock(&tree->mu);
+    if (tree->options.copies > 0) fr_tree_note_untidy_locked(tree, tree->tiers[0].live_count);
+    fr_mutex_unlock(&tree->mu);
 }
 
 /* ---- All of it ---- */
@@ -356,6 +364,7 @@ fr_status fr_tree_bulk_end(struct fr_tree *tree, size_t threads, const _Atomic(b
         FR_TRY(run_passing_round(&b));
     FR_TRY(run_last_round(&b));
     FR_TRY(fr_crew_run(&b.crew, b.done.count, list, &b));
+    want_copies(tree);
     st = fr_tree_maintain(tree, SIZE_MAX, &left);
 out:
     deinit_bulk(&b);
