@@ -2,19 +2,22 @@
  * index_build.c - an index from its rows, when there is nothing else that could be trusted, or when
  * one is to be built anew (index_rebuild.c).
  *
- * Several threads share one walk over the rows: each takes some, finds where they belong without a
- * lock, enters them, and now and then splits a posting. A few rows are added by the caller alone,
- * in their order.
+ * Several threads share one walk over the rows: each takes some, maps them and writes them down in
+ * slots of the tree, and gives their ids to the map. When all are there they are put into postings
+ * together (spfresh/tree_bulk.c). A few rows are the caller's alone, in their order.
+ *
+ * For that all codes are in memory at once. Where indexes may not have so much of it, rows are put
+ * together as long as there is room, and those that come then are added one by one, beside codes
+ * that leave memory (index_cold.c).
  */
 #include "base/alloc.h"
 #include "base/cover.h"
+#include "base/crew.h"
 #include "spfresh/index_priv.h"
 
 /* Rows that a thread takes at once, and postings that it looks at after that. */
 #define ROWS_AT_ONCE 32
 #define TASKS_AFTER  4
-
-#define THREADS_MAX 16
 
 fr_status fr_spfresh_read_row(const struct fr_spfresh *index, const struct fr_iter *it,
         uint64_t *ret_id, float *ret_vector)
@@ -52,32 +55,30 @@ out:
 struct build {
     struct fr_spfresh *index;
     const struct fr_filling *how;
+    struct builder *builders;
     struct fr_mutex mu; /* rank FR_RANK_SPFRESH_INDEX: nobody holds that one beside it */
 
     /* Guarded by mu, and the map. */
     struct fr_row_walk rows;
-    struct fr_error failure; /* the first; status 0: none */
     bool over;
 };
 
 /* And what each has of its own. */
 struct builder {
-    struct build *build;
-    struct fr_thread thread;
-    struct fr_probe *probe;
     size_t count;
     uint64_t ids[ROWS_AT_ONCE];
+    fr_slot slots[ROWS_AT_ONCE];
     float *vectors, *mapped;
+    struct fr_probe *probe;
     int8_t *high;
     uint8_t *low;
 };
 
-static fr_status init_builder(struct builder *b, struct build *build)
+static fr_status init_builder(struct builder *b, const struct build *build)
 {
     size_t dimension = build->index->options.dimension, dims = build->how->tree->space->dims;
     fr_status st;
 
-    *b = (struct builder){.build = build};
     FR_TRY(fr_probe_new(build->how->tree, &b->probe));
     b->vectors = fr_alloc(ROWS_AT_ONCE * dimension * sizeof(float));
     b->mapped = fr_alloc_aligned(dims * sizeof(float), 64);
@@ -98,126 +99,150 @@ static void deinit_builder(struct builder *b)
     fr_free(b->low);
 }
 
-/* Some of the rows that are left; none: it is over. */
-static fr_status take_rows_locked(struct builder *b) FR_REQUIRES(b->build->mu)
+/* Some of the rows that are left. */
+static fr_status read_rows_locked(struct build *build, struct builder *b) FR_REQUIRES(build->mu)
 {
-    struct build *build = b->build;
-    const struct fr_filling *how = build->how;
     fr_status st = FR_OK;
 
-    /* Relaxed: it only has to be seen soon. */
-    if (how->stop != NULL && atomic_load_explicit(how->stop, memory_order_relaxed))
-        return FR_FAIL(FR_ERR_CANCELLED, "the index is being closed");
     for (b->count = 0; !build->over && b->count < ROWS_AT_ONCE; b->count++) {
         FR_TRY(fr_row_walk_next(&build->rows, &b->ids[b->count],
                 b->vectors + b->count * build->index->options.dimension));
         build->over = st == FR_END;
         if (build->over) break;
     }
-    if (how->done != NULL) atomic_fetch_add_explicit(how->done, b->count, memory_order_relaxed);
 out:
     return st < 0 ? st : FR_OK;
 }
 
-static fr_status take_rows(struct builder *b)
+static fr_status read_rows(struct build *build, struct builder *b)
 {
-    fr_mutex_lock(&b->build->mu);
-    fr_status st = take_rows_locked(b);
-    fr_mutex_unlock(&b->build->mu);
+    fr_mutex_lock(&build->mu);
+    fr_status st = read_rows_locked(build, b);
+    fr_mutex_unlock(&build->mu);
     return st;
 }
 
-static fr_status add_row(struct builder *b, size_t n)
+static fr_status map_rows(struct build *build, const struct builder *b)
 {
-    const struct fr_spfresh *index = b->build->index;
-    struct fr_tree *tree = b->build->how->tree;
-    struct fr_id_map *map = b->build->how->map;
+    struct fr_id_map *map = build->how->map;
+
+    fr_mutex_lock(&build->mu);
+    fr_status st = fr_id_map_reserve(map, b->count);
+    for (size_t i = 0; i < b->count && st == FR_OK; i++)
+        fr_id_map_set(map, b->slots[i]);
+    fr_mutex_unlock(&build->mu);
+    return st;
+}
+
+/* The n-th of those that were taken, mapped. */
+static void map_vector(const struct build *build, const struct builder *b, size_t n)
+{
+    fr_space_map_row(build->how->tree->space, b->vectors + n * build->index->options.dimension,
+            b->mapped);
+}
+
+static void count_done(const struct build *build, const struct builder *b)
+{
+    _Atomic(uint64_t) *done = build->how->done;
+
+    if (done != NULL) atomic_fetch_add_explicit(done, b->count, memory_order_relaxed);
+}
+
+/* fr_crew_fn */
+static fr_status put_some_together(void *ctx, size_t member, size_t piece)
+{
+    struct build *build = ctx;
+    struct builder *b = &build->builders[member];
+    struct fr_tree *tree = build->how->tree;
+    fr_status st;
+
+    (void)piece;
+    if (!fr_spfresh_has_room(build->index)) return FR_END;
+    FR_TRY(read_rows(build, b));
+    if (b->count == 0) return FR_END;
+    FR_TRY(fr_tree_bulk_take(tree, b->count, b->slots));
+    for (size_t n = 0; n < b->count; n++) {
+        map_vector(build, b, n);
+        fr_tree_bulk_fill(tree, b->slots[n], b->ids[n], b->mapped);
+    }
+    FR_TRY(map_rows(build, b));
+    count_done(build, b);
+out:
+    return st;
+}
+
+static fr_status add_row(const struct build *build, struct builder *b, size_t n)
+{
+    struct fr_tree *tree = build->how->tree;
     struct fr_entrant entrant = {
             .id = b->ids[n], .x = b->mapped, .high = b->high, .low = b->low, .slot = FR_SLOT_NONE};
     fr_status st;
 
-    fr_space_map_row(tree->space, b->vectors + n * index->options.dimension, b->mapped);
+    map_vector(build, b, n);
     FR_TRY(fr_tree_locate_one(b->probe, &entrant));
     FR_TRY(fr_tree_enter(tree, &entrant));
     fr_tree_publish(tree, &entrant, 1, NULL, 0, 0);
-    fr_mutex_lock(&b->build->mu);
-    st = fr_id_map_reserve(map, 1);
-    if (st == FR_OK) fr_id_map_set(map, entrant.slot);
-    fr_mutex_unlock(&b->build->mu);
+    b->slots[n] = entrant.slot;
 out:
     return st;
 }
 
-static fr_status build_on(struct builder *b)
+/* fr_crew_fn */
+static fr_status add_some(void *ctx, size_t member, size_t piece)
 {
+    struct build *build = ctx;
+    struct builder *b = &build->builders[member];
     size_t left;
     fr_status st;
 
-    do {
-        FR_TRY(take_rows(b));
-        for (size_t n = 0; n < b->count; n++)
-            FR_TRY(add_row(b, n));
-        FR_TRY(fr_tree_maintain(b->build->how->tree, TASKS_AFTER, &left));
-        fr_spfresh_fit_tree(b->build->index, b->build->how->tree);
-    } while (b->count > 0);
+    (void)piece;
+    FR_TRY(read_rows(build, b));
+    if (b->count == 0) return FR_END;
+    FR_COVER("index: rows are added one by one where there is no room for all");
+    for (size_t n = 0; n < b->count; n++)
+        FR_TRY(add_row(build, b, n));
+    FR_TRY(map_rows(build, b));
+    FR_TRY(fr_tree_maintain(build->how->tree, TASKS_AFTER, &left));
+    fr_spfresh_fit_tree(build->index, build->how->tree);
+    count_done(build, b);
 out:
     return st;
 }
 
-static void builder_main(void *arg)
+static fr_status fill(struct build *build, const struct fr_crew *crew)
 {
-    struct builder *b = arg;
-    struct build *build = b->build;
+    const struct fr_filling *how = build->how;
+    size_t left;
+    fr_status st;
 
-    if (build_on(b) == FR_OK) return;
-    fr_mutex_lock(&build->mu);
-    if (build->failure.status == FR_OK) fr_error_save(&build->failure);
-    build->over = true;
-    fr_mutex_unlock(&build->mu);
-}
-
-/* The first is the caller itself. */
-static fr_status run_builders(struct build *build, struct builder *builders, size_t count)
-{
-    size_t made = 0, started = 1;
-    fr_status st = FR_OK;
-
-    for (; made < count && st == FR_OK; made++)
-        st = init_builder(&builders[made], build);
-    for (; started < count && st == FR_OK; started++)
-        st = fr_thread_start(&builders[started].thread, "fr-build", builder_main,
-                &builders[started]);
-    if (st == FR_OK) builder_main(&builders[0]);
-    if (st < 0) {
-        fr_mutex_lock(&build->mu);
-        build->over = true;
-        fr_mutex_unlock(&build->mu);
-    }
-    for (size_t i = 1; i < made; i++)
-        fr_thread_join(&builders[i].thread);
-    for (size_t i = 0; i < made; i++)
-        deinit_builder(&builders[i]);
-    if (st == FR_OK && build->failure.status < 0) st = fr_error_restore(&build->failure);
+    FR_TRY(fr_crew_run(crew, SIZE_MAX, put_some_together, build));
+    FR_TRY(fr_tree_bulk_end(how->tree, how->threads, how->stop));
+    fr_spfresh_fit_tree(build->index, how->tree);
+    if (build->over) return FR_OK;
+    FR_TRY(fr_crew_run(crew, SIZE_MAX, add_some, build));
+    st = fr_tree_maintain(how->tree, SIZE_MAX, &left);
+out:
     return st;
 }
 
 fr_status fr_spfresh_fill(struct fr_spfresh *index, const struct fr_filling *how)
 {
-    size_t left, threads = FR_MIN(how->threads, (size_t)THREADS_MAX);
-    struct builder *builders = fr_alloc_zeroed(threads, sizeof(*builders));
-    struct build build = {.index = index, .how = how};
-    fr_status st;
+    struct fr_crew crew = {.name = "fr-build", .threads = how->threads, .stop = how->stop};
+    struct builder builders[FR_CREW_MAX] = {0};
+    struct build build = {.index = index, .how = how, .builders = builders};
+    fr_status st = FR_OK;
 
-    if (builders == NULL) return FR_FAIL(FR_ERR_NOMEM, "no memory to build an index");
     fr_mutex_init(&build.mu, FR_RANK_SPFRESH_INDEX);
+    for (size_t i = 0; i < fr_crew_size(&crew); i++)
+        FR_TRY(init_builder(&builders[i], &build));
     FR_TRY(how->view == NULL ? fr_row_walk_open(&build.rows, index)
                              : fr_row_walk_open_at(&build.rows, index, how->view, how->at));
-    FR_TRY(run_builders(&build, builders, threads));
-    st = fr_tree_maintain(how->tree, SIZE_MAX, &left);
+    st = fill(&build, &crew);
 out:
     fr_row_walk_close(&build.rows);
     fr_mutex_deinit(&build.mu);
-    fr_free(builders);
+    for (size_t i = 0; i < FR_CREW_MAX; i++)
+        deinit_builder(&builders[i]);
     return st;
 }
 

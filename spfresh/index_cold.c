@@ -82,6 +82,12 @@ out:
     return st;
 }
 
+/* A quarter is for postings, and for what is under way. */
+bool fr_spfresh_has_room(const struct fr_spfresh *index)
+{
+    return fr_engine_indexes_bytes(index->engine) <= fr_engine_indexes_most(index->engine) / 4 * 3;
+}
+
 static bool is_needed(const struct fr_spfresh *index, const struct fr_tree *tree)
 {
     return excess(index) > 0 ||

@@ -351,6 +351,9 @@ bool fr_spfresh_make_lean(struct fr_spfresh *index, size_t coming);
  */
 FR_NODISCARD fr_status fr_spfresh_found_twice(struct fr_spfresh *index, uint64_t id);
 
+/* Whether a tree that is being made may have more codes in memory, before it has postings. */
+bool fr_spfresh_has_room(const struct fr_spfresh *index);
+
 /*
  * See to it that indexes have the memory that they may have: codes leave, or come back. The tree
  * stays until then: nobody else has it yet, or the caller has a work of it. No lock of the index is

@@ -103,25 +103,30 @@ static size_t group_size(const struct grouping *g, uint32_t group)
     return size;
 }
 
-/* A group without vectors keeps its centroid. */
-static void update_centroid(struct grouping *g, uint32_t group)
+static float *centroid(const struct grouping *g, uint32_t group)
 {
-    float *centroid = g->centroids + group * g->dims;
-    size_t size = group_size(g, group);
-
-    if (size == 0) return;
-    memset(centroid, 0, g->dims * sizeof(float));
-    for (size_t n = 0; n < g->count; n++)
-        for (size_t i = 0; g->groups[n] == group && i < g->dims; i++)
-            centroid[i] += vector(g, n)[i];
-    for (size_t i = 0; i < g->dims; i++)
-        centroid[i] /= (float)size;
+    return g->centroids + group * g->dims;
 }
 
+static void add(float *sum, const float *x, size_t dims)
+{
+    for (size_t i = 0; i < dims; i++)
+        sum[i] += x[i];
+}
+
+/* A group without vectors keeps its centroid. */
 static void update(struct grouping *g)
 {
     for (uint32_t group = 0; group < g->k; group++)
-        update_centroid(g, group);
+        if (group_size(g, group) > 0) memset(centroid(g, group), 0, g->dims * sizeof(float));
+    for (size_t n = 0; n < g->count; n++)
+        add(centroid(g, g->groups[n]), vector(g, n), g->dims);
+    for (uint32_t group = 0; group < g->k; group++) {
+        float size = (float)group_size(g, group);
+
+        for (size_t i = 0; size > 0 && i < g->dims; i++)
+            centroid(g, group)[i] /= size;
+    }
 }
 
 /* How much nearer a vector is to the first of two centroids. */

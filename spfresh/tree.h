@@ -197,6 +197,19 @@ void fr_tree_withdraw(struct fr_tree *tree, const struct fr_entrant *unborn, siz
         size_t reserved);
 
 /*
+ * How a tree is made of many vectors at once (spfresh/tree_bulk.c). It is new, and nobody else has
+ * it. FR_ERR_NOMEM, FR_ERR_FULL, FR_ERR_CANCELLED: it is good for nothing but to be freed.
+ *
+ *     fr_tree_bulk_take    slots for some of them     any thread
+ *     fr_tree_bulk_fill    a mapped vector in one     any thread
+ *     fr_tree_bulk_end     postings of all of them, by several threads; stop may be NULL
+ */
+FR_NODISCARD fr_status fr_tree_bulk_take(struct fr_tree *tree, size_t count, fr_slot *ret_slots);
+void fr_tree_bulk_fill(struct fr_tree *tree, fr_slot slot, uint64_t id, const float *x);
+FR_NODISCARD fr_status fr_tree_bulk_end(struct fr_tree *tree, size_t threads,
+        const _Atomic(bool) *stop);
+
+/*
  * How a tree comes back (spfresh/tree_restore.c): all postings in the order of their numbers, as
  * they were written down, without what is in them; then the tiers above, by fr_tree_restore_end.
  * Postings are left as they are, however large: that is maintenance's. Nobody else has the tree

@@ -394,8 +394,8 @@ struct fr_index_stats {
     uint64_t rows_lost, ranges_lost;
     char lost_why[FR_ERROR_TEXT_MAX];
     uint64_t rebuilds; /* by fr_index_rebuild, that have succeeded since it was opened */
-    uint64_t rebuild_done, rebuild_of; /* of one that is under way: vectors that are built in, of
-                                          about so many; 0 of 0: there is none */
+    uint64_t rebuild_done, rebuild_of; /* of one that is under way: vectors that were read for it,
+                                          of about so many; 0 of 0: there is none */
     uint32_t generation;               /* one more with each rebuild there ever was */
     uint64_t copied;                   /* vectors that are found from two postings */
     uint64_t cool, cold; /* vectors of which a part of what is in memory otherwise, and most of it,

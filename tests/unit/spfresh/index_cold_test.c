@@ -210,6 +210,23 @@ Test(index_cold, it_is_rebuilt_within_the_budget)
     bed_close();
 }
 
+/* Somewhere in between codes of some rows fit, and not of all. */
+Test(index_cold, what_fits_is_rebuilt_together_and_the_rest_is_added)
+{
+    open_bed(FR_METRIC_L2);
+    for (uint64_t budget = 256 << 10; budget <= 4 << 20; budget += budget / 2) {
+        bed_set_budget(budget);
+        fit();
+        must(fr_spfresh_rebuild(bed.index, 2));
+        bed_check_all();
+    }
+    cr_assert(fr_cover_count("index: rows are added one by one where there is no room for all") >
+              0);
+    check_cold(false);
+    bed_check_vectors();
+    bed_close();
+}
+
 /* ---- Opening ---- */
 
 Test(index_cold, what_does_not_fit_is_loaded_but_for_codes_and_is_written_at_once)
