@@ -76,7 +76,8 @@ Test(index_crash, what_survives_is_a_prefix_and_what_is_derived_from_it, .timeou
         cr_assert_gt(fr_crash_counted(&report, FR_CRASH_POINTS_TENDED), POINTS_LEAST / 10);
         cr_assert_gt(fr_crash_counted(&report, FR_CRASH_DEPTH_2), 50);
         cr_assert_gt(done(&fr_crash_index_work.splits), WORK_LEAST);
-        cr_assert_gt(done(&fr_crash_index_work.merges), WORK_LEAST);
+        /* Fewer: an index that is made from its rows has hardly a posting that is too small. */
+        cr_assert_gt(done(&fr_crash_index_work.merges), WORK_LEAST / 4);
         cr_assert_gt(done(&fr_crash_index_work.moved), WORK_LEAST);
         cr_assert_gt(done(&fr_crash_index_work.renewed), 0);
 #ifndef FR_SANITIZED
