@@ -28,7 +28,7 @@ _freshet() {
     iotest) options="--time --size --json --help" ;;
     ls) options="--json --help" ;;
     put) options="--hex --base64 --append --ttl --create --options --help" ;;
-    rebuild) options="--index --threads --options --json --help" ;;
+    rebuild) options="--index --metric --dimension --ids --threads --options --json --help" ;;
     repair) options="--to --quarantine --keep-stale --rows --quiet --progress --json --help" ;;
     restore) options="--generation --rate --quiet --progress --json --help" ;;
     scan) options="--from --to --prefix --limit --reverse --keys --count --hex --base64 --options --json --help" ;;
