@@ -199,8 +199,12 @@ static void fill(struct run *run)
 
 static void search_all(struct run *run)
 {
+    struct fr_index_stats stats = {.size = sizeof(stats)};
+
     must(fr_index_maintain(run->index, 0, NULL));
-    printf("  recall");
+    must(fr_index_stats_get(run->index, &stats));
+    printf("  at rest: %llu postings, %.3f of the vectors are listed twice; recall",
+            (unsigned long long)stats.postings, (double)stats.copied / (double)stats.count);
     for (uint32_t postings = 32; postings <= 512; postings *= 2) {
         struct fr_search_options how = {.size = sizeof(how), .postings = postings};
         struct fr_hit hits[K];

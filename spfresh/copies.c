@@ -106,7 +106,7 @@ void fr_copies_drop_locked(struct fr_tree *tree, const struct fr_node *node)
     for (uint32_t place = 0; place < count && node->copies > 0; place++) {
         if (!leads_to_row(rows, &node->entries[place])) continue;
         fr_copies_forget_locked(tree, fr_rows_row(rows, node->entries[place].slot));
-        fr_tree_note_untidy_locked(tree, 1); /* it waits for another one */
+        fr_tree_note_untidy_locked(tree, 0, 1); /* it waits for another one */
     }
 }
 

@@ -391,8 +391,8 @@ fr_status fr_spfresh_store_changes_locked(struct fr_spfresh *index)
 /* ---- Rounds ---- */
 
 /* Refreshing is for when nothing else is to do, and tidying for when there is not even that. */
-static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, uint64_t *ret_left)
-        FR_REQUIRES(index->mu)
+static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, bool tidies,
+        uint64_t *ret_left) FR_REQUIRES(index->mu)
 {
     size_t left = 0, untidy = 0;
     fr_status st = fr_tree_maintain(tree, ROUND_TASKS, &left);
@@ -404,14 +404,15 @@ static fr_status work_locked(struct fr_spfresh *index, struct fr_tree *tree, uin
         st = fr_tree_refresh(tree, count);
         left = fr_tree_pending(tree);
     }
-    if (st == FR_OK && left == 0 && index->refresh_owed < REFRESH_EVERY)
+    if (st == FR_OK && tidies && left == 0 && index->refresh_owed < REFRESH_EVERY)
         st = fr_tree_tidy(tree, TIDY_ROUND, &untidy);
     *ret_left = left + index->refresh_owed / REFRESH_EVERY + untidy;
     atomic_store_explicit(&index->pending, left, memory_order_relaxed);
     return st;
 }
 
-static fr_status round_locked(struct fr_spfresh *index, uint64_t *ret_left) FR_REQUIRES(index->mu)
+static fr_status round_locked(struct fr_spfresh *index, bool tidies, uint64_t *ret_left)
+        FR_REQUIRES(index->mu)
 {
     fr_status st = FR_OK, stored;
 
@@ -424,7 +425,7 @@ static fr_status round_locked(struct fr_spfresh *index, uint64_t *ret_left) FR_R
     else if (index->derived == FR_DERIVED_GIVEN)
         st = fr_spfresh_write_derived(index, tree);
     if (st == FR_OK) {
-        st = work_locked(index, tree, ret_left);
+        st = work_locked(index, tree, tidies, ret_left);
         stored = fr_spfresh_store_changes_locked(index);
         if (st == FR_OK) st = stored;
     }
@@ -435,7 +436,7 @@ static fr_status round_locked(struct fr_spfresh *index, uint64_t *ret_left) FR_R
 static fr_status one_round(struct fr_spfresh *index, uint64_t *ret_left)
 {
     fr_mutex_lock(&index->mu);
-    fr_status st = round_locked(index, ret_left);
+    fr_status st = round_locked(index, true, ret_left);
     fr_mutex_unlock(&index->mu);
     fr_spfresh_fit(index);
     return st;
@@ -524,6 +525,39 @@ static bool is_due_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
            index->derived == FR_DERIVED_GIVEN || is_outgrown_locked(index);
 }
 
+/* Beside writes, which wait for each round, tidying gets one part in so many of the time at the
+ * most, and this is between two rounds at least. */
+#define TIDY_SHARE 10
+#define TIDY_US    50000
+
+/* Of the thread: what has been written when it last tidied, and how long that took. */
+struct tidying {
+    uint64_t written, took_us;
+};
+
+static bool only_tidies_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    return atomic_load_explicit(&index->pending, memory_order_relaxed) == 0 &&
+           index->refresh_owed < REFRESH_EVERY && index->derived != FR_DERIVED_GIVEN &&
+           !is_outgrown_locked(index);
+}
+
+/* A round that tidies and does nothing else waits, if there were writes since the last one. */
+static void give_way_locked(struct fr_spfresh *index, struct tidying *t) FR_REQUIRES(index->mu)
+{
+    uint64_t written = atomic_load_explicit(&index->upserts, memory_order_relaxed) +
+                       atomic_load_explicit(&index->deletes, memory_order_relaxed);
+
+    if (written != t->written && !index->closing && !is_due_locked(index)) {
+        uint64_t wait_us = (TIDY_SHARE - 1) * t->took_us;
+
+        index->lingers = true; /* it is woken by what is due alone */
+        (void)fr_cond_wait_for(&index->work, &index->mu, FR_MAX(wait_us, (uint64_t)TIDY_US));
+        index->lingers = false;
+    }
+    t->written = written;
+}
+
 /* If it fails, and it has said so, then not again before as many more have come. */
 static void outgrow_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
 {
@@ -580,6 +614,7 @@ static void await_work_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
 void fr_spfresh_thread_main(void *arg)
 {
     struct fr_spfresh *index = arg;
+    struct tidying tidying = {0};
     uint64_t left;
 
     if (!wait_loaded(index)) return;
@@ -600,13 +635,20 @@ void fr_spfresh_thread_main(void *arg)
             outgrow_locked(index);
             continue;
         }
-        fr_status st = round_locked(index, &left);
+        if (only_tidies_locked(index)) give_way_locked(index, &tidying);
+        if (index->closing) break;
+        bool only_tidies = only_tidies_locked(index);
+        uint64_t start_us = fr_engine_now_us(index->engine);
+        fr_status st = round_locked(index, only_tidies, &left);
+        if (only_tidies) tidying.took_us = fr_engine_now_us(index->engine) - start_us;
         fr_mutex_unlock(&index->mu);
         fr_spfresh_fit(index);
         fr_mutex_lock(&index->mu);
         /* Whoever waits goes first. */
+        index->yields = true;
         while (index->writers_waiting > 0 && !index->closing)
             fr_cond_wait(&index->work, &index->mu);
+        index->yields = false;
         if (st == FR_OK) continue;
         fr_log(FR_LOG_WARN, "spfresh", "maintenance: %s", fr_last_error());
         if (!index->closing) (void)fr_cond_wait_for(&index->work, &index->mu, RETRY_US);

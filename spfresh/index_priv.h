@@ -194,6 +194,7 @@ struct fr_spfresh {
     bool maintaining; /* a round is waiting, or under way: no write begins */
     bool closing;
     bool lingers;      /* the thread does, for more to maintain */
+    bool yields;       /* it waits until no writer does */
     bool outgrows;     /* the thread rebuilds the index, for what follows has become too much */
     uint64_t outgrown; /* vectors written that are longer than the space reaches */
     enum fr_derived derived;

@@ -235,7 +235,7 @@ static fr_status claim_locked(struct fr_spfresh *index, const void *me, size_t c
     index->writers_waiting++;
     while (index->maintaining || any_in_flight(index, count, ids))
         fr_cond_wait(&index->turn, &index->mu);
-    if (--index->writers_waiting == 0) fr_cond_broadcast(&index->work);
+    if (--index->writers_waiting == 0 && index->yields) fr_cond_broadcast(&index->work);
     if (index->failure.status < 0) return fr_error_restore(&index->failure);
     FR_TRY(fr_id_set_reserve(&index->in_flight, count));
     for (size_t i = 0; i < count; i++)

@@ -29,6 +29,9 @@ static const struct fr_tree_options defaults = {.split_limit = 96,
 #define UNTIDY_MIN  32
 #define UNTIDY_PART 32
 
+/* And for so many rows that may be without a copy: to look for these costs more. */
+#define UNCOPIED_PART 8
+
 struct fr_tree_options fr_tree_options_default(void)
 {
     return defaults;
@@ -340,12 +343,16 @@ out:
 
 static bool is_worth_tidying(const struct fr_tree *tree) FR_REQUIRES(tree->mu)
 {
-    return tree->left_behind > UNTIDY_MIN + tree->tiers[0].live_count / UNTIDY_PART;
+    size_t count = tree->tiers[0].live_count;
+
+    return tree->left_behind > UNTIDY_MIN + count / UNTIDY_PART ||
+           tree->uncopied > UNTIDY_MIN + count / UNCOPIED_PART;
 }
 
-void fr_tree_note_untidy_locked(struct fr_tree *tree, size_t count)
+void fr_tree_note_untidy_locked(struct fr_tree *tree, size_t left_behind, size_t uncopied)
 {
-    tree->left_behind += count;
+    tree->left_behind += left_behind;
+    if (tree->options.copies > 0) tree->uncopied += uncopied;
     if (is_worth_tidying(tree)) atomic_store_explicit(&tree->is_untidy, true, memory_order_relaxed);
 }
 
@@ -361,7 +368,7 @@ void fr_tree_unlist_locked(struct fr_tree *tree, uint32_t tier, const struct fr_
             fr_node_listed(node) > node->live + node->live / 8 + 2)
         fr_tree_queue_locked(tree, tier + 1, node);
     /* Which stays where it is, since its posting is not worth a task. */
-    if (!node->is_queued) fr_tree_note_untidy_locked(tree, 1);
+    if (!node->is_queued) fr_tree_note_untidy_locked(tree, 1, 0);
 }
 
 fr_status fr_tree_reserve_locked(struct fr_tree *tree, size_t count)
@@ -408,7 +415,7 @@ void fr_tree_kill_locked(struct fr_tree *tree, uint32_t tier, fr_slot slot)
     if (row->node != FR_SLOT_NONE) fr_tree_unlist_locked(tree, tier, row);
     if (fr_row_is_copied(row)) {
         fr_copies_forget_locked(tree, row);
-        fr_tree_note_untidy_locked(tree, 1);
+        fr_tree_note_untidy_locked(tree, 1, 0);
     }
     row->node = FR_SLOT_NONE;
     fr_tree_note_posting_locked(tree, FR_CHANGE_GONE, tier, slot);
@@ -733,7 +740,7 @@ static bool next_to_tidy(struct fr_tree *tree) FR_REQUIRES(tree->mu)
     if (tree->tidied_tier == 0) {
         tree->tidied_tier = 1;
         tree->tidied = 0;
-        tree->left_behind = 0;
+        tree->left_behind = tree->uncopied = 0;
     }
     for (; tree->tidied_tier < tiers; tree->tidied_tier++, tree->tidied = 0)
         for (; tree->tidied < tree->tiers[tree->tidied_tier].slot_count; tree->tidied++)

@@ -128,9 +128,9 @@ struct fr_tree {
     fr_slot refreshed;       /* the posting at which the next refresh begins */
     uint32_t tidied_tier;    /* the posting at which tidying goes on; 0: it begins */
     fr_slot tidied;
-    uint64_t left_behind; /* entries that were their rows' own, and rows to be copied, since tidying
-                             began last */
-    size_t copies;        /* rows that have one */
+    uint64_t left_behind;   /* entries that were their rows' own, since tidying began last */
+    uint64_t uncopied;      /* rows that came since then, or have lost their copy */
+    size_t copies;          /* rows that have one */
     struct fr_probe *probe; /* the writers' own, as what follows */
     float *vector, *centroid;
     int8_t *high;

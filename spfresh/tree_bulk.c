@@ -288,7 +288,7 @@ out:
 static void want_copies(struct fr_tree *tree)
 {
     fr_mutex_lock(&tree->mu);
-    if (tree->options.copies > 0) fr_tree_note_untidy_locked(tree, tree->tiers[0].live_count);
+    fr_tree_note_untidy_locked(tree, 0, tree->tiers[0].live_count);
     fr_mutex_unlock(&tree->mu);
 }
 

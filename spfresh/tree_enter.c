@@ -111,7 +111,7 @@ static void publish_locked(struct fr_tree *tree, const struct fr_entrant *born, 
                 memory_order_release);
     for (size_t i = 0; i < dead_count; i++)
         fr_tree_kill_locked(tree, 0, dead[i]);
-    if (tree->options.copies > 0) fr_tree_note_untidy_locked(tree, born_count);
+    fr_tree_note_untidy_locked(tree, 0, born_count);
     finish_step(tree);
 }
 

@@ -49,8 +49,9 @@ static inline size_t fr_tree_room_for(const struct fr_tree *tree, uint32_t tier,
     return tier == 1 ? rows + rows * tree->options.copies / 100 : rows;
 }
 
-/* So many entries were left behind, or rows are to be listed twice: for fr_tree_tidy. */
-void fr_tree_note_untidy_locked(struct fr_tree *tree, size_t count) FR_REQUIRES(tree->mu);
+/* So many entries were left behind, and so many rows may have no copy: for fr_tree_tidy. */
+void fr_tree_note_untidy_locked(struct fr_tree *tree, size_t left_behind, size_t uncopied)
+        FR_REQUIRES(tree->mu);
 
 /* The node of a centroid; if it was full, a copy of it with more room. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_tree_node_with_room_locked(struct fr_tree *tree, uint32_t tier,

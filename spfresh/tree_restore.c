@@ -238,8 +238,7 @@ void fr_tree_set_partial(struct fr_tree *tree, bool is_partial)
 {
     fr_mutex_lock(&tree->mu);
     if (!is_partial) queue_large(tree);
-    if (!is_partial && tree->options.copies > 0)
-        fr_tree_note_untidy_locked(tree, tree->tiers[0].live_count);
+    if (!is_partial) fr_tree_note_untidy_locked(tree, 0, tree->tiers[0].live_count);
     atomic_store_explicit(&tree->is_partial, is_partial, memory_order_release);
     fr_mutex_unlock(&tree->mu);
 }
