@@ -136,8 +136,7 @@ void fr_spfresh_bring_some(struct fr_spfresh *index, struct fr_work *work)
 {
     const struct fr_asides *asides = &work->probe->asides;
     const struct fr_tree *tree = work->generation->tree;
-    size_t most = fr_engine_indexes_most(index->engine);
-    size_t room = most - FR_MIN(most, fr_engine_indexes_bytes(index->engine)), count = 0;
+    size_t room = fr_spfresh_room(index), count = 0;
     struct fr_found found[BRING_MAX];
 
     for (size_t i = 0; i < asides->posting_count && count < BRING_MAX; i++) {

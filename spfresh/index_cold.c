@@ -63,10 +63,9 @@ out:
 static bool has_room_for_two(const struct fr_spfresh *index, const struct fr_tree *tree)
 {
     size_t most = fr_engine_indexes_most(index->engine);
-    size_t used = fr_engine_indexes_bytes(index->engine);
     size_t part = fr_rows_part_bytes(&tree->tiers[0], FR_CODE_HIGH);
 
-    return most > used && (most - used) / 2 > part + most / 64;
+    return fr_spfresh_room(index) / 2 > part + most / 64;
 }
 
 static fr_status warm(struct fr_spfresh *index, struct fr_tree *tree)

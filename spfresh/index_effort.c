@@ -96,21 +96,15 @@ static fr_status run_queries(struct measuring *m)
     return st < 0 ? st : FR_OK;
 }
 
-static uint64_t changes(const struct fr_spfresh *index)
-{
-    return atomic_load_explicit(&index->upserts, memory_order_relaxed) +
-           atomic_load_explicit(&index->deletes, memory_order_relaxed);
-}
-
 /* Changes count, not how many are there: as many may be quite other ones after a while. */
 static bool is_due(struct fr_spfresh *index, uint64_t *ret_due)
 {
-    if (changes(index) < atomic_load_explicit(&index->efforts_due, memory_order_relaxed))
+    if (fr_spfresh_written(index) < atomic_load_explicit(&index->efforts_due, memory_order_relaxed))
         return false;
     fr_mutex_lock(&index->mu);
     uint64_t count = index->map.count;
     fr_mutex_unlock(&index->mu);
-    *ret_due = changes(index) + (COUNT_MIN + count) / 4;
+    *ret_due = fr_spfresh_written(index) + (COUNT_MIN + count) / 4;
     return count >= COUNT_MIN;
 }
 

@@ -506,15 +506,20 @@ out:
     return st;
 }
 
+/* Something else than to tidy. */
+static bool has_duty_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
+{
+    return atomic_load_explicit(&index->pending, memory_order_relaxed) > 0 ||
+           index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN ||
+           is_outgrown_locked(index);
+}
+
 static bool has_work_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
 {
     const struct fr_tree *tree = fr_spfresh_tree(index);
 
     return index->failure.status == FR_OK &&
-           (atomic_load_explicit(&index->pending, memory_order_relaxed) > 0 ||
-                   (tree != NULL && fr_tree_is_untidy(tree)) ||
-                   index->refresh_owed >= REFRESH_EVERY || index->derived == FR_DERIVED_GIVEN ||
-                   is_outgrown_locked(index));
+           (has_duty_locked(index) || (tree != NULL && fr_tree_is_untidy(tree)));
 }
 
 /* As much as a round takes. */
@@ -535,26 +540,21 @@ struct tidying {
     uint64_t written, took_us;
 };
 
-static bool only_tidies_locked(const struct fr_spfresh *index) FR_REQUIRES(index->mu)
+/* It is woken by what is due alone, or else after so long. */
+static void linger_locked(struct fr_spfresh *index, uint64_t limit_us) FR_REQUIRES(index->mu)
 {
-    return atomic_load_explicit(&index->pending, memory_order_relaxed) == 0 &&
-           index->refresh_owed < REFRESH_EVERY && index->derived != FR_DERIVED_GIVEN &&
-           !is_outgrown_locked(index);
+    if (index->closing || is_due_locked(index)) return;
+    index->lingers = true;
+    (void)fr_cond_wait_for(&index->work, &index->mu, limit_us);
+    index->lingers = false;
 }
 
 /* A round that tidies and does nothing else waits, if there were writes since the last one. */
 static void give_way_locked(struct fr_spfresh *index, struct tidying *t) FR_REQUIRES(index->mu)
 {
-    uint64_t written = atomic_load_explicit(&index->upserts, memory_order_relaxed) +
-                       atomic_load_explicit(&index->deletes, memory_order_relaxed);
+    uint64_t written = fr_spfresh_written(index), others_us = (TIDY_SHARE - 1) * t->took_us;
 
-    if (written != t->written && !index->closing && !is_due_locked(index)) {
-        uint64_t wait_us = (TIDY_SHARE - 1) * t->took_us;
-
-        index->lingers = true; /* it is woken by what is due alone */
-        (void)fr_cond_wait_for(&index->work, &index->mu, FR_MAX(wait_us, (uint64_t)TIDY_US));
-        index->lingers = false;
-    }
+    if (written != t->written) linger_locked(index, FR_MAX(others_us, (uint64_t)TIDY_US));
     t->written = written;
 }
 
@@ -577,14 +577,6 @@ void fr_spfresh_wake_locked(struct fr_spfresh *index)
 {
     if (index->lingers ? is_due_locked(index) : has_work_locked(index))
         fr_cond_signal(&index->work);
-}
-
-static void linger_locked(struct fr_spfresh *index) FR_REQUIRES(index->mu)
-{
-    if (index->closing || is_due_locked(index)) return;
-    index->lingers = true;
-    (void)fr_cond_wait_for(&index->work, &index->mu, LINGER_US);
-    index->lingers = false;
 }
 
 /* What is damaged for good stays unmaintained; all else is tried again. */
@@ -629,15 +621,15 @@ void fr_spfresh_thread_main(void *arg)
             if (!has_work_locked(index) && !index->closing) await_work_locked(index);
             continue;
         }
-        linger_locked(index);
+        linger_locked(index, LINGER_US);
         if (index->closing) break;
         if (is_outgrown_locked(index)) {
             outgrow_locked(index);
             continue;
         }
-        if (only_tidies_locked(index)) give_way_locked(index, &tidying);
+        if (!has_duty_locked(index)) give_way_locked(index, &tidying);
         if (index->closing) break;
-        bool only_tidies = only_tidies_locked(index);
+        bool only_tidies = !has_duty_locked(index);
         uint64_t start_us = fr_engine_now_us(index->engine);
         fr_status st = round_locked(index, only_tidies, &left);
         if (only_tidies) tidying.took_us = fr_engine_now_us(index->engine) - start_us;

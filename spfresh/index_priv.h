@@ -240,6 +240,13 @@ static inline struct fr_tree *fr_spfresh_tree(const struct fr_spfresh *index)
     return atomic_load_explicit(&index->tree, memory_order_acquire);
 }
 
+/* Vectors that have come or gone since the index was opened, each time that they did. */
+static inline uint64_t fr_spfresh_written(const struct fr_spfresh *index)
+{
+    return atomic_load_explicit(&index->upserts, memory_order_relaxed) +
+           atomic_load_explicit(&index->deletes, memory_order_relaxed);
+}
+
 static inline bool fr_spfresh_is_damage(fr_status st)
 {
     return st == FR_ERR_CORRUPT || st == FR_ERR_TOO_NEW;
@@ -322,6 +329,15 @@ void fr_spfresh_asides_end(struct fr_spfresh *index, struct fr_work *work);
 void fr_spfresh_bring_some(struct fr_spfresh *index, struct fr_work *work);
 
 /* --- Less memory than postings take: index_tiers.c --- */
+
+/* Bytes that indexes may have yet. */
+static inline size_t fr_spfresh_room(const struct fr_spfresh *index)
+{
+    size_t most = fr_engine_indexes_most(index->engine);
+    size_t used = fr_engine_indexes_bytes(index->engine);
+
+    return most - FR_MIN(used, most);
+}
 
 /* At loading_begin: bound the index if it would not have the memory. FR_ERR_NOMEM. */
 FR_NODISCARD fr_status fr_spfresh_bound(struct fr_spfresh *index, struct fr_tree *tree,

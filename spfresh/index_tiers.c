@@ -64,17 +64,9 @@
 
 /* ---- The budget ---- */
 
-static size_t room_of(const struct fr_spfresh *index)
-{
-    size_t most = fr_engine_indexes_most(index->engine);
-    size_t used = fr_engine_indexes_bytes(index->engine);
-
-    return most - FR_MIN(used, most);
-}
-
 static bool has_room(const struct fr_spfresh *index, size_t bytes)
 {
-    return room_of(index) >= bytes;
+    return fr_spfresh_room(index) >= bytes;
 }
 
 /* The count of vectors is as of postings' last being written as a whole. */
