@@ -20,7 +20,7 @@
  * each. It is a part of the store's memory_budget, of which the block cache has what is left; the
  * store always has a quarter of the budget for itself. Where that is too little, codes of vectors,
  * which are most of it, lie in a file of the store's, and a search reads those that it measures by;
- * some 110 bytes a vector of 128 dimensions stay. An index that is opened and for which even
+ * some 140 bytes a vector of 128 dimensions stay. An index that is opened and for which even
  * that is too much is searched within the budget: what searches need is read from the store, and
  * what they have not needed for the longest time leaves for it. But the first call that writes to
  * such an index, maintains it, verifies it, asks what became of an id, or waits for all of it,
